@@ -1,0 +1,47 @@
+# `make demo` and `make test` are all that a newcomer needs; both set up what they need in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+
+.PHONY: demo test check format benchmarks docs clean
+
+demo: $(VENV)/.demo
+	$(BIN)/shoal demo
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+	$(BIN)/python -m pytest -m ""
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+benchmarks: $(VENV)/.dev
+	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/.dev
+	$(BIN)/python docs/generate.py
+
+$(VENV)/.uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet uv
+	touch $@
+
+$(VENV)/.demo: $(VENV)/.uv pyproject.toml
+	$(UV) pip install --quiet --python $(BIN)/python -e '.[demo]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.uv pyproject.toml
+	$(UV) pip install --quiet --python $(BIN)/python -e '.[demo]' --group dev
+	touch $@
+
+clean:
+	rm -rf $(VENV)

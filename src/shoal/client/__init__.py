@@ -1,0 +1,16 @@
+"""What runs in the user's own process: `Cluster`, and a thin typed client of the API.
+
+    arguments      keyword arguments -> ClusterSpec, every check of the reference (pure)
+    configuration  dask.config keys under `shoal.`, and their defaults
+    places         which server to speak with, and the token for it
+    login          the file that `shoal login` writes
+    embedded       find or start the server of this machine
+    api            calls, by the endpoint table
+    environment    the local environment, registered at the server
+    creation       from arguments to a cluster whose scheduler answers
+    progress       what is shown meanwhile: one source of values, three renderings
+    adaptivity     what `Cluster.adapt` gives back
+    cluster        `shoal.Cluster`
+
+Runs in the user's environment, so it needs little beyond Dask.
+"""

@@ -1,0 +1,131 @@
+"""What a plan asks to be done: at execution nothing is left to choose.
+
+Each action carries `why`, a sentence for a person. server/passes/reconcile.py performs them.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from shoal.core.records import Batch, EndKind, PoolMark, Vm
+from shoal.wire.ids import ClusterId, InstanceId
+
+
+class Intend(msgspec.Struct, frozen=True, tag=True):
+    """Commit a batch and its instances, if the cluster is still of this generation and wanted."""
+
+    batch: Batch
+    generation: int
+    why: str
+
+
+class Launch(msgspec.Struct, frozen=True, tag=True):
+    """Ask the cloud for a batch that is on record; repeated until it is answered."""
+
+    batch: Batch
+    why: str
+
+
+class Bind(msgspec.Struct, frozen=True, tag=True):
+    """A listed VM is this instance: intended → launched."""
+
+    instance: InstanceId
+    vm: Vm
+    why: str
+
+
+class Retire(msgspec.Struct, frozen=True, tag=True):
+    """Ask the head to drain these workers before they are released."""
+
+    cluster: ClusterId
+    instances: tuple[InstanceId, ...]
+    why: str
+
+
+class Release(msgspec.Struct, frozen=True, tag=True):
+    """These instances are not wanted any more (or went wrong): → released."""
+
+    cluster: ClusterId
+    instances: tuple[InstanceId, ...]
+    failed: bool
+    why: str
+
+
+class Terminate(msgspec.Struct, frozen=True, tag=True):
+    """End VMs whose instances are released. Asked again each pass until a listing lacks them."""
+
+    vms: tuple[Vm, ...]
+    why: str
+
+
+class Sweep(msgspec.Struct, frozen=True, tag=True):
+    """End what carries our tag and has no living record."""
+
+    vms: tuple[Vm, ...]
+    why: str
+
+
+class Gone(msgspec.Struct, frozen=True, tag=True):
+    """A listing late enough lacks them: released → gone."""
+
+    cluster: ClusterId
+    instances: tuple[InstanceId, ...]
+    why: str
+
+
+class Scale(msgspec.Struct, frozen=True, tag=True):
+    """Adaptive: change how many workers are wanted, if the cluster is still of this generation."""
+
+    cluster: ClusterId
+    generation: int
+    wanted: int
+    why: str
+
+
+class End(msgspec.Struct, frozen=True, tag=True):
+    """Nobody can use this cluster any more."""
+
+    cluster: ClusterId
+    kind: EndKind
+    why: str
+
+
+class Settle(msgspec.Struct, frozen=True, tag=True):
+    """An ended cluster whose last instance is gone."""
+
+    cluster: ClusterId
+    why: str
+
+
+class Avoid(msgspec.Struct, frozen=True, tag=True):
+    """Mark a pool."""
+
+    mark: PoolMark
+    why: str
+
+
+class Alarm(msgspec.Struct, frozen=True, tag=True):
+    """A person should look. Repeated passes raise it once."""
+
+    key: str
+    why: str
+    at: datetime
+
+
+Action = (
+    Intend
+    | Launch
+    | Bind
+    | Retire
+    | Release
+    | Terminate
+    | Sweep
+    | Gone
+    | Scale
+    | End
+    | Settle
+    | Avoid
+    | Alarm
+)

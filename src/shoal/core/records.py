@@ -1,0 +1,217 @@
+"""The rows as decisions see them, and what a cloud says it has.
+
+Facts only: what was asked, what was intended, what was observed, and when. Statuses are derived
+from these in status.py. Times are aware UTC.
+"""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+
+import msgspec
+
+from shoal.wire.ids import BatchId, ClusterId, InstallationId, InstanceId, UserName, WorkspaceName
+from shoal.wire.specs import Cloud, ClusterSpec, Role
+from shoal.wire.views import InstanceState, Stage
+
+
+class EndKind(enum.StrEnum):
+    """Who ended a cluster."""
+
+    USER = "user"
+    RULE = "rule"  # a stop rule of the head
+    FAILED = "failed"  # it could not be had, or its scheduler was lost
+    LIMIT = "limit"
+
+
+class Cluster(msgspec.Struct, frozen=True):
+    """What is asked. `generation` rises with every change of it."""
+
+    id: ClusterId
+    workspace: WorkspaceName
+    owner: UserName
+    spec: ClusterSpec
+    generation: int
+    created_at: datetime
+    ended_at: datetime | None = None  # nobody wants it since; its VMs may still exist
+    end_kind: EndKind | None = None
+    end_reason: str = ""
+    settled_at: datetime | None = None  # ended, and its last VM is gone
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """A machine that can be asked for, in one zone, as spot or not."""
+
+    cloud: Cloud
+    region: str
+    zone: str
+    machine_type: str
+    spot: bool
+    arch: str  # "x86_64" or "aarch64"
+    vcpu: int
+    memory_bytes: int
+    price_uusd_per_hour: int | None = None  # None: not known, never guessed
+    as_of: datetime | None = None
+    gpu: int = 0
+    gpu_type: str = ""
+    disk_gib: int = 0  # local scratch that comes with it
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """One request to a cloud; nothing in it is left to choose. Its id is the idempotency token."""
+
+    id: BatchId
+    cluster: ClusterId
+    role: Role
+    count: int
+    offers: tuple[Offer, ...]  # the frozen alternatives, best first
+    instances: tuple[InstanceId, ...]
+    cluster_created_at: datetime  # certificates are derived from it
+    head_address: str  # host:port of the head's agent; empty for the head's own batch
+    image: str
+    disk_gib: int
+    tags: tuple[tuple[str, str], ...]  # sorted; installation, cluster and batch are added by core
+    lifetime_s: float
+    created_at: datetime
+
+
+class Instance(msgspec.Struct, frozen=True):
+    """One attempt at one VM. A second try is a second Instance."""
+
+    id: InstanceId
+    batch: BatchId
+    cluster: ClusterId
+    role: Role
+    state: InstanceState
+    since: datetime  # of the state
+    why: str  # of the state
+    created_at: datetime
+    launched_at: datetime | None = None
+    released_at: datetime | None = None
+    gone_at: datetime | None = None
+    retiring_since: datetime | None = None
+    failed: bool = False  # released because something went wrong, not because it was not wanted
+    vm: str = ""  # the cloud's own id, once seen
+    address: str = ""  # host:port of its agent, once seen
+    zone: str = ""
+    machine_type: str = ""
+    spot: bool = False
+    price_uusd_per_hour: int | None = None
+
+
+class Observation(msgspec.Struct, frozen=True):
+    """What a VM's agent said last."""
+
+    instance: InstanceId
+    stage: Stage
+    since: datetime
+    heard_at: datetime
+    detail: str = ""
+    progress: float = 0.0
+    dask_address: str = ""
+    failure: str = ""
+    cpu_percent: float = 0.0
+    memory_bytes: int = 0
+    memory_limit_bytes: int = 0
+    restarts: int = 0
+
+
+class HeadObservation(msgspec.Struct, frozen=True):
+    """What a cluster's head said last of the Dask scheduler."""
+
+    cluster: ClusterId
+    heard_at: datetime
+    scheduler_address: str = ""
+    dashboard_address: str = ""
+    clients: int = 0
+    workers: int = 0
+    tasks: int = 0
+    idle_since: datetime | None = None
+    adaptive_target: int | None = None
+    adaptive_since: datetime | None = None  # the target has been this since
+    closable: tuple[InstanceId, ...] = ()
+    ready_at: datetime | None = None  # the first time the scheduler accepted clients
+
+
+class PoolMark(msgspec.Struct, frozen=True):
+    """Do not ask there until then. "*" matches every zone, type; `spot` None matches both."""
+
+    cloud: Cloud
+    region: str
+    zone: str
+    machine_type: str
+    spot: bool | None
+    until: datetime
+    why: str
+    hint: str = ""
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """A cluster's past in numbers, so that its gone instances need not be read each pass."""
+
+    cluster: ClusterId
+    batches: int = 0  # ever; the next batch's number
+    instances: int = 0  # ever; the next instance's number
+    workers_launched: int = 0  # ever
+    failures_in_a_row: int = 0  # failed instances since the last one that became ready
+    last_failure_at: datetime | None = None
+    last_failure: str = ""
+
+
+class Vm(msgspec.Struct, frozen=True):
+    """What a cloud says it has, of ours. `kind` other than "vm": what a VM may leave behind."""
+
+    id: str  # the cloud's own id
+    name: str  # the Instance id where the cloud lets us name it, else ""
+    batch: str  # from its tag
+    cluster: str  # from its tag
+    created_at: datetime
+    running: bool = True  # False: ending or preempted, still listed
+    address: str = ""  # host:port of its agent
+    region: str = ""
+    zone: str = ""
+    machine_type: str = ""
+    spot: bool = False
+    price_uusd_per_hour: int | None = None
+    kind: str = "vm"  # "vm", "disk", "address", "interface"
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """All of ours in a cloud; what is not in it was not there when the listing began, less lag."""
+
+    begun_at: datetime
+    vms: tuple[Vm, ...]
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """How patient a cloud asks us to be. Seconds."""
+
+    listing_lag_s: float = 60.0  # a listing may lack, or still show, what changed this recently
+    boot_timeout_s: float = 600.0  # launched and never heard from
+    silence_timeout_s: float = 600.0  # heard from once, then nothing (its own dead man is as long)
+    drain_timeout_s: float = 600.0
+    capacity_mark_s: float = 180.0
+    preempted_mark_s: float = 900.0
+    retry_s: float = 2.0  # first delay after a failed instance; doubles up to retry_most_s
+    retry_most_s: float = 300.0
+
+
+class World(msgspec.Struct, frozen=True):
+    """Everything one pass decides on. Listing first, rows after it."""
+
+    now: datetime
+    installation: InstallationId
+    cloud: Cloud
+    timing: Timing
+    clusters: tuple[Cluster, ...]  # not settled
+    batches: tuple[Batch, ...]  # those with instances that are not gone
+    instances: tuple[Instance, ...]  # not gone
+    observations: dict[InstanceId, Observation]
+    heads: dict[ClusterId, HeadObservation]
+    tallies: dict[ClusterId, Tally]
+    marks: tuple[PoolMark, ...]  # not yet expired
+    offers: tuple[Offer, ...]
+    listing: Listing | None  # the newest complete one
+    past: frozenset[str] = frozenset()  # names or batches of listed VMs whose rows are all gone
+    clock_trusted_since: datetime | None = None  # start, or the last time the clock jumped

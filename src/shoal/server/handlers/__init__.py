@@ -1,0 +1,33 @@
+"""One function an endpoint, by its name in wire/endpoints; one module a noun."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from shoal.server.handlers import clusters, environments, events, service, tokens
+
+HANDLERS: Mapping[str, Any] = {
+    "server": service.server,
+    "stop_server": service.stop_server,
+    "create_cluster": clusters.create_cluster,
+    "clusters": clusters.clusters,
+    "cluster": clusters.cluster,
+    "instances": clusters.instances,
+    "scale_cluster": clusters.scale_cluster,
+    "stop_cluster": clusters.stop_cluster,
+    "certificate": clusters.certificate,
+    "explain": clusters.explain,
+    "cost": clusters.cost,
+    "logs": clusters.logs,
+    "sync_cluster": clusters.sync_cluster,
+    "events": events.events,
+    "changes": events.changes,
+    "put_environment": environments.put_environment,
+    "environment": environments.environment,
+    "put_wheel": environments.put_wheel,
+    "offers": service.offers,
+    "create_token": tokens.create_token,
+    "tokens": tokens.tokens,
+    "revoke_token": tokens.revoke_token,
+}

@@ -1,0 +1,235 @@
+"""Clusters: asked for, looked at, changed, ended. Handlers write what is asked; the loop does it."""
+
+from __future__ import annotations
+
+import secrets
+
+from shoal.clouds.provider import LaunchError
+from shoal.core import cost as money
+from shoal.core import defaults, status
+from shoal.core.records import Cluster, EndKind, Offer
+from shoal.errors import CloudError, Conflict, LimitExceeded, NotFound, NotPossible
+from shoal.server.desk import Desk, Incoming
+from shoal.server.handlers.environments import missing_wheels
+from shoal.store import clusters as rows
+from shoal.store import environments as environment_rows
+from shoal.store import instances as instance_rows
+from shoal.store import logs as log_rows
+from shoal.store import viewing
+from shoal.trust import authority
+from shoal.wire import requests, views
+from shoal.wire.endpoints import ClusterQuery, LogQuery, Page
+from shoal.wire.events import Event, EventKind
+from shoal.wire.ids import ClusterId, EnvironmentId
+from shoal.wire.specs import Cloud, ClusterSpec
+
+
+async def create_cluster(
+    desk: Desk, asked: Incoming[None, requests.CreateCluster]
+) -> views.ClusterView:
+    caller, spec = asked.caller, asked.body.spec
+    if asked.body.join:
+        existing = await desk.database.run(rows.running, caller.workspace, spec.name)
+        if existing is not None:
+            return await _view(desk, existing)
+    _check_limit(desk, spec)
+    await _check_environment(desk, spec.environment)
+    resolved = defaults.resolve(spec, await _offers(desk, spec))
+    now = desk.clock()
+    made = Cluster(
+        id=_new_id(),
+        workspace=caller.workspace,
+        owner=caller.user,
+        spec=resolved,
+        generation=1,
+        created_at=now,
+    )
+    why = f"{caller.user} asked for {spec.workers.wanted} workers"
+    event = Event(
+        now, EventKind.CLUSTER_CREATED, caller.user, why, workspace=caller.workspace, cluster=made.id
+    )
+    try:
+        await desk.database.run(rows.create, made, event)
+    except Conflict:
+        existing = await desk.database.run(rows.running, caller.workspace, spec.name)
+        if not asked.body.join or existing is None:
+            raise
+        return await _view(desk, existing)
+    await _changed(desk)
+    return await _view(desk, made)
+
+
+def _new_id() -> ClusterId:
+    alphabet = "abcdefghijklmnopqrstuvwxyz234567"
+    return ClusterId("c-" + "".join(secrets.choice(alphabet) for _ in range(10)))
+
+
+def _check_limit(desk: Desk, spec: ClusterSpec) -> None:
+    most = max(spec.workers.wanted, spec.workers.maximum)
+    if most > desk.settings.max_workers:
+        raise LimitExceeded(
+            f"{most} workers were asked for; the limit is {desk.settings.max_workers} a cluster.",
+            hint="Ask for fewer, or have the server's max_workers raised.",
+        )
+
+
+async def _check_environment(desk: Desk, environment: EnvironmentId) -> None:
+    manifest = await desk.database.run(environment_rows.get, environment)
+    if missing := await missing_wheels(desk, manifest):
+        raise Conflict(
+            f"{environment} is not complete: {len(missing)} wheels are missing.",
+            hint="Upload them first.",
+        )
+
+
+async def _offers(desk: Desk, spec: ClusterSpec) -> tuple[Offer, ...]:
+    provider = desk.providers.get(Cloud(spec.cloud))
+    if provider is None:
+        raise NotPossible(
+            f"The cloud {spec.cloud!r} is not set up on this server.",
+            hint=f"Set up: {', '.join(desk.providers)}.",
+        )
+    try:
+        return tuple(await provider.offers(spec.region))
+    except LaunchError as error:
+        raise CloudError(error.message, hint=error.hint) from error
+
+
+async def clusters(desk: Desk, asked: Incoming[ClusterQuery, None]) -> views.ClusterList:
+    query = asked.query
+    found, following = await desk.database.run(
+        rows.page,
+        asked.caller.workspace,
+        name=query.name,
+        ended=query.ended,
+        before=query.page,
+        limit=query.limit,
+    )
+    return views.ClusterList(tuple([await _view(desk, it) for it in found]), following)
+
+
+async def cluster(desk: Desk, asked: Incoming[None, None]) -> views.ClusterView:
+    return await _view(desk, await _find(desk, asked))
+
+
+async def instances(desk: Desk, asked: Incoming[Page, None]) -> views.InstanceList:
+    found = await _find(desk, asked)
+    seen = await desk.database.run(
+        viewing.instances, found.id, after=asked.query.page, limit=asked.query.limit
+    )
+    now = desk.clock()
+    shown = [status.instance_view(it, seen.observations.get(it.id), now) for it in seen.instances]
+    return views.InstanceList(tuple(shown), seen.following)
+
+
+async def scale_cluster(
+    desk: Desk, asked: Incoming[None, requests.ScaleCluster]
+) -> views.ClusterView:
+    found, workers = await _find(desk, asked), asked.body.workers
+    defaults.check_workers(workers)
+    if max(workers.wanted, workers.maximum) > desk.settings.max_workers:
+        _check_limit(desk, ClusterSpec(found.spec.name, found.spec.cloud, workers, found.spec.environment))
+    event = Event(
+        desk.clock(),
+        EventKind.CLUSTER_SCALED,
+        asked.caller.user,
+        f"{asked.caller.user} asked for {workers.wanted} workers",
+        cluster=found.id,
+        before=str(found.spec.workers.wanted),
+        after=str(workers.wanted),
+    )
+    changed = await desk.database.run(rows.change_workers, found.id, None, workers, event)
+    return await _changed_view(desk, found, changed)
+
+
+async def sync_cluster(
+    desk: Desk, asked: Incoming[None, requests.UpdateEnvironment]
+) -> views.ClusterView:
+    found, environment = await _find(desk, asked), EnvironmentId(asked.body.environment)
+    await _check_environment(desk, environment)
+    event = Event(
+        desk.clock(),
+        EventKind.CLUSTER_SYNCED,
+        asked.caller.user,
+        f"{asked.caller.user} moved it to {environment}",
+        cluster=found.id,
+        before=found.spec.environment,
+        after=environment,
+    )
+    changed = await desk.database.run(rows.change_environment, found.id, environment, event)
+    return await _changed_view(desk, found, changed)
+
+
+async def _changed_view(desk: Desk, found: Cluster, changed: Cluster | None) -> views.ClusterView:
+    if changed is None:
+        raise Conflict(f"The cluster {found.spec.name!r} has ended.", hint="Start another one.")
+    await _changed(desk)
+    return await _view(desk, changed)
+
+
+async def stop_cluster(desk: Desk, asked: Incoming[None, requests.StopCluster]) -> views.Ended:
+    found, now = await _find(desk, asked), desk.clock()
+    why = f"{asked.caller.user}: {asked.body.reason}"
+    event = Event(now, EventKind.CLUSTER_ENDING, asked.caller.user, why, cluster=found.id)
+    did = await desk.database.run(rows.end, found.id, EndKind.USER, why, now, event)
+    await _changed(desk)
+    return views.Ended(found.id, already=not did)
+
+
+async def certificate(desk: Desk, asked: Incoming[None, None]) -> views.ClientCertificate:
+    found = await _find(desk, asked)
+    head = (await desk.database.run(viewing.cluster, found.id)).head
+    if head is None or not head.scheduler_address or found.ended_at is not None:
+        raise Conflict(
+            f"The scheduler of {found.spec.name!r} does not answer (yet, or any more).",
+            hint=f"See: shoal cluster show {found.spec.name}",
+        )
+    identity = authority.client_identity(desk.key, found.id, found.created_at, asked.caller.user)
+    return views.ClientCertificate(
+        scheduler_address=head.scheduler_address,
+        ca_pem=identity.ca_pem,
+        certificate_pem=identity.certificate_pem,
+        key_pem=identity.key_pem.text,
+    )
+
+
+async def explain(desk: Desk, asked: Incoming[None, None]) -> views.Explanation:
+    found = await _find(desk, asked)
+    reconciler = desk.reconcilers.get(found.spec.cloud)
+    if reconciler is None:
+        raise NotFound(f"The cloud {found.spec.cloud!r} is not set up on this server.")
+    return await reconciler.explain(found.id)
+
+
+async def cost(desk: Desk, asked: Incoming[None, None]) -> views.CostView:
+    found = await _find(desk, asked)
+    return money.cost_view(
+        found.id, await desk.database.run(instance_rows.all_of_cluster, found.id), desk.clock()
+    )
+
+
+async def logs(desk: Desk, asked: Incoming[LogQuery, None]) -> views.LogPage:
+    found, query = await _find(desk, asked), asked.query
+    return await desk.database.run_samples(
+        log_rows.read,
+        found.id,
+        instance=query.instance,
+        process=query.process,
+        text=query.text,
+        cursor=query.cursor,
+        limit=query.limit,
+    )
+
+
+async def _find(desk: Desk, asked: Incoming[object, object]) -> Cluster:
+    return await desk.database.run(rows.find, asked.caller.workspace, asked.path["cluster"])
+
+
+async def _view(desk: Desk, found: Cluster) -> views.ClusterView:
+    seen = await desk.database.run(viewing.cluster, found.id)
+    return status.cluster_view(seen, now=desk.clock(), url=desk.url)
+
+
+async def _changed(desk: Desk) -> None:
+    await desk.told.ring()
+    await desk.wanted.ring()

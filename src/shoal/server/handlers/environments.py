@@ -1,0 +1,74 @@
+"""Environments: registered by content, with the wheels that no index has."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import re
+import tempfile
+from pathlib import Path
+
+from shoal.errors import InvalidRequest
+from shoal.server.desk import Desk, Incoming, Upload
+from shoal.store import environments as rows
+from shoal.wire.endpoints import Nothing
+from shoal.wire.environments import Manifest
+from shoal.wire.ids import EnvironmentId
+from shoal.wire.views import EnvironmentNeeds
+
+MAX_WHEEL_BYTES = 2 << 30
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+async def put_environment(desk: Desk, asked: Incoming[None, Manifest]) -> EnvironmentNeeds:
+    manifest = asked.body
+    if manifest.id != asked.path["environment"]:
+        raise InvalidRequest("The environment's id in the path and in the body differ.")
+    if bad := [it.filename for it in manifest.wheels if not _SHA256.fullmatch(it.sha256)]:
+        raise InvalidRequest(f"Not a SHA-256 in hex: that of {bad[0]}.")
+    await desk.database.run(rows.put, manifest)
+    return EnvironmentNeeds(manifest.id, await missing_wheels(desk, manifest))
+
+
+async def environment(desk: Desk, asked: Incoming[None, None]) -> Manifest:
+    return await desk.database.run(rows.get, EnvironmentId(asked.path["environment"]))
+
+
+async def missing_wheels(desk: Desk, manifest: Manifest) -> tuple[str, ...]:
+    directory = desk.settings.state.wheels
+    return tuple(it.sha256 for it in manifest.wheels if not (directory / it.sha256).exists())
+
+
+async def put_wheel(desk: Desk, asked: Incoming[None, Upload]) -> Nothing:
+    """Stored under its SHA-256, whole or not at all."""
+    sha256 = asked.path["sha256"]
+    if not _SHA256.fullmatch(sha256):
+        raise InvalidRequest("Not a SHA-256 in hex.")
+    directory = desk.settings.state.wheels
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, draft = tempfile.mkstemp(dir=directory, prefix=".upload-")
+    try:
+        digest = await _write(descriptor, asked.body)
+        if digest != sha256:
+            raise InvalidRequest(
+                f"The file's SHA-256 is {digest}, not {sha256}.", hint="Upload it again."
+            )
+        await asyncio.to_thread(os.replace, draft, directory / sha256)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            Path(draft).unlink()
+    return Nothing()
+
+
+async def _write(descriptor: int, upload: Upload) -> str:
+    digest, size = hashlib.sha256(), 0
+    with os.fdopen(descriptor, "wb") as file:
+        async for chunk in upload.chunks:
+            digest.update(chunk)
+            size += len(chunk)
+            if size > MAX_WHEEL_BYTES:
+                raise InvalidRequest(f"The file is larger than {MAX_WHEEL_BYTES} bytes.")
+            await asyncio.to_thread(file.write, chunk)
+    return digest.hexdigest()

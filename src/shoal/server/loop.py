@@ -1,0 +1,106 @@
+"""The drivers: what runs again and again, and the one place where any exception is caught.
+
+A reconciler a cloud: list the cloud now and then, plan and perform whenever something changed, and
+every few seconds in any case. The next pass is the retry. A jump of the wall clock is noticed here
+and told to the plan, which then believes no absence for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+from shoal.core.records import Listing
+from shoal.errors import ShoalError
+from shoal.server.desk import Desk
+from shoal.server.heads import attend_all
+from shoal.server.passes.reconcile import Reconciler
+from shoal.store import logs
+
+_log = logging.getLogger(__name__)
+
+PASS_S = 2.0
+LISTING_S = 5.0
+CLOCK_JUMP_S = 5.0
+SWEEP_LOGS_S = 3600.0
+MAX_LOG_LINES = 200_000  # a cluster
+
+
+async def run(desk: Desk) -> None:
+    """Until `desk.stopping`: everything that the server does by itself."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(Driver(desk, it).drive()) for it in desk.reconcilers.values()]
+        tasks.append(group.create_task(attend_all(desk)))
+        tasks.append(group.create_task(_every(desk, SWEEP_LOGS_S, lambda: _prune_logs(desk))))
+        await desk.stopping.wait()
+        for task in tasks:
+            task.cancel()
+
+
+class Driver:
+    """Drives one cloud's reconciler."""
+
+    def __init__(self, desk: Desk, reconciler: Reconciler) -> None:
+        self._desk = desk
+        self._reconciler = reconciler
+        self._listing: Listing | None = None
+        self._listed_at = float("-inf")  # monotonic
+        self._trusted_since = desk.clock()
+        self._offset = desk.clock().timestamp() - time.monotonic()
+
+    async def drive(self) -> None:
+        while True:
+            seen = self._desk.wanted.count
+            if await self._pass_safely():
+                await self._desk.told.ring()
+                await self._desk.wanted.ring()
+            await self._desk.wanted.after(seen, timeout_s=PASS_S)
+
+    async def _pass_safely(self) -> bool:
+        """Whether the pass changed anything: then the next one follows at once."""
+        try:
+            return await self._pass()
+        except ShoalError as error:
+            _log.warning("pass: %s", error)
+        except Exception:
+            _log.exception("pass failed; the next one starts from the record")
+        return False
+
+    async def _pass(self) -> bool:
+        self._watch_clock()
+        if time.monotonic() - self._listed_at >= self._listing_interval_s():
+            self._listing = await self._reconciler.observe()
+            self._listed_at = time.monotonic()
+        done = await self._reconciler.run_pass(self._listing, self._trusted_since)
+        return bool(done)
+
+    def _listing_interval_s(self) -> float:
+        return min(LISTING_S, max(0.5, self._reconciler.provider.timing.listing_lag_s))
+
+    def _watch_clock(self) -> None:
+        offset = self._desk.clock().timestamp() - time.monotonic()
+        if abs(offset - self._offset) > CLOCK_JUMP_S:
+            _log.warning("the clock jumped by %.0f s; no absence is believed for a while",
+                         offset - self._offset)
+            self._trusted_since = self._desk.clock()
+            self._listing, self._listed_at = None, float("-inf")
+        self._offset = offset
+
+
+async def _every(desk: Desk, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await work()
+        except ShoalError as error:
+            _log.warning("%s", error)
+        await asyncio.sleep(seconds)
+
+
+async def _prune_logs(desk: Desk) -> None:
+    older_than: datetime = desk.clock() - timedelta(days=desk.settings.log_days)
+    await desk.database.run_samples(logs.prune, older_than, MAX_LOG_LINES)
+
+

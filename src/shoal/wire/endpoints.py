@@ -1,0 +1,305 @@
+"""The API as a table: every endpoint with its types, scope and problems.
+
+The server routes by this table, the client calls by it, OpenAPI and the reference are made from
+it. `path` parameters are strings; `query` is a struct whose fields are the query parameters.
+Problems that any endpoint may answer with (EVERYWHERE) are not repeated.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from shoal import errors
+from shoal.wire import environments, events, requests, views
+
+
+Limit = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+Cursor = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+
+class Page(msgspec.Struct, frozen=True):
+    """`page` is what the previous answer called `next_page`."""
+
+    page: str | None = None
+    limit: Limit = 100
+
+
+class ClusterQuery(msgspec.Struct, frozen=True):
+    name: str | None = None
+    ended: bool = False  # include those that have ended
+    page: str | None = None
+    limit: Limit = 100
+
+
+class EventQuery(msgspec.Struct, frozen=True):
+    cluster: str | None = None
+    after: Cursor = 0  # events with a greater seq
+    limit: Limit = 1000
+
+
+class ChangesQuery(msgspec.Struct, frozen=True):
+    cluster: str | None = None
+    after: Cursor | None = None  # None: from now on
+
+
+class LogQuery(msgspec.Struct, frozen=True):
+    instance: str | None = None
+    process: str | None = None
+    text: str | None = None  # lines that contain it
+    cursor: Cursor = 0
+    limit: Limit = 1000
+
+
+class OfferQuery(msgspec.Struct, frozen=True):
+    cloud: str = "local"
+    region: str | None = None
+
+
+class EventPage(msgspec.Struct, frozen=True):
+    events: tuple[events.Event, ...]
+    next_after: int
+
+
+class TokenList(msgspec.Struct, frozen=True):
+    tokens: tuple[views.TokenView, ...]
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """An empty answer."""
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    name: str
+    method: str
+    path: str
+    summary: str
+    scope: str  # what a token must carry: "clusters", "admin"; "" for everyone
+    answer: Any  # the type of the answer
+    body: Any = None  # the type of the request's body; bytes for a file
+    query: Any = None
+    status: int = 200
+    stream: bool = False  # server-sent events, each a JSON `answer`
+    problems: tuple[type[errors.ShoalError], ...] = ()
+
+
+EVERYWHERE = (
+    errors.NotLoggedIn,
+    errors.NotAllowed,
+    errors.InvalidRequest,
+    errors.StoreFault,
+)
+_MISSING = (errors.NotFound,)
+
+SERVER = Endpoint("server", "GET", "/v1/server", "What this server is", "clusters", views.ServerInfo)
+STOP_SERVER = Endpoint(
+    "stop_server", "POST", "/v1/server/stop", "End the server; clusters go on", "admin", Nothing
+)
+CREATE_CLUSTER = Endpoint(
+    "create_cluster",
+    "POST",
+    "/v1/clusters",
+    "Ask for a cluster, or join the running one of that name",
+    "clusters",
+    views.ClusterView,
+    body=requests.CreateCluster,
+    problems=(errors.Conflict, errors.NotPossible, errors.LimitExceeded, errors.NotFound),
+)
+CLUSTERS = Endpoint(
+    "clusters",
+    "GET",
+    "/v1/clusters",
+    "Clusters of the workspace, newest first",
+    "clusters",
+    views.ClusterList,
+    query=ClusterQuery,
+)
+CLUSTER = Endpoint(
+    "cluster",
+    "GET",
+    "/v1/clusters/{cluster}",
+    "One cluster, by id or by the name of a running one",
+    "clusters",
+    views.ClusterView,
+    problems=_MISSING,
+)
+INSTANCES = Endpoint(
+    "instances",
+    "GET",
+    "/v1/clusters/{cluster}/instances",
+    "A cluster's VMs, past ones too",
+    "clusters",
+    views.InstanceList,
+    query=Page,
+    problems=_MISSING,
+)
+SCALE_CLUSTER = Endpoint(
+    "scale_cluster",
+    "PUT",
+    "/v1/clusters/{cluster}/workers",
+    "Change how many workers are wanted",
+    "clusters",
+    views.ClusterView,
+    body=requests.ScaleCluster,
+    problems=(errors.NotFound, errors.Conflict, errors.LimitExceeded),
+)
+STOP_CLUSTER = Endpoint(
+    "stop_cluster",
+    "POST",
+    "/v1/clusters/{cluster}/stop",
+    "End a cluster and all its VMs",
+    "clusters",
+    views.Ended,
+    body=requests.StopCluster,
+    problems=_MISSING,
+)
+CERTIFICATE = Endpoint(
+    "certificate",
+    "POST",
+    "/v1/clusters/{cluster}/certificate",
+    "What a Dask client needs to reach the scheduler",
+    "clusters",
+    views.ClientCertificate,
+    problems=(errors.NotFound, errors.Conflict),
+)
+EXPLAIN = Endpoint(
+    "explain",
+    "GET",
+    "/v1/clusters/{cluster}/explanation",
+    "What the next pass would do and why, without doing it",
+    "clusters",
+    views.Explanation,
+    problems=_MISSING,
+)
+COST = Endpoint(
+    "cost",
+    "GET",
+    "/v1/clusters/{cluster}/cost",
+    "What a cluster has cost so far, VM by VM",
+    "clusters",
+    views.CostView,
+    problems=_MISSING,
+)
+LOGS = Endpoint(
+    "logs",
+    "GET",
+    "/v1/clusters/{cluster}/logs",
+    "Lines of all processes of a cluster, of VMs that are gone too",
+    "clusters",
+    views.LogPage,
+    query=LogQuery,
+    problems=_MISSING,
+)
+SYNC_CLUSTER = Endpoint(
+    "sync_cluster",
+    "PUT",
+    "/v1/clusters/{cluster}/environment",
+    "Move a running cluster to another environment, by the difference",
+    "clusters",
+    views.ClusterView,
+    body=requests.UpdateEnvironment,
+    problems=(errors.NotFound, errors.Conflict),
+)
+EVENTS = Endpoint(
+    "events",
+    "GET",
+    "/v1/events",
+    "Events of the workspace or of one cluster, oldest first",
+    "clusters",
+    EventPage,
+    query=EventQuery,
+    problems=_MISSING,
+)
+CHANGES = Endpoint(
+    "changes",
+    "GET",
+    "/v1/changes",
+    "Events as they happen",
+    "clusters",
+    events.Event,
+    query=ChangesQuery,
+    stream=True,
+    problems=_MISSING,
+)
+PUT_ENVIRONMENT = Endpoint(
+    "put_environment",
+    "PUT",
+    "/v1/environments/{environment}",
+    "Register an environment; the answer tells which wheels are missing",
+    "clusters",
+    views.EnvironmentNeeds,
+    body=environments.Manifest,
+)
+ENVIRONMENT = Endpoint(
+    "environment",
+    "GET",
+    "/v1/environments/{environment}",
+    "An environment's lock and wheels",
+    "clusters",
+    environments.Manifest,
+    problems=_MISSING,
+)
+PUT_WHEEL = Endpoint(
+    "put_wheel",
+    "PUT",
+    "/v1/wheels/{sha256}",
+    "Upload a wheel; its content must have this SHA-256",
+    "clusters",
+    Nothing,
+    body=bytes,
+)
+OFFERS = Endpoint(
+    "offers",
+    "GET",
+    "/v1/offers",
+    "Machine types with prices",
+    "clusters",
+    views.OfferList,
+    query=OfferQuery,
+    problems=_MISSING,
+)
+CREATE_TOKEN = Endpoint(
+    "create_token",
+    "POST",
+    "/v1/tokens",
+    "Make an API token; its secret is shown once",
+    "admin",
+    views.NewToken,
+    body=requests.CreateToken,
+)
+TOKENS = Endpoint("tokens", "GET", "/v1/tokens", "API tokens, without secrets", "admin", TokenList)
+REVOKE_TOKEN = Endpoint(
+    "revoke_token",
+    "POST",
+    "/v1/tokens/{token}/revoke",
+    "End a token at once",
+    "admin",
+    Nothing,
+    problems=_MISSING,
+)
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    SERVER,
+    STOP_SERVER,
+    CREATE_CLUSTER,
+    CLUSTERS,
+    CLUSTER,
+    INSTANCES,
+    SCALE_CLUSTER,
+    STOP_CLUSTER,
+    CERTIFICATE,
+    EXPLAIN,
+    COST,
+    LOGS,
+    SYNC_CLUSTER,
+    EVENTS,
+    CHANGES,
+    PUT_ENVIRONMENT,
+    ENVIRONMENT,
+    PUT_WHEEL,
+    OFFERS,
+    CREATE_TOKEN,
+    TOKENS,
+    REVOKE_TOKEN,
+)

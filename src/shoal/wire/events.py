@@ -1,0 +1,47 @@
+"""Facts as they are told: append-only, each with who, what, on what, before → after, and why.
+
+Event kinds are the words of the API, the database and the docs (docs/reference/events.md).
+"""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+
+import msgspec
+
+from shoal.wire.ids import ClusterId, EventSeq, InstanceId, WorkspaceName
+
+
+class EventKind(enum.StrEnum):
+    CLUSTER_CREATED = "cluster.created"
+    CLUSTER_SCALED = "cluster.scaled"  # what is wanted changed: by a user, adaptively, by a limit
+    CLUSTER_SYNCED = "cluster.synced"  # another environment is wanted
+    CLUSTER_READY = "cluster.ready"  # the scheduler accepts clients
+    CLUSTER_ENDING = "cluster.ending"  # nobody wants it any more; `why` says who or which rule
+    CLUSTER_ENDED = "cluster.ended"  # its last VM is gone
+    BATCH_INTENDED = "batch.intended"
+    BATCH_REFUSED = "batch.refused"  # a cloud said no: no capacity, quota, permission
+    INSTANCE_LAUNCHED = "instance.launched"
+    INSTANCE_STAGE = "instance.stage"  # its agent reports another stage of life
+    INSTANCE_RETIRING = "instance.retiring"
+    INSTANCE_RELEASED = "instance.released"
+    INSTANCE_GONE = "instance.gone"
+    VM_SWEPT = "vm.swept"  # a VM (disk, address) of ours without a record was ended
+    ALARM = "alarm"
+
+
+class Event(msgspec.Struct, frozen=True):
+    """`seq` is 0 until stored. `actor` is a user's name, "reconciler", "head" or "agent"."""
+
+    at: datetime
+    kind: EventKind
+    actor: str
+    why: str
+    seq: EventSeq = EventSeq(0)
+    workspace: WorkspaceName | None = None
+    cluster: ClusterId | None = None
+    instance: InstanceId | None = None
+    before: str = ""
+    after: str = ""
+    count: int = 1  # how many things the event is about (a batch of 40)

@@ -1,0 +1,38 @@
+"""Bodies of the API's requests."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from shoal.wire.ids import UserName, WorkspaceName
+from shoal.wire.specs import ClusterSpec, Workers
+
+
+class CreateCluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`join=True`: a running cluster of that name in the workspace is returned instead."""
+
+    spec: ClusterSpec
+    join: bool = True
+
+
+class ScaleCluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    workers: Workers
+
+
+class StopCluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    reason: str = "asked by the user"
+
+
+class UpdateEnvironment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Re-sync a running cluster to another environment, by the difference."""
+
+    environment: str
+
+
+class CreateToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    user: UserName
+    workspace: WorkspaceName
+    scopes: tuple[str, ...] = ("clusters",)
+    expires_at: datetime | None = None

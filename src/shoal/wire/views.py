@@ -1,0 +1,231 @@
+"""What a reader is shown: derived from rows, observations and now; never stored.
+
+Times are aware UTC, money integer micro-dollars (µ$), `None` where a price is not known.
+"""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+
+import msgspec
+
+from shoal.wire.ids import (
+    BatchId,
+    ClusterId,
+    EnvironmentId,
+    InstallationId,
+    InstanceId,
+    UserName,
+    WorkspaceName,
+)
+from shoal.wire.specs import ClusterSpec, Role
+
+
+class ClusterStatus(enum.StrEnum):
+    STARTING = "starting"  # the scheduler is not reachable yet
+    READY = "ready"  # the scheduler is up and all wanted workers are
+    SCALING = "scaling"  # the scheduler is up; workers are on their way
+    DEGRADED = "degraded"  # fewer workers than wanted, and something stands in the way
+    ENDING = "ending"  # nobody wants it; VMs remain
+    ENDED = "ended"
+    FAILED = "failed"  # ended because it could not be had
+
+
+class InstanceState(enum.StrEnum):
+    """What the cloud owns. The edges are in core/lifecycle.py."""
+
+    INTENDED = "intended"
+    LAUNCHED = "launched"
+    RELEASED = "released"
+    GONE = "gone"
+
+
+class Stage(enum.StrEnum):
+    """What the VM is doing, as observed through its agent."""
+
+    BOOTING = "booting"  # nothing heard yet
+    PREPARING = "preparing"  # the agent speaks; the environment is being realised
+    STARTING = "starting"  # Dask is starting
+    READY = "ready"
+    DRAINING = "draining"  # asked to leave; data and tasks are moving away
+    DRAINED = "drained"
+    STOPPING = "stopping"
+    FAILED = "failed"
+
+
+class InstanceView(msgspec.Struct, frozen=True):
+    id: InstanceId
+    role: Role
+    state: InstanceState
+    stage: Stage
+    since: datetime
+    why: str
+    detail: str = ""
+    zone: str = ""
+    machine_type: str = ""
+    spot: bool = False
+    price_uusd_per_hour: int | None = None
+    address: str = ""
+    dask_address: str = ""
+    created_at: datetime | None = None
+    launched_at: datetime | None = None
+    gone_at: datetime | None = None
+
+
+class WorkerCounts(msgspec.Struct, frozen=True):
+    wanted: int
+    launching: int
+    preparing: int
+    ready: int
+    draining: int
+
+
+class ClusterView(msgspec.Struct, frozen=True):
+    id: ClusterId
+    name: str
+    workspace: WorkspaceName
+    owner: UserName
+    status: ClusterStatus
+    sentence: str  # the status in words, with what stands in the way
+    spec: ClusterSpec
+    workers: WorkerCounts
+    created_at: datetime
+    scheduler_address: str = ""
+    details_url: str = ""
+    cost_uusd: int | None = None
+    price_uusd_per_hour: int | None = None
+    ended_at: datetime | None = None
+    end_reason: str = ""
+    event_seq: int = 0  # the cursor this view is as fresh as
+
+
+class ClusterList(msgspec.Struct, frozen=True):
+    clusters: tuple[ClusterView, ...]
+    next_page: str | None = None
+
+
+class InstanceList(msgspec.Struct, frozen=True):
+    instances: tuple[InstanceView, ...]
+    next_page: str | None = None
+
+
+class PlannedAction(msgspec.Struct, frozen=True):
+    action: str
+    subject: str
+    why: str
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """What the next pass would do and why; nothing is performed."""
+
+    cluster: ClusterId
+    sentence: str
+    actions: tuple[PlannedAction, ...]
+
+
+class ClientCertificate(msgspec.Struct, frozen=True):
+    """What a Dask client needs to speak with a cluster's scheduler. Not to be logged."""
+
+    scheduler_address: str
+    ca_pem: str
+    certificate_pem: str
+    key_pem: str
+
+    def __repr__(self) -> str:
+        return f"ClientCertificate(scheduler_address={self.scheduler_address!r}, …)"
+
+
+class LogLine(msgspec.Struct, frozen=True):
+    at: datetime
+    instance: InstanceId
+    process: str  # "agent", "scheduler", "worker"
+    text: str
+
+
+class LogPage(msgspec.Struct, frozen=True):
+    lines: tuple[LogLine, ...]
+    next_cursor: int
+    dropped: int = 0
+
+
+class CostLine(msgspec.Struct, frozen=True):
+    instance: InstanceId
+    role: Role
+    machine_type: str
+    seconds: float
+    cost_uusd: int | None
+
+
+class CostView(msgspec.Struct, frozen=True):
+    cluster: ClusterId
+    cost_uusd: int | None
+    lines: tuple[CostLine, ...]
+
+
+class OfferView(msgspec.Struct, frozen=True):
+    cloud: str
+    region: str
+    zone: str
+    machine_type: str
+    vcpu: int
+    memory_bytes: int
+    arch: str
+    spot: bool
+    gpu: int
+    gpu_type: str
+    price_uusd_per_hour: int | None
+    as_of: datetime | None
+
+
+class OfferList(msgspec.Struct, frozen=True):
+    offers: tuple[OfferView, ...]
+
+
+class EnvironmentNeeds(msgspec.Struct, frozen=True):
+    """Which wheels (by SHA-256) the server lacks; empty: the environment is complete."""
+
+    environment: EnvironmentId
+    missing: tuple[str, ...]
+
+
+class TokenView(msgspec.Struct, frozen=True):
+    id: str
+    user: UserName
+    workspace: WorkspaceName
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None
+
+
+class NewToken(msgspec.Struct, frozen=True):
+    """The only time the secret is shown."""
+
+    token: TokenView
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"NewToken(token={self.token!r}, …)"
+
+
+class ServerInfo(msgspec.Struct, frozen=True):
+    version: str
+    installation: InstallationId
+    database: str  # dialect and place, without credentials
+    embedded: bool
+    clusters: int  # not ended
+    pid: int
+    started_at: datetime
+    user: UserName
+    workspace: WorkspaceName
+
+
+class Ended(msgspec.Struct, frozen=True):
+    cluster: ClusterId
+    already: bool
+
+
+class BatchView(msgspec.Struct, frozen=True):
+    id: BatchId
+    count: int
+    why: str
