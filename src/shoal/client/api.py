@@ -93,7 +93,9 @@ class Api:
         except httpx2.TransportError as error:
             raise _unreachable(self.place, error) from error
 
-    async def stream(self, endpoint: Endpoint, *, query: endpoints.ChangesQuery) -> AsyncIterator[Any]:
+    async def stream(
+        self, endpoint: Endpoint, *, query: endpoints.ChangesQuery
+    ) -> AsyncIterator[Any]:
         """Server-sent events, without an end. A broken connection is made anew and goes on after
         the last event seen."""
         decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(endpoint.answer)
@@ -137,6 +139,9 @@ class Api:
                 await source.response.aread()
                 _check(source.response)
             async for event in source:
+                if event.event == "problem":
+                    told = msgspec.json.decode(event.data, type=_StreamProblem)
+                    raise errors.from_code(told.code, told.detail, told.hint)
                 if event.data:
                     yield event
 
@@ -144,6 +149,14 @@ class Api:
         """Where the server was it is not any more."""
         async with self._finding:
             await self.aclose()
+
+
+class _StreamProblem(msgspec.Struct, frozen=True):
+    """What a stream says instead of going on: its status line was sent long before."""
+
+    code: str
+    detail: str
+    hint: str = ""
 
 
 class _Request(msgspec.Struct, frozen=True):

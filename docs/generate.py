@@ -1,0 +1,154 @@
+"""Write the reference from the code, or (--check) fail when it says something else.
+
+Made here: settings, CLI, API endpoints, event kinds, states and errors. Their words are those of
+the code: a docstring or a comment that stands beside an enum member is its description.
+"""
+
+from __future__ import annotations
+
+import argparse
+import enum
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+
+from shoal import errors
+from shoal.cli.main import main as cli
+from shoal.clouds import provider
+from shoal.core.records import EndKind
+from shoal.server.settings import Settings
+from shoal.wire import problems
+from shoal.wire.endpoints import ENDPOINTS, EVERYWHERE
+from shoal.wire.events import EventKind
+from shoal.wire.views import ClusterStatus, InstanceState, Stage
+
+REFERENCE = Path(__file__).parent / "reference"
+_NOTE = "<!-- Written by docs/generate.py from the code: change it there. -->\n\n"
+
+
+def pages() -> dict[str, str]:
+    return {
+        "settings.md": "# Settings of the server\n\n" + _settings(),
+        "cli.md": "# Commands\n\n" + "\n".join(_commands(cli, "shoal")),
+        "api.md": "# The HTTP API\n\n" + _api(),
+        "events.md": "# Event kinds\n\n" + _enum(EventKind),
+        "states.md": "# States and stages\n\n" + _states(),
+        "errors.md": "# Errors\n\n" + _errors(),
+    }
+
+
+def _settings() -> str:
+    schema = msgspec.json.schema(Settings, schema_hook=lambda kind: {"type": "string"})
+    fields = schema["$defs"]["Settings"]["properties"]
+    rows = [
+        f"| `--{name.replace('_', '-')}` | {it.get('description', '')} | {_default(it)} |"
+        for name, it in fields.items()
+    ]
+    return _table("flag | meaning | default", rows)
+
+
+def _default(schema: dict[str, object]) -> str:
+    default = schema.get("default")
+    return "" if default is None else f"`{default}`"
+
+
+def _commands(command: click.Command, path: str) -> Iterator[str]:
+    context = click.Context(command, info_name=path)
+    if not isinstance(command, click.Group):
+        yield f"## `{path}`\n"
+        yield "```text\n" + click.unstyle(command.get_help(context)).rstrip() + "\n```\n"
+        return
+    for name in sorted(command.commands):
+        if not command.commands[name].hidden:
+            yield from _commands(command.commands[name], f"{path} {name}")
+
+
+def _api() -> str:
+    rows = []
+    for it in ENDPOINTS:
+        problem = ", ".join(f"`{kind.code}`" for kind in it.problems)
+        rows.append(f"| `{it.method} {it.path}` | {it.summary} | {it.scope} | {problem} |")
+    anywhere = ", ".join(f"`{kind.code}`" for kind in EVERYWHERE)
+    return (
+        "`GET /v1/openapi.json` is the whole schema. Every request carries "
+        f"`Authorization: Bearer <token>`. Any endpoint may answer with {anywhere}.\n\n"
+        + _table("endpoint | what it does | scope | problems", rows)
+    )
+
+
+def _states() -> str:
+    parts = [(ClusterStatus, "Cluster"), (InstanceState, "Instance"), (Stage, "Stage of a VM")]
+    text = [f"## {title}\n\n{inspect.getdoc(kind) or ''}\n\n{_enum(kind)}" for kind, title in parts]
+    return "\n".join([*text, f"## Who ended a cluster\n\n{_enum(EndKind)}"])
+
+
+def _enum(kind: type[enum.StrEnum]) -> str:
+    told = _comments(kind)
+    return _table("word | meaning", [f"| `{it.value}` | {told.get(it.name, '')} |" for it in kind])
+
+
+def _comments(kind: type[enum.StrEnum]) -> dict[str, str]:
+    found = re.findall(r"^    (\w+) = \"[^\"]*\"(?:  # (.*))?$", inspect.getsource(kind), re.M)
+    return {name: comment for name, comment in found}
+
+
+def _errors() -> str:
+    kinds = [*_tree(errors.ShoalError)]
+    rows = []
+    for kind in kinds:
+        if provider.__name__ == kind.__module__ or kind.__module__ == errors.__name__:
+            status = problems.from_error(_sample(kind)).status
+            rows.append(f'| <a id="{kind.code}"></a>`{kind.code}` | `{kind.__name__}` | {status} |')
+    return (inspect.getdoc(errors) or "").partition("\n\n")[0] + "\n\n```text\n" + _picture() + (
+        "\n```\n\n" + _table("code | class | HTTP status", rows)
+    )
+
+
+def _sample(kind: type[errors.ShoalError]) -> errors.ShoalError:
+    made = kind.__new__(kind)
+    errors.ShoalError.__init__(made, "")
+    return made
+
+
+def _picture() -> str:
+    lines = (errors.__doc__ or "").splitlines()
+    return "\n".join(line[4:] for line in lines if line.startswith("    "))
+
+
+def _tree(kind: type[errors.ShoalError]) -> Iterator[type[errors.ShoalError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from _tree(child)
+
+
+def _table(head: str, rows: list[str]) -> str:
+    columns = head.count("|") + 1
+    return "\n".join([f"| {head} |", "|" + " --- |" * columns, *rows]) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail on a difference")
+    check = parser.parse_args().check
+    stale = []
+    for name, text in pages().items():
+        page, title_end = REFERENCE / name, text.index("\n\n") + 2
+        wanted = text[:title_end] + _NOTE + text[title_end:]
+        if not page.exists() or page.read_text() != wanted:
+            stale.append(name)
+            if not check:
+                page.write_text(wanted)
+    if stale and check:
+        print(f"docs/reference is behind the code: {', '.join(stale)}. Run: make docs")
+        return 1
+    print(f"docs/reference: {len(stale)} pages written" if stale else "docs/reference: up to date")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
