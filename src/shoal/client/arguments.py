@@ -36,6 +36,7 @@ Duration = str | float | timedelta | None
 
 MOST_WORKERS = 100_000
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,46}[a-z0-9])?")
+_FILES = (".toml", ".txt", ".lock", ".yml", ".yaml")
 _TAG_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _CLOUD_WORKERS = Workers(minimum=4, wanted=4, maximum=20)
 _CLOUD_CPU = 4
@@ -256,7 +257,7 @@ def _wait_for(given: object, workers: Workers) -> int:
         return wanted if given else 0
     if isinstance(given, float) and 0 <= given <= 1:
         return math.ceil(given * wanted)
-    if isinstance(given, int) and 0 <= given:
+    if isinstance(given, int) and given >= 0:
         if given > workers.maximum:
             raise InvalidRequest(
                 f"wait_for_workers={given}: there will never be more than {workers.maximum}",

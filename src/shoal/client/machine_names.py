@@ -1,7 +1,8 @@
 """What the name of a machine type tells of its processor, before any cloud is asked.
 
 AWS: the family's letters after the generation hold a `g` (m7g, c6gn, x2gd), or the family is a1.
-GCP: the families t2a, c4a, n4a, and a4x. Azure: the small letters after the size hold a `p` (D4ps_v5).
+GCP: the families t2a, c4a, n4a and a4x. Azure: the small letters after the size hold a `p`
+(D4ps_v5).
 A name of no known form has no known processor; the server knows the catalog and checks again.
 (Vendors' naming pages, read 2026-11.)
 """

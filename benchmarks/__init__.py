@@ -1,0 +1,1 @@
+"""Measured against what a user would take instead, in one run. `python -m benchmarks` runs all."""

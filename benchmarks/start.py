@@ -1,0 +1,71 @@
+"""Start to first result with two workers: Shoal, LocalCluster and dask-gateway's local backend.
+
+The three run in one environment made for it, in turn, so that a machine that gets slower is slower
+for all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import uv
+
+from benchmarks.table import Row
+
+HERE = Path(__file__).parent
+CONTENDERS = ("local", "gateway", "shoal")
+ROUNDS, RUNS = 3, 3
+
+
+def measure() -> list[Row]:
+    with tempfile.TemporaryDirectory() as directory:
+        python = _environment(Path(directory) / "venv")
+        state = dict(os.environ, SHOAL_STATE_DIR=f"{directory}/state")
+        state.pop("PYTHONDONTWRITEBYTECODE", None)
+        seconds: dict[str, list[float]] = {it: [] for it in CONTENDERS}
+        try:
+            for _ in range(ROUNDS):
+                for which in CONTENDERS:
+                    seconds[which] += _run(python, which, state, directory)
+        finally:
+            subprocess.run([python.parent / "shoal", "server", "stop"], env=state, check=False)
+    median = {it: statistics.median(times) for it, times in seconds.items()}
+    return [
+        Row("start to first result, LocalCluster", median["local"], "s"),
+        Row("start to first result, dask-gateway (local backend)", median["gateway"], "s"),
+        Row("start to first result, Shoal", median["shoal"], "s"),
+        Row("  more than LocalCluster", median["shoal"] - median["local"], "s", aim="≤ 1.2"),
+        Row("  × dask-gateway", median["shoal"] / median["gateway"], "×", aim="≤ 0.75"),
+    ]
+
+
+def _environment(where: Path) -> Path:
+    """One environment with all three, as a user would install them."""
+    python = where / "bin" / "python"
+    packages = [f"{HERE.parent}", "dask-gateway", "dask-gateway-server[local]"]
+    uv_bin = uv.find_uv_bin()
+    subprocess.run([uv_bin, "venv", "--quiet", "--python", sys.executable, where], check=True)
+    subprocess.run(
+        [uv_bin, "pip", "install", "--quiet", "--python", python, *packages], check=True
+    )
+    return python
+
+
+def _run(python: Path, which: str, environment: dict[str, str], cwd: str) -> list[float]:
+    done = subprocess.run(
+        [python, HERE / "contenders.py", which, str(RUNS)],
+        env=environment,
+        cwd=cwd,
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        timeout=300,
+    )
+    times: list[float] = json.loads(done.stdout.splitlines()[-1])
+    return times

@@ -1,0 +1,187 @@
+"""From what is asked to a cluster whose scheduler answers, as quickly as the parts allow.
+
+    find or start the server  ─┐
+    copy the environment      ─┴─> register it ─> ask for the cluster ─> follow what happens
+
+Whoever is interrupted meanwhile leaves nothing behind: a request for a cluster that is under way
+is waited for, so that its cluster can be told to stop. Knows the API, and nothing of Dask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from shoal.client import environment
+from shoal.client.api import Api
+from shoal.client.arguments import Asked
+from shoal.client.progress import Progress, StepName
+from shoal.errors import ClusterFailed, Conflict, InvalidRequest, NotFound, ShoalError
+from shoal.wire import endpoints
+from shoal.wire.endpoints import ChangesQuery, Page
+from shoal.wire.events import EventKind
+from shoal.wire.requests import CreateCluster, StopCluster
+from shoal.wire.specs import ClusterSpec
+from shoal.wire.views import ClientCertificate, ClusterStatus, ClusterView, Ended, ServerInfo
+
+_REFRESH_S = 0.25  # between two looks at the whole cluster, however much happens
+_OVER = (ClusterStatus.ENDING, ClusterStatus.ENDED, ClusterStatus.FAILED)
+_MACHINES = Page(limit=100)  # enough to say which kinds there are
+
+
+class Obtained(msgspec.Struct, frozen=True):
+    view: ClusterView
+    created: bool  # by this call; else joined
+
+
+async def obtain(api: Api, asked: Asked, name: str, progress: Progress) -> Obtained:
+    """Join the running cluster of that name, or ask for one. `name`: given or made up."""
+    if asked.spec.name:
+        await _connect(api, asked, progress)
+        running = await _running(api, name)
+        if running is not None:
+            return Obtained(running, created=False)
+    spec = await _complete(api, asked, name, progress)
+    try:
+        return Obtained(await _ask(api, spec), created=True)
+    except Conflict:
+        running = await _running(api, name)
+        if running is None:
+            raise
+        return Obtained(running, created=False)
+
+
+async def certificate(api: Api, view: ClusterView) -> ClientCertificate:
+    found: ClientCertificate = await api.call(endpoints.CERTIFICATE, path={"cluster": view.id})
+    return found
+
+
+async def stop(api: Api, view: ClusterView, reason: str) -> Ended:
+    ended: Ended = await api.call(
+        endpoints.STOP_CLUSTER, path={"cluster": view.id}, body=StopCluster(reason=reason)
+    )
+    return ended
+
+
+class Watch:
+    """What happens in one cluster, from `view` on, until a piece of work on it is done."""
+
+    def __init__(self, api: Api, view: ClusterView, progress: Progress) -> None:
+        self.view = view
+        self._api = api
+        self._progress = progress
+        self._happened = asyncio.Event()
+        self._scheduler_ready = asyncio.Event()
+        if view.scheduler_address:
+            self._scheduler_ready.set()
+
+    async def during(self, work: Callable[[Watch], Awaitable[None]]) -> None:
+        """Do `work`, unless the cluster ends before: then it is ClusterFailed, at once."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                watching = [group.create_task(self._follow()), group.create_task(self._look())]
+                await work(self)
+                for task in watching:
+                    task.cancel()
+        except ExceptionGroup as several:
+            raise _first(several) from several
+
+    async def scheduler(self) -> None:
+        """Wait until it accepts clients."""
+        await self._scheduler_ready.wait()
+
+    async def _follow(self) -> None:
+        self._happened.set()  # how things are now
+        query = ChangesQuery(cluster=self.view.id, after=self.view.event_seq)
+        async for event in self._api.stream(endpoints.CHANGES, query=query):
+            self._progress.event(event)
+            self._happened.set()
+            if event.kind is EventKind.CLUSTER_READY:
+                self._scheduler_ready.set()
+            elif event.kind in (EventKind.CLUSTER_ENDING, EventKind.CLUSTER_ENDED):
+                await self._refresh()
+                raise _failed(self.view, event.why)
+
+    async def _look(self) -> None:
+        """The whole cluster after something happened, but not after each of 1,000 things."""
+        while True:
+            await self._happened.wait()
+            self._happened.clear()
+            await self._refresh()
+            machines = await self._api.call(
+                endpoints.INSTANCES, path={"cluster": self.view.id}, query=_MACHINES
+            )
+            self._progress.instances(machines.instances)
+            await asyncio.sleep(_REFRESH_S)
+
+    async def _refresh(self) -> None:
+        self.view = await self._api.call(endpoints.CLUSTER, path={"cluster": self.view.id})
+        self._progress.cluster(self.view)
+        if self.view.status in _OVER:
+            raise _failed(self.view, self.view.end_reason)
+        if self.view.scheduler_address:
+            self._scheduler_ready.set()
+
+
+def _failed(view: ClusterView, why: str) -> ClusterFailed:
+    return ClusterFailed(
+        f"Cluster {view.name} ({view.id}): {view.sentence or why or 'it has ended'}",
+        hint=f"What happened: shoal cluster events {view.id}; "
+        f"what its processes said: shoal cluster logs {view.id}",
+    )
+
+
+def _first(several: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What a user is told when parts of the work fail together."""
+    flat: list[BaseException] = []
+    for error in several.exceptions:
+        flat.append(_first(error) if isinstance(error, BaseExceptionGroup) else error)
+    known = [error for error in flat if isinstance(error, ShoalError)]
+    return (known or flat)[0]
+
+
+async def _connect(api: Api, asked: Asked, progress: Progress) -> None:
+    progress.running(StepName.SERVER)
+    place = await api.connect()
+    if asked.workspace is not None:
+        info: ServerInfo = await api.call(endpoints.SERVER)
+        if info.workspace != asked.workspace:
+            raise InvalidRequest(
+                f"workspace={asked.workspace!r}, but your token is for {info.workspace!r}",
+                hint="Log in with a token of that workspace: shoal login URL --token TOKEN",
+            )
+    progress.done(StepName.SERVER, place.url)
+
+
+async def _running(api: Api, name: str) -> ClusterView | None:
+    try:
+        view: ClusterView = await api.call(endpoints.CLUSTER, path={"cluster": name})
+    except NotFound:
+        return None
+    return None if view.status in _OVER else view
+
+
+async def _complete(api: Api, asked: Asked, name: str, progress: Progress) -> ClusterSpec:
+    """The environment is copied while the server is found; most of the time both are there."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_connect(api, asked, progress))
+            copying = group.create_task(environment.copy(asked.software, progress))
+    except ExceptionGroup as several:
+        raise _first(several) from several
+    registered = await environment.register(api, copying.result(), progress)
+    return msgspec.structs.replace(asked.spec, name=name, environment=registered)
+
+
+async def _ask(api: Api, spec: ClusterSpec) -> ClusterView:
+    asking = asyncio.ensure_future(
+        api.call(endpoints.CREATE_CLUSTER, body=CreateCluster(spec=spec, join=False))
+    )
+    try:
+        view: ClusterView = await asyncio.shield(asking)
+    except asyncio.CancelledError:
+        await stop(api, await asking, "interrupted while it was asked for")
+        raise
+    return view
