@@ -1,0 +1,376 @@
+"""`shoal cluster`: clusters, running and past, by name or id."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import CompletionItem
+
+from shoal.cli import output
+from shoal.wire.events import Event, EventKind
+from shoal.wire.views import (
+    ClusterList,
+    ClusterStatus,
+    ClusterView,
+    Ended,
+    Explanation,
+    InstanceList,
+    InstanceView,
+    LogLine,
+    LogPage,
+)
+
+if TYPE_CHECKING:
+    from shoal.client.api import Api
+
+_COLOURS = {
+    ClusterStatus.READY: "green",
+    ClusterStatus.DEGRADED: "yellow",
+    ClusterStatus.FAILED: "red",
+    ClusterStatus.ENDED: "bright_black",
+}
+_FOLLOW_S = 1.0  # between looks for new log lines
+
+
+def _names(ctx: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Of running clusters, if a server runs; completion starts none and never complains."""
+    from shoal.cli import session
+    from shoal.client import connection, embedded
+    from shoal.errors import ShoalError
+    from shoal.wire import endpoints
+    from shoal.wire.state_directory import state_directory
+
+    try:
+        if connection.configured() is None and embedded.running(state_directory()) is None:
+            return []
+        found: ClusterList = session.ask(endpoints.CLUSTERS)
+    except ShoalError:
+        return []
+    return [CompletionItem(it.name) for it in found.clusters if it.name.startswith(typed)]
+
+
+cluster_argument = click.argument("cluster", shell_complete=_names)
+
+
+@click.group("cluster")
+def command() -> None:
+    """Clusters: list, show, logs, stop, events, explain.
+
+    Example: shoal cluster list
+    """
+
+
+@command.command("list")
+@click.option("--all", "-a", "ended", is_flag=True, help="Those that have ended too.")
+@click.option("--name", help="Only those of this name.")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
+@output.json_option
+def list_(ended: bool, name: str | None, limit: int, as_json: bool) -> None:
+    """Clusters of the workspace, newest first.
+
+    Example: shoal cluster list --all
+    """
+    from shoal.cli import session
+    from shoal.wire.endpoints import ClusterQuery
+
+    query = ClusterQuery(name=name, ended=ended)
+    clusters = session.talk(lambda api: _clusters(api, query, limit))
+    if as_json:
+        output.json(ClusterList(clusters))
+        return
+    titles = ("name", "id", "status", "workers", "cloud", "an hour", "cost", "created")
+    output.columns(
+        titles,
+        [_cluster_row(it) for it in clusters],
+        nothing="There are no clusters." if ended else "No cluster is running (--all: past ones).",
+    )
+
+
+@command.command()
+@cluster_argument
+@output.json_option
+def show(cluster: str, as_json: bool) -> None:
+    """One cluster: how it is, and its VMs.
+
+    Example: shoal cluster show my-cluster
+    """
+    from shoal.cli import session
+
+    view, instances = session.talk(lambda api: _cluster(api, cluster))
+    if as_json:
+        output.json({"cluster": view, "instances": instances})
+        return
+    _show(view)
+    click.echo()
+    titles = ("VM", "role", "state", "stage", "since", "machine type", "zone", "why")
+    output.columns(titles, [_instance_row(it) for it in instances], nothing="It has no VMs.")
+
+
+@command.command()
+@cluster_argument
+@click.option("--follow", "-f", is_flag=True, help="Go on as lines arrive; end with Ctrl+C.")
+@click.option("--instance", help="Only this VM's.")
+@click.option("--process", type=click.Choice(["agent", "scheduler", "worker"]))
+@click.option("--text", help="Only lines that contain this.")
+@output.json_option
+def logs(
+    cluster: str,
+    follow: bool,
+    instance: str | None,
+    process: str | None,
+    text: str | None,
+    as_json: bool,
+) -> None:
+    """What the processes of a cluster said, of VMs that are gone too.
+
+    \b
+    Examples:
+      shoal cluster logs my-cluster --process worker --text Error
+      shoal cluster logs my-cluster --follow
+    """
+    from shoal.cli import session
+    from shoal.wire.endpoints import LogQuery
+
+    query = LogQuery(instance=instance, process=process, text=text)
+    tell = output.json_line if as_json else _log_line
+    session.talk(lambda api: _logs(api, cluster, query, tell, follow=follow))
+
+
+@command.command()
+@click.argument("clusters", nargs=-1, shell_complete=_names)
+@click.option("--all", "all_", is_flag=True, help="All that are running.")
+@click.option("--wait", is_flag=True, help="Until the last VM is gone.")
+@output.json_option
+def stop(clusters: tuple[str, ...], all_: bool, wait: bool, as_json: bool) -> None:
+    """End clusters and all their VMs.
+
+    \b
+    Examples:
+      shoal cluster stop my-cluster
+      shoal cluster stop --all --wait
+    """
+    from shoal.cli import session
+
+    if bool(clusters) == all_:
+        raise click.UsageError("Name the clusters to stop, or say --all.")
+    for ended in session.talk(lambda api: _stop(api, clusters, wait=wait)):
+        if as_json:
+            output.json_line(ended)
+        else:
+            output.note(f"{ended.cluster}: {'had ended' if ended.already else 'is ending'}")
+
+
+@command.command()
+@cluster_argument
+@click.option("--follow", "-f", is_flag=True, help="Go on as things happen; end with Ctrl+C.")
+@output.json_option
+def events(cluster: str, follow: bool, as_json: bool) -> None:
+    """What happened to a cluster, who did it and why.
+
+    Example: shoal cluster events my-cluster --follow
+    """
+    from shoal.cli import session
+
+    tell = output.json_line if as_json else _event_line
+    session.talk(lambda api: _events(api, cluster, tell, follow=follow))
+
+
+@command.command()
+@cluster_argument
+@output.json_option
+def explain(cluster: str, as_json: bool) -> None:
+    """What the server would do next and why. Nothing is done.
+
+    Example: shoal cluster explain my-cluster
+    """
+    from shoal.cli import session
+    from shoal.wire import endpoints
+
+    found: Explanation = session.ask(endpoints.EXPLAIN, path={"cluster": cluster})
+    if as_json:
+        output.json(found)
+        return
+    click.echo(found.sentence)
+    rows = [(it.action, it.subject, it.why) for it in found.actions]
+    output.columns(("action", "on", "why"), rows, nothing="Nothing is to be done.")
+
+
+async def _clusters(api: Api, query: object, limit: int) -> tuple[ClusterView, ...]:
+    import msgspec
+
+    from shoal.wire import endpoints
+
+    assert isinstance(query, endpoints.ClusterQuery)
+    found: list[ClusterView] = []
+    while True:
+        page: ClusterList = await api.call(endpoints.CLUSTERS, query=query)
+        found += page.clusters
+        if page.next_page is None or len(found) >= limit:
+            return tuple(found[:limit])
+        query = msgspec.structs.replace(query, page=page.next_page)
+
+
+async def _cluster(api: Api, cluster: str) -> tuple[ClusterView, tuple[InstanceView, ...]]:
+    from shoal.wire import endpoints
+
+    view: ClusterView = await api.call(endpoints.CLUSTER, path={"cluster": cluster})
+    found: list[InstanceView] = []
+    query = endpoints.Page(limit=1000)
+    while True:
+        page: InstanceList = await api.call(
+            endpoints.INSTANCES, path={"cluster": view.id}, query=query
+        )
+        found += page.instances
+        if page.next_page is None:
+            return view, tuple(found)
+        query = endpoints.Page(page=page.next_page, limit=1000)
+
+
+async def _logs(
+    api: Api, cluster: str, query: object, tell: Callable[[LogLine], None], *, follow: bool
+) -> None:
+    import msgspec
+
+    from shoal.wire import endpoints
+
+    assert isinstance(query, endpoints.LogQuery)
+    while True:
+        page: LogPage = await api.call(endpoints.LOGS, path={"cluster": cluster}, query=query)
+        for line in page.lines:
+            tell(line)
+        if page.dropped:
+            output.note(f"{page.dropped} lines were dropped: they came faster than they are kept")
+        if not page.lines and not follow:
+            return
+        if not page.lines:
+            await asyncio.sleep(_FOLLOW_S)
+        query = msgspec.structs.replace(query, cursor=page.next_cursor)
+
+
+async def _stop(api: Api, clusters: tuple[str, ...], *, wait: bool) -> list[Ended]:
+    from shoal.wire import endpoints
+    from shoal.wire.requests import StopCluster
+
+    running = endpoints.ClusterQuery()
+    chosen = clusters or tuple(it.id for it in await _clusters(api, running, 100_000))
+    body = StopCluster(reason="shoal cluster stop")
+    ended: list[Ended] = [
+        await api.call(endpoints.STOP_CLUSTER, path={"cluster": it}, body=body) for it in chosen
+    ]
+    if wait:
+        for it in ended:
+            await gone(api, it.cluster)
+    return ended
+
+
+async def gone(api: Api, cluster: str) -> ClusterView:
+    """Wait until the last VM of an ended cluster is gone."""
+    from shoal.wire import endpoints
+
+    view: ClusterView = await api.call(endpoints.CLUSTER, path={"cluster": cluster})
+    over = (ClusterStatus.ENDED, ClusterStatus.FAILED)
+    if view.status in over:
+        return view
+    query = endpoints.ChangesQuery(cluster=view.id, after=view.event_seq)
+    async for event in api.stream(endpoints.CHANGES, query=query):
+        if event.kind is EventKind.CLUSTER_ENDED:
+            break
+    last: ClusterView = await api.call(endpoints.CLUSTER, path={"cluster": view.id})
+    return last
+
+
+async def _events(api: Api, cluster: str, tell: Callable[[Event], None], *, follow: bool) -> None:
+    from shoal.wire import endpoints
+
+    view: ClusterView = await api.call(endpoints.CLUSTER, path={"cluster": cluster})
+    after = 0
+    while True:
+        query = endpoints.EventQuery(cluster=view.id, after=after)
+        page = await api.call(endpoints.EVENTS, query=query)
+        for event in page.events:
+            tell(event)
+        if not page.events:
+            break
+        after = page.next_after
+    if follow:
+        changes = endpoints.ChangesQuery(cluster=view.id, after=after)
+        async for event in api.stream(endpoints.CHANGES, query=changes):
+            tell(event)
+
+
+def _show(view: ClusterView) -> None:
+    from shoal.client.progress import dollars, worker_words
+
+    workers, asked = worker_words(view.workers), view.spec.workers
+    if asked.adaptive:
+        workers += f" (adaptive, {asked.minimum} to {asked.maximum})"
+    output.facts(
+        [
+            ("name", view.name),
+            ("id", view.id),
+            ("status", f"{_coloured(view.status)}: {view.sentence}"),
+            (
+                "workers",
+                worker_words(view.workers) + (bounds if view.spec.workers.adaptive else ""),
+            ),
+            ("cloud", " ".join(it for it in (view.spec.cloud, view.spec.region) if it)),
+            ("owner", f"{view.owner} in workspace {view.workspace}"),
+            ("created", output.ago(view.created_at)),
+            ("ended", f"{output.ago(view.ended_at)}: {view.end_reason}" if view.ended_at else ""),
+            ("scheduler", view.scheduler_address),
+            ("environment", view.spec.environment),
+            ("an hour", dollars(view.price_uusd_per_hour)),
+            ("cost", dollars(view.cost_uusd)),
+            ("tags", ", ".join(f"{key}={value}" for key, value in view.spec.tags.items())),
+            ("details", view.details_url),
+        ]
+    )
+
+
+def _cluster_row(view: ClusterView) -> tuple[str, ...]:
+    from shoal.client.progress import dollars
+
+    return (
+        view.name,
+        view.id,
+        view.status.value,
+        f"{view.workers.ready}/{view.workers.wanted}",
+        view.spec.cloud.value,
+        dollars(view.price_uusd_per_hour),
+        dollars(view.cost_uusd),
+        output.ago(view.created_at),
+    )
+
+
+def _instance_row(view: InstanceView) -> tuple[str, ...]:
+    return (
+        view.id,
+        view.role.value,
+        view.state.value,
+        view.stage.value,
+        output.ago(view.since),
+        view.machine_type,
+        view.zone,
+        view.detail or view.why,
+    )
+
+
+def _coloured(status: ClusterStatus) -> str:
+    return click.style(status.value, fg=_COLOURS.get(status))
+
+
+def _log_line(line: LogLine) -> None:
+    click.echo(f"{line.at:%H:%M:%S} {line.instance} {line.process}: {line.text}")
+
+
+def _event_line(event: Event) -> None:
+    subject = event.instance or event.cluster or ""
+    change = f" ({event.before or '–'} → {event.after})" if event.after else ""
+    times = f" ×{event.count}" if event.count > 1 else ""
+    click.echo(
+        f"{event.at:%Y-%m-%d %H:%M:%S}  {event.kind.value}{times}  {subject}{change}  "
+        f"{event.actor}: {event.why}"
+    )

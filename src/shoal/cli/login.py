@@ -1,0 +1,57 @@
+"""`shoal login`: which server to use from now on."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from shoal.cli import output
+from shoal.wire.views import ServerInfo
+
+
+@click.command("login")
+@click.argument("url", required=False)
+@click.option("--token", help="The API token; asked for if not given, or read from stdin (-).")
+@click.option("--logout", is_flag=True, help="Forget it: use this machine's own server again.")
+def command(url: str | None, token: str | None, logout: bool) -> None:
+    """Use a team's server from now on.
+
+    \b
+    Examples:
+      shoal login https://shoal.example.org
+      shoal login https://shoal.example.org --token - < token.txt
+      shoal login --logout
+    """
+    from shoal.client import login
+
+    if logout:
+        forgotten = login.forget(login.file())
+        output.note("Logged out." if forgotten else "You were not logged in.")
+        return
+    if not url:
+        raise click.UsageError("Which server? Give its URL.")
+    found = login.Login(login.address(url), _token(token))
+    info = asyncio.run(_check(found))  # a wrong address or token is told now, and not kept
+    login.write(login.file(), found)
+    output.note(f"Logged in to {found.url} as {info.user} in workspace {info.workspace}.")
+
+
+def _token(given: str | None) -> str:
+    if given == "-":
+        return click.get_text_stream("stdin").read().strip()
+    if given:
+        return given
+    secret: str = click.prompt("Token", hide_input=True, err=True)
+    return secret.strip()
+
+
+async def _check(found: object) -> ServerInfo:
+    from shoal.client.api import Api
+    from shoal.client.login import Login
+    from shoal.wire import endpoints
+
+    assert isinstance(found, Login)
+    async with Api(found.place) as api:
+        info: ServerInfo = await api.call(endpoints.SERVER)
+        return info

@@ -1,0 +1,453 @@
+"""`shoal.Cluster`: a Dask cluster whose machines the Shoal server looks after.
+
+A `distributed.deploy.Cluster`, so it works wherever Dask expects one. It holds no state of its
+own: what is wanted goes to the server, and whoever asks for the same name joins. This file ties
+Dask's ways (sync and async, context managers, the end of the interpreter) to the calls of
+creation.py and api.py; it decides nothing about machines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import inspect
+import os
+import secrets
+import threading
+import warnings
+import weakref
+from collections.abc import Awaitable, Generator, Iterable
+from typing import Any, Unpack
+
+import httpx2
+import msgspec
+from distributed.core import Status, rpc
+from distributed.deploy import Cluster as DaskCluster
+from distributed.security import Security
+from distributed.utils import Log, Logs
+
+from shoal.client import arguments, connection, creation, environment, progress
+from shoal.client.adaptivity import Adaptivity
+from shoal.client.api import Api
+from shoal.client.arguments import Options
+from shoal.errors import ClusterFailed, InvalidRequest, ShoalError
+from shoal.trust import dask_tls
+from shoal.trust.identities import ClientIdentity
+from shoal.trust.secret import Secret
+from shoal.wire import endpoints
+from shoal.wire.endpoints import EventPage, EventQuery, LogQuery, Page
+from shoal.wire.events import Event
+from shoal.wire.requests import ScaleCluster, StopCluster, UpdateEnvironment
+from shoal.wire.specs import Workers
+from shoal.wire.views import (
+    ClientCertificate,
+    ClusterView,
+    CostView,
+    Explanation,
+    InstanceView,
+    LogPage,
+)
+
+_INTERRUPT_S = 10.0  # for telling the server, after Ctrl+C
+_EXIT_S = 5.0  # the same, when the interpreter ends
+
+
+class Cluster(DaskCluster):  # type: ignore[misc]
+    """A Dask cluster with your own environment, on your own cloud account or this machine.
+
+    >>> cluster = Cluster(n_workers=4)  # doctest: +SKIP
+    >>> client = cluster.get_client()  # doctest: +SKIP
+
+    A running cluster of the same `name` is joined. All arguments are in
+    docs/reference/cluster.md; their defaults can be set in dask.config under `shoal.`.
+    """
+
+    def __init__(
+        self, name: str | None = None, *, loop: Any = None, **options: Unpack[Options]
+    ) -> None:
+        self._asked = arguments.asked(name, options, local_cpus=os.cpu_count() or 1)
+        name = self._asked.spec.name or f"dask-{secrets.token_hex(4)}"
+        self._progress = progress.Progress(name, progress.rendering(show=self._asked.show_widget))
+        self._view: ClusterView | None = None
+        self._shutdown_on_close = False
+        self._come_and_gone = asyncio.Event()  # set whenever a worker does
+        self._settled = threading.Event()  # starting has ended, one way or the other
+        self._starting: asyncio.Future[None] | None = None
+        self.security: Security | None = None
+        super().__init__(asynchronous=self._asked.asynchronous, loop=loop, quiet=True, name=name)
+        self._api = Api(connection.find)
+        if not self.called_from_running_loop:
+            self._loop_runner.start()
+            self._start_blocking()
+
+    # -- starting
+
+    def _start_blocking(self) -> None:
+        try:
+            DaskCluster.sync(self, self._start)
+        except BaseException as error:  # Ctrl+C too: the loop's thread still has to tell the server
+            if not isinstance(error, Exception):
+                self._settled.wait(_INTERRUPT_S)
+            self._loop_runner.stop()
+            raise
+
+    def __await__(self) -> Generator[Any, None, Cluster]:
+        return self._started().__await__()
+
+    async def _started(self) -> Cluster:
+        if self.status == Status.created:
+            await self._start()
+        return self
+
+    async def _start(self) -> None:
+        self.status = Status.starting
+        failed = True
+        try:
+            async with asyncio.timeout(self._asked.spec.creation_timeout_s):
+                await self._bring_up()
+            failed = False
+        except TimeoutError as error:
+            raise self._timed_out() from error
+        finally:
+            if failed:
+                await self._give_up()
+            self._progress.close(failed=failed)
+            self._settled.set()
+
+    async def _bring_up(self) -> None:
+        obtained = await creation.obtain(self._api, self._asked, self.name, self._progress)
+        self._view = obtained.view
+        chosen = self._asked.shutdown_on_close
+        self._shutdown_on_close = obtained.created if chosen is None else chosen
+        self._progress.cluster(obtained.view)
+        watch = creation.Watch(self._api, obtained.view, self._progress)
+        await watch.during(self._connect)
+        self._view = watch.view
+        _open.add(self)
+
+    async def _connect(self, watch: creation.Watch) -> None:
+        await watch.scheduler()
+        found = await creation.certificate(self._api, watch.view)
+        self.security = _security(found)
+        self.scheduler_comm = rpc(
+            found.scheduler_address, connection_args=self.security.get_connection_args("client")
+        )
+        await super()._start()
+        await self._enough_workers(self._asked.wait_for)
+
+    async def _enough_workers(self, number: int) -> None:
+        while len(self.scheduler_info["workers"]) < number:
+            self._come_and_gone.clear()
+            await self._come_and_gone.wait()
+
+    def _update_worker_status(self, op: str, message: Any) -> None:
+        super()._update_worker_status(op, message)
+        self._come_and_gone.set()
+
+    async def _give_up(self) -> None:
+        """Leave nothing behind that this call made. The first error is the one to be told."""
+        try:
+            await self._close(reason="its creation was given up")
+        except ShoalError:
+            self.status = Status.closed
+
+    def _timed_out(self) -> ClusterFailed:
+        waited = self._asked.spec.creation_timeout_s
+        where = self._view.sentence if self._view else "nothing was asked of a cloud yet"
+        return ClusterFailed(
+            f"Cluster {self.name} did not come up within {waited:.0f} s: {where}",
+            hint="Give it longer with timeout=, or see why: shoal cluster explain " + self.name,
+        )
+
+    # -- ending
+
+    def close(self, timeout: float | None = None) -> Awaitable[None] | None:
+        """Leave the cluster; it ends too if this session created it (`shutdown_on_close`)."""
+        return self._close_with(timeout=timeout)
+
+    def shutdown(self) -> Awaitable[None] | None:
+        """End the cluster and all its machines."""
+        if self.status == Status.closed:
+            return DaskCluster.close(self)  # type: ignore[no-any-return]
+        self._shutdown_on_close = True
+        return self._close_with(timeout=None)
+
+    def _close_with(self, timeout: float | None) -> Awaitable[None] | None:
+        ending: Awaitable[None] | None = DaskCluster.close(self, timeout)
+        if not self.asynchronous:
+            self._loop_runner.stop()
+        return ending
+
+    async def _close(self, reason: str = "closed by the session that created it") -> None:
+        if self.status == Status.closed:
+            return
+        self.status = Status.closing  # from here on Dask's clients do not try to reconnect
+        _open.discard(self)
+        if self._shutdown_on_close and self._view is not None:
+            await self._tell_to_stop(self._view, reason)
+        await super()._close()
+        await self._api.aclose()
+
+    async def _tell_to_stop(self, view: ClusterView, reason: str) -> None:
+        try:
+            await creation.stop(self._api, view, reason)
+        except ShoalError as error:
+            warnings.warn(
+                f"Cluster {view.name} ({view.id}) could not be told to stop: {error.message}. "
+                "It ends by itself when it has no client, or with: "
+                f"shoal cluster stop {view.id}",
+                stacklevel=2,
+            )
+
+    def _stop_at_exit(self) -> None:
+        """The interpreter ends: no thread, and so no event loop, can be relied upon any more."""
+        self.status = Status.closed
+        place, view = self._api.place, self._view
+        if not self._shutdown_on_close or place is None or view is None:
+            return
+        path = endpoints.STOP_CLUSTER.path.format(cluster=view.id)
+        body = StopCluster(reason="the session that created it ended")
+        try:
+            httpx2.post(
+                place.url + path,
+                content=msgspec.json.encode(body),
+                headers={"authorization": f"Bearer {place.token}"},
+                timeout=_EXIT_S,
+            )
+        except httpx2.HTTPError:
+            return  # the stop rules end it
+
+    # -- what is wanted
+
+    def scale(self, n: int) -> Awaitable[None] | None:
+        """Want `n` workers, from now on and not adaptively."""
+        workers = arguments.workers(n)
+        return self._sync(self._want, workers)
+
+    def adapt(  # type: ignore[override, unused-ignore]
+        self,
+        Adaptive: Any = None,  # noqa: N803 (Dask's name)
+        *,
+        minimum: int | None = None,
+        maximum: int | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Let the tasks decide how many workers are wanted, within bounds. The cluster's head
+        does it, so that it goes on without this session."""
+        if Adaptive is not None or kwargs:
+            unknown = ", ".join(sorted(kwargs)) or "Adaptive"
+            raise InvalidRequest(
+                f"adapt() does not take {unknown}: the cluster's head scales it, with its own pace",
+                hint="Give minimum and maximum",
+            )
+        now = self._known.spec.workers
+        low = now.minimum if minimum is None else minimum
+        high = max(low, now.maximum) if maximum is None else maximum
+        bounds = arguments.workers([low, high])
+        start = min(max(now.wanted, low), high)
+        workers = msgspec.structs.replace(bounds, wanted=start)
+        return self._sync(self._adapt, workers)
+
+    async def _adapt(self, workers: Workers) -> Adaptivity:
+        await self._want(workers)
+        return Adaptivity(self, workers.minimum, workers.maximum)
+
+    async def _want(self, workers: Workers) -> None:
+        self._view = await self._api.call(
+            endpoints.SCALE_CLUSTER,
+            path={"cluster": self._known.id},
+            body=ScaleCluster(workers=workers),
+        )
+
+    @property
+    def wanted(self) -> int:
+        """How many workers the server was last heard to want."""
+        return self._known.spec.workers.wanted
+
+    def sync(self, func: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Bring the cluster's environment to what the local one is now, by the difference.
+
+        (Dask calls a method of this name with a function, to run it in the event loop.)
+        """
+        if func is None:
+            return super().sync(self._sync_environment)
+        return super().sync(func, *args, **kwargs)
+
+    async def _sync_environment(self) -> None:
+        shown = progress.Progress(self.name, progress.rendering(show=self._asked.show_widget))
+        copied = await environment.copy(self._asked.software, shown)
+        registered = await environment.register(self._api, copied, shown)
+        shown.close()
+        self._view = await self._api.call(
+            endpoints.SYNC_CLUSTER,
+            path={"cluster": self._known.id},
+            body=UpdateEnvironment(environment=registered),
+        )
+
+    # -- what is known
+
+    @property
+    def _known(self) -> ClusterView:
+        if self._view is None:
+            raise ClusterFailed(
+                f"Cluster {self.name} has not been started", hint="await it, or use `async with`"
+            )
+        return self._view
+
+    @property
+    def id(self) -> str:
+        return self._known.id
+
+    @property
+    def details_url(self) -> str:
+        return self._known.details_url
+
+    @property
+    def shutdown_on_close(self) -> bool:
+        return self._shutdown_on_close
+
+    def get_client(self) -> Any:
+        """The current Dask client if it is this cluster's, else a new one."""
+        from distributed.client import Client
+
+        try:
+            current = Client.current()
+        except ValueError:
+            current = None
+        if current is not None and current.cluster is self:
+            return current
+        return Client(self, asynchronous=self.asynchronous)
+
+    def cost(self) -> Any:
+        """What it has cost so far, VM by VM."""
+        return self._sync(self._cost)
+
+    def explain(self) -> Any:
+        """What the server would do next, and why."""
+        return self._sync(self._explain)
+
+    def events(self) -> Any:
+        """What happened so far, oldest first."""
+        return self._sync(self._events)
+
+    async def _cost(self) -> CostView:
+        found: CostView = await self._api.call(endpoints.COST, path={"cluster": self.id})
+        return found
+
+    async def _explain(self) -> Explanation:
+        found: Explanation = await self._api.call(endpoints.EXPLAIN, path={"cluster": self.id})
+        return found
+
+    async def _events(self) -> tuple[Event, ...]:
+        events: list[Event] = []
+        page = EventPage((), 0)
+        while page.events or page.next_after == 0:
+            query = EventQuery(cluster=self.id, after=page.next_after)
+            page = await self._api.call(endpoints.EVENTS, query=query)
+            events += page.events
+            if not page.events:
+                break
+        return tuple(events)
+
+    async def _get_logs(
+        self, cluster: bool = True, scheduler: bool = True, workers: bool | Iterable[str] = True
+    ) -> Logs:
+        """From the server, which keeps them: those of machines that are gone are there too."""
+        logs = Logs()
+        if cluster:
+            logs["Cluster"] = Log("\n".join(map(event_line, await self._events())))
+        addresses = {it.id: it.dask_address or it.id for it in await self._instances()}
+        chosen = None if isinstance(workers, bool) else set(workers)
+        lines: dict[str, list[str]] = {}
+        for line in await self._log_lines():
+            if line.process == "scheduler":
+                lines.setdefault("Scheduler", []).append(line.text)
+            elif line.process == "worker":
+                lines.setdefault(addresses.get(line.instance, line.instance), []).append(line.text)
+        for key, texts in lines.items():
+            wanted = (
+                scheduler if key == "Scheduler" else workers if chosen is None else key in chosen
+            )
+            if wanted:
+                logs[key] = Log("\n".join(texts))
+        return logs
+
+    async def _log_lines(self) -> list[Any]:
+        lines: list[Any] = []
+        cursor = 0
+        while True:
+            page: LogPage = await self._api.call(
+                endpoints.LOGS, path={"cluster": self.id}, query=LogQuery(cursor=cursor)
+            )
+            lines += page.lines
+            if not page.lines or page.next_cursor == cursor:
+                return lines
+            cursor = page.next_cursor
+
+    async def _instances(self) -> list[InstanceView]:
+        instances: list[InstanceView] = []
+        query = Page(limit=1000)
+        while True:
+            page = await self._api.call(endpoints.INSTANCES, path={"cluster": self.id}, query=query)
+            instances += page.instances
+            if page.next_page is None:
+                return instances
+            query = Page(page=page.next_page, limit=1000)
+
+    def _sync(self, func: Any, *args: Any) -> Any:
+        return super().sync(func, *args)
+
+    # -- how it looks
+
+    def _scaling_status(self) -> str:
+        """Of Dask's widget."""
+        workers = self._known.spec.workers
+        here = len(self.scheduler_info["workers"])
+        mode = f"Adaptive, {workers.minimum} to {workers.maximum}" if workers.adaptive else "Manual"
+        return (
+            f"<table><tr><td>Scaling mode: {mode}</td></tr>"
+            f"<tr><td>Workers: {here} of {workers.wanted}</td></tr></table>"
+        )
+
+    def _repr_html_(self, cluster_status: str | None = None) -> str:
+        shown = progress.html(self._progress.snapshot) if self._view is not None else None
+        text: str = super()._repr_html_(cluster_status=cluster_status or shown)
+        return text
+
+    @property
+    def plan(self) -> set[Any]:
+        return self.observed  # type: ignore[no-any-return]
+
+    @property
+    def requested(self) -> set[Any]:
+        return self.observed  # type: ignore[no-any-return]
+
+
+def event_line(event: Event) -> str:
+    return f"{event.at:%Y-%m-%d %H:%M:%S} {event.kind}: {event.why}"
+
+
+def _security(found: ClientCertificate) -> Security:
+    identity = ClientIdentity(found.ca_pem, found.certificate_pem, Secret(found.key_pem))
+    return Security(**dask_tls.from_text(identity))
+
+
+_open: weakref.WeakSet[Cluster] = weakref.WeakSet()
+
+
+@atexit.register
+def _stop_those_left() -> None:
+    for cluster in list(_open):
+        cluster._stop_at_exit()
+
+
+def _signature() -> inspect.Signature:
+    """What completion and help show: each argument by its name."""
+    keyword, name = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+    options = [
+        inspect.Parameter(option, keyword, default=None) for option in Options.__annotations__
+    ]
+    return inspect.Signature([inspect.Parameter("name", name, default=None), *options])
+
+
+Cluster.__signature__ = _signature()

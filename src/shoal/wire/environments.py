@@ -1,0 +1,48 @@
+"""An environment as it travels: a lock, and wheels for what no index has.
+
+Content-addressed: the id is a hash of everything that decides what is installed, so equal ids mean
+nothing to do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from shoal.wire.ids import EnvironmentId
+
+
+class WheelFile(msgspec.Struct, frozen=True):
+    """A wheel that travels with the environment; the lock refers to it as `wheels/<filename>`."""
+
+    filename: str
+    sha256: str
+    size_bytes: int
+    distribution: str
+    version: str
+    kind: str  # "editable", "repacked" (as installed here, from no index) or "modules"
+
+
+class PackageSummary(msgspec.Struct, frozen=True):
+    name: str
+    version: str
+    source: str  # "index", "editable", "repacked", "modules"
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    id: EnvironmentId
+    lock: str  # PEP 751 pylock.toml
+    python: str  # "3.11.7"
+    platform: str  # uv's name of the target: "x86_64-unknown-linux-gnu"
+    wheels: tuple[WheelFile, ...] = ()
+    packages: tuple[PackageSummary, ...] = ()
+
+
+def environment_id(
+    lock: str, python: str, platform: str, wheels: tuple[WheelFile, ...]
+) -> EnvironmentId:
+    digest = hashlib.sha256()
+    for part in (lock, python, platform, *sorted(it.sha256 for it in wheels)):
+        digest.update(part.encode() + b"\0")
+    return EnvironmentId(f"env-{digest.hexdigest()[:32]}")
