@@ -312,10 +312,7 @@ def _show(view: ClusterView) -> None:
             ("name", view.name),
             ("id", view.id),
             ("status", f"{_coloured(view.status)}: {view.sentence}"),
-            (
-                "workers",
-                worker_words(view.workers) + (bounds if view.spec.workers.adaptive else ""),
-            ),
+            ("workers", workers),
             ("cloud", " ".join(it for it in (view.spec.cloud, view.spec.region) if it)),
             ("owner", f"{view.owner} in workspace {view.workspace}"),
             ("created", output.ago(view.created_at)),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import click
 
 from shoal.cli import output
 from shoal.wire.views import ServerInfo
+
+if TYPE_CHECKING:
+    from shoal.client.login import Login
 
 
 @click.command("login")
@@ -42,16 +46,13 @@ def _token(given: str | None) -> str:
         return click.get_text_stream("stdin").read().strip()
     if given:
         return given
-    secret: str = click.prompt("Token", hide_input=True, err=True)
-    return secret.strip()
+    return str(click.prompt("Token", hide_input=True, err=True)).strip()
 
 
-async def _check(found: object) -> ServerInfo:
+async def _check(found: Login) -> ServerInfo:
     from shoal.client.api import Api
-    from shoal.client.login import Login
     from shoal.wire import endpoints
 
-    assert isinstance(found, Login)
     async with Api(found.place) as api:
         info: ServerInfo = await api.call(endpoints.SERVER)
         return info

@@ -168,7 +168,7 @@ class Cluster(DaskCluster):  # type: ignore[misc]
     def shutdown(self) -> Awaitable[None] | None:
         """End the cluster and all its machines."""
         if self.status == Status.closed:
-            return DaskCluster.close(self)  # type: ignore[no-any-return]
+            return self._close_with(timeout=None)
         self._shutdown_on_close = True
         return self._close_with(timeout=None)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import dask.config
-import yaml
 
 DEFAULTS_FILE = Path(__file__).with_name("shoal.yaml")
 
@@ -40,7 +39,7 @@ def names() -> tuple[str, ...]:
 
 
 def _register() -> dict[str, object]:
-    shipped = yaml.safe_load(DEFAULTS_FILE.read_text(encoding="utf-8"))
+    [shipped] = dask.config.collect_yaml(paths=[str(DEFAULTS_FILE)])
     dask.config.update_defaults(shipped)
     defaults: dict[str, object] = shipped["shoal"]
     return defaults

@@ -8,10 +8,11 @@ the server anything. Output goes to stderr: stdout is for the user's data.
 from __future__ import annotations
 
 import enum
+import importlib
 import sys
 import time
 from collections.abc import Callable
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 import msgspec
 
@@ -19,6 +20,10 @@ from shoal.wire.events import Event, EventKind
 from shoal.wire.ids import InstanceId
 from shoal.wire.specs import Role
 from shoal.wire.views import ClusterStatus, ClusterView, InstanceView, Stage, WorkerCounts
+
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 
 class State(enum.StrEnum):
@@ -252,14 +257,11 @@ class Notebook:
     """HTML in the cell's output, replaced in place."""
 
     def __init__(self) -> None:
-        from IPython.display import HTML, DisplayHandle, display
-
-        self._html = HTML
-        self._handle: DisplayHandle | None = display(HTML(""), display_id=True)
+        self._ipython = importlib.import_module("IPython.display")
+        self._handle = self._ipython.display(self._ipython.HTML(""), display_id=True)
 
     def show(self, snapshot: Snapshot) -> None:
-        if self._handle is not None:
-            self._handle.update(self._html(html(snapshot)))
+        self._handle.update(self._ipython.HTML(html(snapshot)))
 
     def close(self, snapshot: Snapshot) -> None:
         self.show(snapshot)
@@ -296,7 +298,7 @@ def html(snapshot: Snapshot) -> str:
 _MARKS = {State.WAITING: "·", State.RUNNING: "…", State.DONE: "✓", State.FAILED: "✗"}
 
 
-def _table(snapshot: Snapshot) -> object:
+def _table(snapshot: Snapshot) -> RenderableType:
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
