@@ -5,3 +5,98 @@ the wheels that it lacks. What a copy is made of is for shoal.software to know.
 """
 
 from __future__ import annotations
+
+import asyncio
+import functools
+from pathlib import Path
+
+from shoal.client import arguments
+from shoal.client.api import Api
+from shoal.client.arguments import Software
+from shoal.client.progress import Progress, StepName
+from shoal.errors import NotFound
+from shoal.software.sync import SyncProgress, SyncRequest, Synchronised, synchronise
+from shoal.wire import endpoints
+from shoal.wire.ids import EnvironmentId
+from shoal.wire.state_directory import state_directory
+from shoal.wire.views import EnvironmentNeeds
+
+_UPLOADS = 4  # at a time
+
+Copy = Synchronised | EnvironmentId  # of the local one or a file; or the id of a stored one
+
+
+async def copy(software: Software, progress: Progress) -> Copy:
+    """What the server is to be told, made in a thread."""
+    if software.named and not arguments.environment_file(software.named):
+        return EnvironmentId(software.named)
+    progress.running(StepName.ENVIRONMENT)
+    told = functools.partial(_tell, progress)
+    return await asyncio.to_thread(
+        synchronise, request(software), cache=state_directory().cache, progress=told
+    )
+
+
+def request(software: Software) -> SyncRequest:
+    return SyncRequest(
+        working_directory=Path.cwd(),
+        ignore=software.ignore,
+        only=software.only,
+        strict=software.strict,
+        software=Path(software.named).expanduser() if software.named else None,
+    )
+
+
+async def register(api: Api, copied: Copy, progress: Progress) -> EnvironmentId:
+    """The id under which the server has it, wheels and all."""
+    if isinstance(copied, str):
+        await _must_be_known(api, copied)
+        progress.done(StepName.ENVIRONMENT, copied)
+        return copied
+    manifest = copied.manifest
+    needs: EnvironmentNeeds = await api.call(
+        endpoints.PUT_ENVIRONMENT, path={"environment": manifest.id}, body=manifest
+    )
+    await _upload(api, copied, needs, progress)
+    progress.done(StepName.ENVIRONMENT, _words(copied, needs))
+    return manifest.id
+
+
+async def _must_be_known(api: Api, environment: EnvironmentId) -> None:
+    try:
+        await api.call(endpoints.ENVIRONMENT, path={"environment": environment})
+    except NotFound as error:
+        raise NotFound(
+            f"software={environment!r} is neither a file nor an environment that the server has",
+            hint="A file's name has a / or ends in .toml, .lock or .txt",
+        ) from error
+
+
+async def _upload(
+    api: Api, copied: Synchronised, needs: EnvironmentNeeds, progress: Progress
+) -> None:
+    names = {wheel.sha256: wheel.filename for wheel in copied.manifest.wheels}
+    limit = asyncio.Semaphore(_UPLOADS)
+
+    async def one(sha256: str) -> None:
+        async with limit:
+            progress.running(StepName.ENVIRONMENT, f"uploading {names.get(sha256, sha256)}")
+            path = copied.wheel_paths[sha256]
+            await api.call(endpoints.PUT_WHEEL, path={"sha256": sha256}, body=path)
+
+    async with asyncio.TaskGroup() as group:
+        for sha256 in needs.missing:
+            group.create_task(one(sha256))
+
+
+def _tell(progress: Progress, it: SyncProgress) -> None:
+    progress.running(StepName.ENVIRONMENT, f"{it.phase} {it.detail}")
+
+
+def _words(copied: Synchronised, needs: EnvironmentNeeds) -> str:
+    words = f"{len(copied.manifest.packages)} packages"
+    if needs.missing:
+        words += f", {len(needs.missing)} uploaded"
+    if copied.notes:
+        words += f"; left out: {', '.join(note.name for note in copied.notes)}"
+    return words

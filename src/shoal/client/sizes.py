@@ -16,6 +16,8 @@ GIB = 1 << 30
 _LEAST_MEMORY = 128 << 20
 _MOST_MEMORY = 64 << 40
 _MOST_CPU = 1024
+# What Dask's parsers raise: an unknown unit, no number, nothing at all, a number without end.
+_UNREADABLE = (ValueError, KeyError, IndexError, OverflowError)
 
 
 def cpu(name: str, given: object) -> Range | None:
@@ -49,7 +51,7 @@ def byte_count(name: str, given: object) -> int:
         raise InvalidRequest(f"{name}={given!r} is not a size", hint='Write it as "16 GiB"')
     try:
         size = int(parse_bytes(given))
-    except ValueError as error:
+    except _UNREADABLE as error:
         raise InvalidRequest(
             f"{name}={given!r} is not a size", hint='Write it as "16 GiB" or "500 MB"'
         ) from error
@@ -83,7 +85,7 @@ def seconds(name: str, given: object) -> float:
     else:
         try:
             value = float(parse_timedelta(given, default="seconds"))
-        except (ValueError, KeyError) as error:
+        except _UNREADABLE as error:
             raise _not_a_duration(name, given) from error
     if not 0 < value < 10 * 366 * 86400:
         raise InvalidRequest(

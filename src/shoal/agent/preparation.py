@@ -1,0 +1,56 @@
+"""The user's environment on this VM: a prefix of its own, ready to run.
+
+Whole or not at all: it is made under another name and renamed, so that an agent that was killed in
+between begins anew, and one that was restarted finds it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from shoal.agent.vm import Vm
+from shoal.software.realise import RealiseProgress, python_of, realise
+from shoal.wire.environments import Manifest
+
+_MOST_PREFIXES = 2  # the current one, and the one before, which may still be running
+
+
+def missing_wheels(manifest: Manifest, vm: Vm) -> tuple[str, ...]:
+    """SHA-256 of the wheels that this VM needs and does not have."""
+    if vm.prefix(manifest.id).exists() or (vm.environments / manifest.id).exists():
+        return ()
+    return tuple(it.sha256 for it in manifest.wheels if not (vm.wheels / it.sha256).exists())
+
+
+async def prepare(
+    manifest: Manifest, vm: Vm, hint: Path | None, report: Callable[[RealiseProgress], None]
+) -> Path:
+    """The environment's Python. Raises EnvironmentFailed with the installer's words."""
+    prefix = vm.prefix(manifest.id)
+    if not prefix.exists():
+        draft = prefix.with_name(f".{prefix.name}")
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        await realise(
+            manifest,
+            wheels=vm.wheels,
+            prefix=draft,
+            store=vm.environments,
+            report=report,
+            python_hint=hint,
+        )
+        draft.replace(prefix)
+    os.utime(prefix)
+    return python_of(prefix)
+
+
+def forget_old(vm: Vm) -> None:
+    """Remove all but the newest prefixes."""
+    prefixes = sorted(
+        (vm.directory / "prefixes").iterdir(), key=lambda it: it.stat().st_mtime, reverse=True
+    )
+    for prefix in prefixes[_MOST_PREFIXES:]:
+        shutil.rmtree(prefix, ignore_errors=True)

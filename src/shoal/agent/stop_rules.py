@@ -1,0 +1,60 @@
+"""When a cluster ends without being told, so that no bill runs on unseen. Pure.
+
+The head keeps these rules, with the laptop shut and the server gone. All durations are measured by
+a clock that cannot jump, from the moment at which the head first saw the state.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from shoal.wire.specs import StopRules
+
+
+class Situation(msgspec.Struct, frozen=True):
+    """For how long each has been so; `None`: it is not so now (or not yet known)."""
+
+    age_s: float  # of the cluster
+    idle_s: float | None = None  # nothing to compute
+    no_clients_s: float | None = None  # the scheduler is up and nobody is connected
+    no_workers_s: float | None = None  # the scheduler is up and has no workers
+    server_silent_s: float = 0.0
+    tasks: int = 0  # not yet finished
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    rule: str
+    why: str
+
+
+def verdict(rules: StopRules, seen: Situation) -> Verdict | None:
+    """The rule that ends the cluster now, if one does; a hard limit before the others."""
+    if _over(seen.age_s, rules.cluster_timeout_s):
+        return Verdict("cluster_timeout", f"it has existed for {_words(seen.age_s)}")
+    if _over(seen.idle_s, rules.idle_timeout_s):
+        return Verdict("idle_timeout", f"it has had nothing to do for {_words(seen.idle_s)}")
+    if _over(seen.no_clients_s, rules.no_client_timeout_s):
+        return Verdict(
+            "no_client_timeout", f"no client has been connected for {_words(seen.no_clients_s)}"
+        )
+    if _over(seen.no_workers_s, rules.no_workers_timeout_s):
+        return Verdict("no_workers_timeout", f"it has had no workers for {_words(seen.no_workers_s)}")
+    if seen.tasks == 0 and _over(seen.server_silent_s, rules.server_silence_timeout_s):
+        return Verdict(
+            "server_silence_timeout",
+            f"the server has been silent for {_words(seen.server_silent_s)} and nothing is running",
+        )
+    return None
+
+
+def _over(so_s: float | None, limit_s: float | None) -> bool:
+    return so_s is not None and limit_s is not None and so_s >= limit_s
+
+
+def _words(seconds: float | None) -> str:
+    whole = int(seconds or 0)
+    if whole < 120:
+        return f"{whole} seconds"
+    if whole < 7200:
+        return f"{whole // 60} minutes"
+    return f"{whole // 3600} hours"

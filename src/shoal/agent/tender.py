@@ -1,0 +1,331 @@
+"""Tends what runs on this VM: makes it be what is asked, and says where that stands.
+
+One loop, woken by every change: next_step.py says what is missing, this does it. It is the Nanny of
+the Dask process (docs/decisions/0004): it watches the memory, restarts what ended, and tells a kill
+by the kernel from a crash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Protocol, assert_never
+
+import msgspec
+
+from shoal.agent import memory, preparation, processes, restarts
+from shoal.agent.asked import Asked
+from shoal.agent.bell import Bell
+from shoal.agent.clock import Clock
+from shoal.agent.dask_child import CANNOT_BE, DaskChild, child_environment
+from shoal.agent.log_lines import LogLines
+from shoal.agent.messages import (
+    Command,
+    Configure,
+    ConfigureWorker,
+    Failed,
+    Listening,
+    Serving,
+    Stop,
+    Told,
+)
+from shoal.agent.next_step import (
+    Child,
+    Prepare,
+    Rest,
+    Seen,
+    SendConfiguration,
+    Spawn,
+    StopChild,
+    Wait,
+    next_step,
+)
+from shoal.agent.standing import Standing
+from shoal.agent.vm import Vm
+from shoal.errors import EnvironmentFailed
+from shoal.software.realise import RealiseProgress
+from shoal.wire.environments import Manifest
+from shoal.wire.ids import EnvironmentId
+from shoal.wire.specs import Role
+from shoal.wire.views import Stage
+
+_log = logging.getLogger(__name__)
+
+STOP_WITHIN_S = 0.35
+_CLOSE_WITHIN_S = 5.0  # for a new environment: running tasks are not awaited, spilled data is dropped
+_MEMORY_LOOK_S = 0.2
+_SAMPLE_EVERY = 10  # looks
+
+
+class Events(Protocol):
+    """What whoever has a Tender learns from it."""
+
+    def serving(self, told: Serving) -> None:
+        """The scheduler's state."""
+
+    def ended(self, why: str) -> None:
+        """The Dask process has ended, cleanly and unasked."""
+
+
+class Tender:
+    def __init__(
+        self,
+        vm: Vm,
+        role: Role,
+        standing: Standing,
+        lines: LogLines,
+        *,
+        supply: Callable[[Manifest], Awaitable[None]],
+        events: Events,
+        clock: Clock,
+    ) -> None:
+        self.wake = Bell()
+        self._vm = vm
+        self._role = role
+        self._standing = standing
+        self._lines = lines
+        self._supply = supply
+        self._events = events
+        self._clock = clock
+        self._asked: Asked | None = None
+        self._seen = Seen(now_s=clock.monotonic_s())
+        self._python: Path | None = None
+        self._child: DaskChild | None = None
+        self._exits: tuple[restarts.Exit, ...] = ()
+        self._group = memory.own_group()
+        self._stopping = False
+
+    def ask(self, asked: Asked) -> None:
+        if asked != self._asked:
+            self._asked = asked
+            self.wake.ring()
+
+    def tell_child(self, command: Command) -> None:
+        if self._child is not None:
+            self._child.tell(command)
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            while True:
+                count = self.wake.count
+                self._see(now_s=self._clock.monotonic_s())
+                step = next_step(self._asked, self._seen)
+                match step:
+                    case Wait(until_s):
+                        timeout_s = None if until_s is None else until_s - self._seen.now_s
+                        await self.wake.after(count, timeout_s)
+                    case Prepare():
+                        self._see(preparing=True)
+                        group.create_task(self._prepare(self._wish()))
+                    case Spawn():
+                        self._spawn(group)
+                    case SendConfiguration(configuration):
+                        self._configure(configuration)
+                    case StopChild(why):
+                        group.create_task(self._stop_child(why))
+                        self._see_child(stopping=True)
+                    case Rest():
+                        self._standing.stage(Stage.DRAINED)
+                        await self.wake.after(count)
+                    case _:
+                        assert_never(step)
+
+    async def stop(self, within_s: float = STOP_WITHIN_S) -> None:
+        """End the child, the whole of it, for good."""
+        self._stopping = True
+        self._standing.stage(Stage.STOPPING)
+        if self._child is not None:
+            self._child.tell(Stop())
+            if not await self._child.gone(within_s):
+                self._child.kill("it did not stop in time")
+
+    # -- preparing ---------------------------------------------------------------------------
+
+    async def _prepare(self, asked: Asked) -> None:
+        manifest = asked.manifest
+        self._report_preparation(RealiseProgress("waiting", "for the environment's wheels"))
+        try:
+            if preparation.missing_wheels(manifest, self._vm):
+                await self._supply(manifest)
+            loop = asyncio.get_running_loop()
+            self._python = await preparation.prepare(
+                manifest,
+                self._vm,
+                asked.python_hint,
+                lambda told: loop.call_soon_threadsafe(self._report_preparation, told) and None,
+            )
+        except EnvironmentFailed as error:
+            self._broken(manifest.id, str(error))
+            return
+        except OSError as error:
+            self._broken(manifest.id, f"The environment could not be written: {error}")
+            return
+        self._see(preparing=False, prepared=manifest.id, gave_up=False)
+        self.wake.ring()
+
+    def _report_preparation(self, told: RealiseProgress) -> None:
+        if self._seen.child is None and self._seen.preparing:
+            detail = f"{told.phase} {told.detail}"
+            self._standing.stage(Stage.PREPARING, detail, progress=told.fraction)
+
+    def _broken(self, environment: EnvironmentId, why: str) -> None:
+        _log.error("environment %s: %s", environment, why)
+        self._see(preparing=False, broken=environment)
+        if self._seen.child is None:
+            self._standing.failed(why)
+        self.wake.ring()
+
+    # -- the child ---------------------------------------------------------------------------
+
+    def _spawn(self, group: asyncio.TaskGroup) -> None:
+        asked = self._wish()
+        assert self._python is not None
+        prefix = self._vm.prefix(asked.manifest.id)
+        environment = child_environment(os.environ, asked.environ, prefix)
+        child = DaskChild.start(self._role, self._python, environment, self._vm.dask)
+        self._child = child
+        self._see(child=Child(asked.manifest.id))
+        self._standing.stage(Stage.STARTING, "importing Dask")
+        group.create_task(self._attend(child))
+
+    def _configure(self, configuration: Configure) -> None:
+        assert self._child is not None
+        self._child.tell(configuration)
+        self._see_child(configured=configuration)
+        self._standing.stage(Stage.STARTING, "connecting")
+
+    async def _attend(self, child: DaskChild) -> None:
+        kills_before = self._group.oom_kills() if self._group else None
+        watched = _Watched()
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(self._watch(child, watched))
+            status = await child.attend(
+                lambda told: self._heard(told, watched),
+                lambda text: self._lines.add(self._process_name(), text),
+            )
+            watching.cancel()
+        self._child = None
+        if not self._seen.preparing:
+            processes.end_orphans({child.pid})
+        if self._stopping:
+            return
+        why = watched.failure or self._why(child, status, kills_before, watched)
+        self._take_leave(child, status, why, watched)
+        self.wake.ring()
+
+    def _take_leave(self, child: DaskChild, status: int, why: str, watched: _Watched) -> None:
+        """What the end of a child means for the next one."""
+        asked_to = self._seen.child is not None and self._seen.child.stopping
+        retired = self._asked is not None and self._asked.retire
+        self._see(child=None)
+        if asked_to or retired:
+            return
+        if status == CANNOT_BE and watched.failure:
+            self._give_up(why)
+            return
+        clean = status == 0
+        _log.log(logging.INFO if clean else logging.ERROR, "%s: %s", self._process_name(), why)
+        if clean:
+            self._events.ended(why)
+        exit_ = restarts.Exit(self._clock.monotonic_s(), clean, why)
+        self._exits = restarts.still_counting((*self._exits, exit_))
+        verdict = restarts.verdict(self._exits)
+        match verdict:
+            case restarts.Restart(at_s):
+                self._see(restart_at_s=at_s)
+                self._standing.restarted()
+                self._standing.stage(Stage.STARTING, f"again: {why}")
+            case restarts.GiveUp(last):
+                self._give_up(last)
+            case _:
+                assert_never(verdict)
+
+    def _give_up(self, why: str) -> None:
+        _log.error("%s: given up: %s", self._process_name(), why)
+        self._see(gave_up=True)
+        self._standing.failed(why)
+
+    def _heard(self, told: Told, watched: _Watched) -> None:
+        match told:
+            case Listening(address, memory_limit_bytes, terminate_fraction):
+                watched.limit_bytes = memory_limit_bytes
+                watched.terminate_bytes = int(memory_limit_bytes * terminate_fraction)
+                self._standing.ready(address)
+            case Serving(address=address):
+                if self._standing.report.dask_address != address:
+                    self._standing.ready(address)
+                self._events.serving(told)
+            case Failed(text):
+                watched.failure = text
+            case _:
+                assert_never(told)
+
+    async def _watch(self, child: DaskChild, watched: _Watched) -> None:
+        """Dask's Nanny ends a worker at 95 % of its limit, before the kernel or swapping does."""
+        sampler = processes.Sampler(child.pid)
+        look = 0
+        while True:
+            used = watched.last_bytes = sampler.memory_bytes()
+            if watched.terminate_bytes and used > watched.terminate_bytes:
+                limit = memory.words(watched.limit_bytes)
+                child.kill(f"it used {memory.words(used)} of memory, and {limit} is the limit")
+                return
+            if look % _SAMPLE_EVERY == 0:
+                self._standing.sample(sampler.use(watched.limit_bytes))
+            look += 1
+            await asyncio.sleep(_MEMORY_LOOK_S)
+
+    def _why(
+        self, child: DaskChild, status: int, kills_before: int | None, watched: _Watched
+    ) -> str:
+        if child.killed_for:
+            return f"ended by the agent: {child.killed_for}"
+        kills_now = self._group.oom_kills() if self._group else None
+        if status == -9 and kills_before is not None and (kills_now or 0) > kills_before:
+            limit = self._group.limit_bytes() if self._group else None
+            of = f" of {memory.words(limit)}" if limit else ""
+            used = memory.words(watched.last_bytes)
+            return f"killed by the kernel for memory: it used {used}{of} when last looked at"
+        if status < 0:
+            return f"killed by signal {-status}"
+        return "closed by Dask" if status == 0 else f"ended with status {status}"
+
+    async def _stop_child(self, why: str) -> None:
+        child = self._child
+        if child is None:
+            return
+        _log.info("%s is stopped: %s", self._process_name(), why)
+        child.tell(Stop())
+        if not await child.gone(_CLOSE_WITHIN_S):
+            child.kill("it did not stop in time")
+
+    # -- small things ------------------------------------------------------------------------
+
+    def _wish(self) -> Asked:
+        assert self._asked is not None
+        return self._asked
+
+    def _process_name(self) -> str:
+        return self._role.value
+
+    def _see(self, **changes: object) -> None:
+        self._seen = msgspec.structs.replace(self._seen, **changes)
+
+    def _see_child(self, **changes: object) -> None:
+        assert self._seen.child is not None
+        self._see(child=msgspec.structs.replace(self._seen.child, **changes))
+
+
+class _Watched:
+    """What is known about the child that runs now."""
+
+    def __init__(self) -> None:
+        self.limit_bytes = 0
+        self.terminate_bytes = 0  # 0: never
+        self.last_bytes = 0
+        self.failure = ""
+
+

@@ -1,0 +1,70 @@
+"""What a VM is told about itself, by the environment of the agent's process.
+
+The boot document is the same for a whole batch; what tells its VMs apart comes from the cloud. The
+local provider sets these variables, cloud-init later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from shoal.wire.ids import EnvironmentId, InstanceId
+
+_LEAST_RESERVE_BYTES = 64 * 2**20
+_RESERVE_FRACTION = 0.03
+
+
+class Vm(msgspec.Struct, frozen=True):
+    name: InstanceId
+    directory: Path  # 0700, its own
+    host: str
+    port: int  # of the agent; a worker's listens nowhere
+    cpus: int
+    memory_bytes: int  # 0: not known
+    environments: Path  # realised ones, perhaps shared with other VMs of one machine
+
+    @property
+    def identity(self) -> Path:
+        return self.directory / "identity"
+
+    @property
+    def wheels(self) -> Path:
+        return self.directory / "wheels"
+
+    @property
+    def logs(self) -> Path:
+        return self.directory / "logs"
+
+    @property
+    def dask(self) -> Path:
+        """Where Dask's processes work and spill."""
+        return self.directory / "dask"
+
+    @property
+    def orders_file(self) -> Path:
+        return self.directory / "orders.json"
+
+    def prefix(self, environment: EnvironmentId) -> Path:
+        return self.directory / "prefixes" / environment
+
+    def dask_memory_bytes(self) -> int:
+        """What a Dask worker may use: all but what the agent needs to stay alive. 0: not known."""
+        reserve = max(_LEAST_RESERVE_BYTES, int(self.memory_bytes * _RESERVE_FRACTION))
+        return max(self.memory_bytes - reserve, self.memory_bytes // 2)
+
+
+def from_environment(environ: Mapping[str, str]) -> Vm:
+    host, _, port = environ["SHOAL_VM_ADDRESS"].rpartition(":")
+    directory = Path(environ["SHOAL_VM_DIR"])
+    return Vm(
+        name=InstanceId(environ["SHOAL_VM_NAME"]),
+        directory=directory,
+        host=host.strip("[]"),
+        port=int(port),
+        cpus=int(environ["SHOAL_VM_CPUS"]),
+        memory_bytes=int(environ["SHOAL_VM_MEMORY_BYTES"]),
+        environments=Path(environ.get("SHOAL_ENVIRONMENTS") or directory / "environments"),
+    )

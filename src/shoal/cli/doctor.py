@@ -1,0 +1,209 @@
+"""`shoal doctor`: what on this machine may be in the way, each finding with its fix.
+
+Starts nothing and changes nothing. Each check is a function that returns one Finding.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import click
+import msgspec
+
+from shoal.cli import output
+from shoal.errors import ShoalError
+from shoal.wire.state_directory import StateDirectory, state_directory
+
+_FREE_GIB = 5
+_GIB = 1 << 30
+
+
+class Grade(enum.StrEnum):
+    GOOD = "good"
+    NOTE = "note"  # works, less well
+    BAD = "bad"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """`shoal doctor --json` is a list of these."""
+
+    check: str
+    grade: Grade
+    found: str
+    fix: str = ""
+
+
+_COLOURS = {Grade.GOOD: "green", Grade.NOTE: "yellow", Grade.BAD: "red"}
+
+
+@click.command("doctor")
+@output.json_option
+def command(as_json: bool) -> int:
+    """Look for what may be in the way on this machine. The exit status is 1 if something is.
+
+    Example: shoal doctor
+    """
+    findings = examine(state_directory())
+    if as_json:
+        output.json(findings)
+    else:
+        _print(findings)
+    return 1 if any(it.grade is Grade.BAD for it in findings) else 0
+
+
+def examine(state: StateDirectory) -> list[Finding]:
+    checks: tuple[Callable[[], Finding], ...] = (
+        python,
+        dask_versions,
+        uv,
+        lambda: directory(state.root),
+        lambda: disk(state.root),
+        lambda: server(state),
+        loopback,
+        memory_limits,
+    )
+    return [check() for check in checks]
+
+
+def python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    own = sys.prefix != sys.base_prefix or "CONDA_PREFIX" in os.environ
+    if own:
+        return Finding("python", Grade.GOOD, f"{version} in {sys.prefix}")
+    return Finding(
+        "python",
+        Grade.NOTE,
+        f"{version}, not in an environment of its own: all of it is copied to workers",
+        "Work in one: python -m venv .venv && . .venv/bin/activate",
+    )
+
+
+def dask_versions() -> Finding:
+    from importlib.metadata import version
+
+    dask, distributed = version("dask"), version("distributed")
+    if dask.split(".")[:2] == distributed.split(".")[:2]:
+        return Finding("dask", Grade.GOOD, f"dask {dask}, distributed {distributed}")
+    return Finding(
+        "dask",
+        Grade.BAD,
+        f"dask {dask} and distributed {distributed} are not of one release",
+        "Install them together: uv pip install -U dask distributed",
+    )
+
+
+def uv() -> Finding:
+    import uv as package
+
+    try:
+        found = package.find_uv_bin()
+        told = subprocess.run([found, "--version"], capture_output=True, text=True, check=True)
+    except (FileNotFoundError, subprocess.CalledProcessError) as error:
+        fix = "Install it again: pip install --force-reinstall uv"
+        return Finding("uv", Grade.BAD, f"uv does not run: {error}", fix)
+    return Finding("uv", Grade.GOOD, told.stdout.strip())
+
+
+def directory(root: Path) -> Finding:
+    if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
+        fix = f"Make it yours: sudo chown -R $USER {root} (or set SHOAL_STATE_DIR)"
+        return Finding("state directory", Grade.BAD, f"{root} cannot be written", fix)
+    mode = root.stat().st_mode & 0o777
+    if os.name == "posix" and mode & 0o077:
+        return Finding(
+            "state directory",
+            Grade.BAD,
+            f"{root} is open to other users (mode {mode:o}), and it holds keys",
+            f"chmod 700 {root}",
+        )
+    return Finding("state directory", Grade.GOOD, str(root))
+
+
+def disk(root: Path) -> Finding:
+    free = shutil.disk_usage(root).free
+    if free >= _FREE_GIB * _GIB:
+        return Finding("disk", Grade.GOOD, f"{output.size(free)} free")
+    return Finding(
+        "disk",
+        Grade.BAD,
+        f"{output.size(free)} free where {root} is; environments need {_FREE_GIB} GiB",
+        "Make room, or set SHOAL_STATE_DIR to a larger disk",
+    )
+
+
+def server(state: StateDirectory) -> Finding:
+    from shoal.client import connection, embedded
+
+    try:
+        team = connection.configured()
+        if team is not None:
+            return _team_server()
+        found = embedded.running(state)
+    except ShoalError as error:
+        return Finding("server", Grade.BAD, error.message, error.hint)
+    if found is None:
+        return Finding("server", Grade.GOOD, "none runs; it starts by itself when it is needed")
+    return Finding("server", Grade.GOOD, f"{found.version} at {found.url} (pid {found.pid})")
+
+
+def _team_server() -> Finding:
+    from shoal.cli import session
+    from shoal.wire import endpoints
+    from shoal.wire.views import ServerInfo
+
+    info: ServerInfo = session.ask(endpoints.SERVER)
+    return Finding("server", Grade.GOOD, f"{info.version}, you are {info.user} there")
+
+
+def loopback() -> Finding:
+    """Whether local VMs can have addresses of their own."""
+    try:
+        with socket.socket() as it:
+            it.bind(("127.86.0.1", 0))
+    except OSError:
+        return Finding(
+            "loopback",
+            Grade.NOTE,
+            "only 127.0.0.1 can be used: local VMs share it and differ in their ports",
+            "Nothing has to be done; Linux has all of 127.0.0.0/8",
+        )
+    return Finding("loopback", Grade.GOOD, "each local VM gets its own 127.x.y.z")
+
+
+def memory_limits(cgroups: Path = Path("/sys/fs/cgroup")) -> Finding:
+    """Whether the kernel can be asked to hold a local VM to its memory."""
+    controllers = cgroups / "cgroup.controllers"
+    own = _own_cgroup(cgroups)
+    if controllers.exists() and own is not None and os.access(own, os.W_OK):
+        return Finding("memory limits", Grade.GOOD, "kept by the kernel (cgroup v2)")
+    return Finding(
+        "memory limits",
+        Grade.NOTE,
+        "no cgroup may be made here: each local VM's agent watches its memory instead",
+        "Nothing has to be done; with systemd, run in: systemd-run --user --scope -p Delegate=yes",
+    )
+
+
+def _own_cgroup(cgroups: Path) -> Path | None:
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    paths = [line.removeprefix("0::/") for line in lines if line.startswith("0::/")]
+    return cgroups / paths[0] if paths else None
+
+
+def _print(findings: Sequence[Finding]) -> None:
+    width = max(len(it.check) for it in findings)
+    for it in findings:
+        grade = click.style(it.grade.value.ljust(4), fg=_COLOURS[it.grade])
+        click.echo(f"{grade}  {it.check.ljust(width)}  {it.found}")
+        if it.fix:
+            click.echo(f"{' ' * (width + 8)}→ {it.fix}")

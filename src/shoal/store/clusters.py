@@ -1,0 +1,178 @@
+"""Clusters: what is asked. Every change is compare-and-set and has its event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from shoal.core.records import Cluster, EndKind
+from shoal.errors import Conflict, NotFound
+from shoal.store import events, tables
+from shoal.store.rows import changed, read, selecting, values
+from shoal.wire.events import Event
+from shoal.wire.ids import ClusterId, EnvironmentId, WorkspaceName
+from shoal.wire.specs import Cloud, ClusterSpec, Workers
+
+_cluster = tables.cluster
+
+
+def create(tx: Connection, cluster: Cluster, event: Event) -> None:
+    """Conflict if a wanted cluster of this name is in the workspace."""
+    row = values(cluster, name=cluster.spec.name, cloud=cluster.spec.cloud)
+    try:
+        tx.execute(insert(_cluster).values(row))
+    except IntegrityError as error:
+        raise Conflict(
+            f"A cluster named {cluster.spec.name!r} is running.",
+            hint="Join it, stop it, or choose another name.",
+        ) from error
+    events.append(tx, event)
+
+
+def get(tx: Connection, id: ClusterId) -> Cluster:
+    found = read(tx, Cluster, selecting(Cluster, _cluster).where(_cluster.c.id == id))
+    if not found:
+        raise NotFound(f"There is no cluster {id}.", hint="See: shoal cluster list --all")
+    return found[0]
+
+
+def find(tx: Connection, workspace: WorkspaceName, id_or_name: str) -> Cluster:
+    """By id; by name the wanted one, else the newest that has ended."""
+    query = (
+        selecting(Cluster, _cluster)
+        .where(_cluster.c.workspace == workspace)
+        .where(or_(_cluster.c.id == id_or_name, _cluster.c.name == id_or_name))
+        .order_by(_cluster.c.ended_at.is_not(None), _cluster.c.created_at.desc())
+        .limit(1)
+    )
+    found = read(tx, Cluster, query)
+    if not found:
+        raise NotFound(f"There is no cluster {id_or_name!r}.", hint="See: shoal cluster list --all")
+    return found[0]
+
+
+def running(tx: Connection, workspace: WorkspaceName, name: str) -> Cluster | None:
+    query = selecting(Cluster, _cluster).where(
+        _cluster.c.workspace == workspace, _cluster.c.name == name, _cluster.c.ended_at.is_(None)
+    )
+    return next(iter(read(tx, Cluster, query)), None)
+
+
+def page(
+    tx: Connection,
+    workspace: WorkspaceName,
+    *,
+    name: str | None = None,
+    ended: bool = False,
+    before: str | None = None,
+    limit: int = 100,
+) -> tuple[list[Cluster], str | None]:
+    """Newest first. `before` is the second part of the previous answer."""
+    query = (
+        selecting(Cluster, _cluster)
+        .where(_cluster.c.workspace == workspace)
+        .order_by(_cluster.c.created_at.desc(), _cluster.c.id)
+        .limit(limit + 1)
+    )
+    if name is not None:
+        query = query.where(_cluster.c.name == name)
+    if not ended:
+        query = query.where(_cluster.c.settled_at.is_(None))
+    if before is not None:
+        at = select(_cluster.c.created_at).where(_cluster.c.id == before).scalar_subquery()
+        query = query.where(
+            or_(
+                _cluster.c.created_at < at,
+                (_cluster.c.created_at == at) & (_cluster.c.id > before),
+            )
+        )
+    found = read(tx, Cluster, query)
+    return found[:limit], found[limit - 1].id if len(found) > limit else None
+
+
+def unsettled(tx: Connection, cloud: Cloud | None) -> list[Cluster]:
+    """Those that still need looking after: wanted, or with VMs that are not gone."""
+    query = selecting(Cluster, _cluster).where(_cluster.c.settled_at.is_(None))
+    if cloud is not None:
+        query = query.where(_cluster.c.cloud == cloud)
+    return read(tx, Cluster, query.order_by(_cluster.c.created_at))
+
+
+def change_workers(
+    tx: Connection, id: ClusterId, generation: int | None, workers: Workers, event: Event
+) -> Cluster | None:
+    """None if it has ended, or is not of that generation any more."""
+    return _respecified(tx, id, generation, event, lambda spec: _with(spec, workers=workers))
+
+
+def change_environment(
+    tx: Connection, id: ClusterId, environment: EnvironmentId, event: Event
+) -> Cluster | None:
+    return _respecified(tx, id, None, event, lambda spec: _with(spec, environment=environment))
+
+
+def _with(spec: ClusterSpec, **changes: object) -> ClusterSpec:
+    return msgspec.structs.replace(spec, **changes)
+
+
+def _respecified(
+    tx: Connection,
+    id: ClusterId,
+    generation: int | None,
+    event: Event,
+    change: Callable[[ClusterSpec], ClusterSpec],
+) -> Cluster | None:
+    found = get(tx, id)
+    if found.ended_at is not None or generation not in (None, found.generation):
+        return None
+    spec = change(found.spec)
+    did = changed(
+        tx,
+        update(_cluster)
+        .where(
+            _cluster.c.id == id,
+            _cluster.c.generation == found.generation,
+            _cluster.c.ended_at.is_(None),
+        )
+        .values(spec=spec, generation=found.generation + 1),
+    )
+    if not did:
+        return None
+    events.append(tx, event)
+    return msgspec.structs.replace(found, spec=spec, generation=found.generation + 1)
+
+
+def end(
+    tx: Connection, id: ClusterId, kind: EndKind, reason: str, at: datetime, event: Event
+) -> bool:
+    did = changed(
+        tx,
+        update(_cluster)
+        .where(_cluster.c.id == id, _cluster.c.ended_at.is_(None))
+        .values(
+            ended_at=at, end_kind=kind, end_reason=reason, generation=_cluster.c.generation + 1
+        ),
+    )
+    if did:
+        events.append(tx, event)
+    return bool(did)
+
+
+def settle(tx: Connection, id: ClusterId, at: datetime, event: Event) -> bool:
+    did = changed(
+        tx,
+        update(_cluster)
+        .where(
+            _cluster.c.id == id,
+            _cluster.c.ended_at.is_not(None),
+            _cluster.c.settled_at.is_(None),
+        )
+        .values(settled_at=at),
+    )
+    if did:
+        events.append(tx, event)
+    return bool(did)

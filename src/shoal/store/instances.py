@@ -1,0 +1,246 @@
+"""Instances: attempts at VMs. Each edge of their life is one function, compare-and-set.
+
+intend → launched → release → gone        (core/lifecycle.py has the table)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from shoal.core.records import Batch, Instance, Vm
+from shoal.store import events, tables
+from shoal.store.rows import changed, read, selecting, values
+from shoal.wire.events import Event, EventKind
+from shoal.wire.ids import ClusterId, InstanceId
+from shoal.wire.views import InstanceState
+
+_instance = tables.instance
+_CHUNK = 500  # ids in one statement
+_EACH = 20  # up to so many changes have an event each; more are told by one with a count
+
+
+def intend(tx: Connection, batch: Batch, generation: int, event: Event) -> bool:
+    """The batch and its instances, if the cluster is wanted, of this generation, and nobody has
+    intended the same before."""
+    cluster = tables.cluster
+    wanted = (
+        select(cluster.c.id)
+        .where(
+            cluster.c.id == batch.cluster,
+            cluster.c.generation == generation,
+            cluster.c.ended_at.is_(None),
+        )
+        .with_for_update()
+    )
+    if tx.execute(wanted).first() is None:
+        return False
+    try:
+        with tx.begin_nested():
+            tx.execute(
+                insert(tables.batch).values(id=batch.id, cluster=batch.cluster, record=batch)
+            )
+            tx.execute(insert(_instance), [_row(batch, id, event.why) for id in batch.instances])
+    except IntegrityError:
+        return False
+    events.append(tx, event)
+    return True
+
+
+def _row(batch: Batch, id: InstanceId, why: str) -> dict[str, object]:
+    first = batch.offers[0]
+    made = Instance(
+        id=id,
+        batch=batch.id,
+        cluster=batch.cluster,
+        role=batch.role,
+        state=InstanceState.INTENDED,
+        since=batch.created_at,
+        why=why,
+        created_at=batch.created_at,
+        spot=first.spot,
+    )
+    return values(made, number=int(id.rpartition("-")[2]), cloud=first.cloud, ready_at=None)
+
+
+def launched(tx: Connection, id: InstanceId, vm: Vm, at: datetime, event: Event) -> bool:
+    """intended → launched, bound to this VM; False if that VM is another instance's."""
+    statement = (
+        update(_instance)
+        .where(_instance.c.id == id, _instance.c.state == InstanceState.INTENDED)
+        .values(state=InstanceState.LAUNCHED, since=at, why=event.why, launched_at=at, **_seen(vm))
+    )
+    try:
+        with tx.begin_nested():
+            did = changed(tx, statement)
+    except IntegrityError:
+        return False
+    if did:
+        events.append(tx, event)
+    return bool(did)
+
+
+def located(tx: Connection, id: InstanceId, vm: Vm) -> bool:
+    """A launched instance's VM has an address now, or another one."""
+    return bool(
+        changed(
+            tx,
+            update(_instance)
+            .where(
+                _instance.c.id == id,
+                _instance.c.state == InstanceState.LAUNCHED,
+                _instance.c.vm == vm.id,
+                _instance.c.address != vm.address,
+            )
+            .values(address=vm.address),
+        )
+    )
+
+
+def _seen(vm: Vm) -> dict[str, object]:
+    return {
+        "vm": vm.id,
+        "address": vm.address,
+        "zone": vm.zone,
+        "machine_type": vm.machine_type,
+        "spot": vm.spot,
+        "price_uusd_per_hour": vm.price_uusd_per_hour,
+    }
+
+
+def retire(tx: Connection, ids: Collection[InstanceId], at: datetime, why: str) -> list[InstanceId]:
+    """Asked to drain, if it was not yet and is still ours."""
+    living = (InstanceState.INTENDED, InstanceState.LAUNCHED)
+    found = _matching(tx, ids, living, _instance.c.retiring_since.is_(None))
+    _update(tx, found, {"retiring_since": at})
+    _tell(tx, found, EventKind.INSTANCE_RETIRING, at, why, after="retiring")
+    return [id for id, _, _ in found]
+
+
+def release(
+    tx: Connection, ids: Collection[InstanceId], at: datetime, *, failed: bool, why: str
+) -> list[InstanceId]:
+    """intended | launched → released."""
+    found = _matching(tx, ids, (InstanceState.INTENDED, InstanceState.LAUNCHED))
+    _update(
+        tx,
+        found,
+        {
+            "state": InstanceState.RELEASED,
+            "since": at,
+            "released_at": at,
+            "failed": failed,
+            "why": why,
+        },
+    )
+    _tell(tx, found, EventKind.INSTANCE_RELEASED, at, why, after="released")
+    return [id for id, _, _ in found]
+
+
+def gone(tx: Connection, ids: Collection[InstanceId], at: datetime, why: str) -> list[InstanceId]:
+    """released → gone. `why` is told; the row keeps why it was released."""
+    found = _matching(tx, ids, (InstanceState.RELEASED,))
+    _update(tx, found, {"state": InstanceState.GONE, "since": at, "gone_at": at})
+    _tell(tx, found, EventKind.INSTANCE_GONE, at, why, after="gone")
+    return [id for id, _, _ in found]
+
+
+_Found = Sequence[tuple[InstanceId, ClusterId, InstanceState]]
+
+
+def _matching(
+    tx: Connection,
+    ids: Collection[InstanceId],
+    states: Sequence[InstanceState],
+    *conditions: object,
+) -> _Found:
+    """Those in one of the states, locked until the transaction ends."""
+    found: list[tuple[InstanceId, ClusterId, InstanceState]] = []
+    for chunk in _chunks(ids):
+        query = (
+            select(_instance.c.id, _instance.c.cluster, _instance.c.state)
+            .where(_instance.c.id.in_(chunk), _instance.c.state.in_(states), *conditions)  # type: ignore[arg-type]
+            .order_by(_instance.c.number)
+            .with_for_update()
+        )
+        found += [tuple(row) for row in tx.execute(query)]  # type: ignore[misc]
+    return found
+
+
+def _update(tx: Connection, found: _Found, changes: dict[str, object]) -> None:
+    for chunk in _chunks([id for id, _, _ in found]):
+        tx.execute(update(_instance).where(_instance.c.id.in_(chunk)).values(changes))
+
+
+def _tell(
+    tx: Connection, found: _Found, kind: EventKind, at: datetime, why: str, *, after: str
+) -> None:
+    if len(found) <= _EACH:
+        told = [
+            Event(
+                at, kind, "reconciler", why, cluster=cluster, instance=id, before=state, after=after
+            )
+            for id, cluster, state in found
+        ]
+    else:
+        told = [
+            Event(at, kind, "reconciler", why, cluster=cluster, after=after, count=count)
+            for cluster, count in _counted(found).items()
+        ]
+    events.append_all(tx, told)
+
+
+def _counted(found: _Found) -> dict[ClusterId, int]:
+    counts: dict[ClusterId, int] = {}
+    for _, cluster, _ in found:
+        counts[cluster] = counts.get(cluster, 0) + 1
+    return counts
+
+
+def of_cluster(
+    tx: Connection, cluster: ClusterId, *, after: str | None = None, limit: int = 1000
+) -> tuple[list[Instance], str | None]:
+    """In the order they were intended, past ones too."""
+    query = (
+        selecting(Instance, _instance)
+        .where(_instance.c.cluster == cluster)
+        .order_by(_instance.c.number)
+        .limit(limit + 1)
+    )
+    if after is not None:
+        number = select(_instance.c.number).where(_instance.c.id == after).scalar_subquery()
+        query = query.where(_instance.c.number > number)
+    found = read(tx, Instance, query)
+    return found[:limit], found[limit - 1].id if len(found) > limit else None
+
+
+def all_of_cluster(tx: Connection, cluster: ClusterId) -> list[Instance]:
+    return of_cluster(tx, cluster, limit=1_000_000)[0]
+
+
+def known(tx: Connection, names: Collection[str], batches: Collection[str]) -> frozenset[str]:
+    """Which of these instance names and batch ids are on record."""
+    found: set[str] = set()
+    for chunk in _chunks(names):
+        found |= set(tx.execute(select(_instance.c.id).where(_instance.c.id.in_(chunk))).scalars())
+    for chunk in _chunks(batches):
+        batch = tables.batch
+        found |= set(tx.execute(select(batch.c.id).where(batch.c.id.in_(chunk))).scalars())
+    return frozenset(found)
+
+
+def bound(tx: Connection, vms: Collection[str]) -> frozenset[str]:
+    """Which of these VM ids belong to an instance that is on record."""
+    found: set[str] = set()
+    for chunk in _chunks(vms):
+        query = select(_instance.c.vm).where(or_(_instance.c.vm.in_(chunk)))
+        found |= set(tx.execute(query).scalars())
+    return frozenset(found)
+
+
+def _chunks(ids: Collection[str]) -> list[list[str]]:
+    every = list(ids)
+    return [every[i : i + _CHUNK] for i in range(0, len(every), _CHUNK)]

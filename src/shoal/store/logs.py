@@ -1,0 +1,81 @@
+"""Lines of all processes, of VMs that are gone too: samples, bounded by age and number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from shoal.store.tables import log
+from shoal.wire.ids import ClusterId
+from shoal.wire.reports import LogChunk
+from shoal.wire.views import LogLine, LogPage
+
+MAX_TEXT = 8_000  # characters of one line
+
+
+def append(
+    tx: Connection, cluster: ClusterId, chunks: Sequence[LogChunk], head_started_at: datetime
+) -> None:
+    """What was stored once is not stored twice: a report may be read again."""
+    rows = [
+        {
+            "cluster": cluster,
+            "head_started_at": head_started_at,
+            "seq": it.seq,
+            "at": it.line.at,
+            "instance": it.line.instance,
+            "process": it.line.process,
+            "text": it.line.text[:MAX_TEXT].replace("\0", "\N{REPLACEMENT CHARACTER}"),
+        }
+        for it in chunks
+    ]
+    if rows:
+        insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+        tx.execute(insert(log).on_conflict_do_nothing(), rows)
+
+
+def read(
+    tx: Connection,
+    cluster: ClusterId,
+    *,
+    instance: str | None = None,
+    process: str | None = None,
+    text: str | None = None,
+    cursor: int = 0,
+    limit: int = 1000,
+) -> LogPage:
+    """In the order they arrived, after the cursor."""
+    query = (
+        select(log.c.id, log.c.at, log.c.instance, log.c.process, log.c.text)
+        .where(log.c.cluster == cluster, log.c.id > cursor)
+        .order_by(log.c.id)
+        .limit(limit)
+    )
+    if instance is not None:
+        query = query.where(log.c.instance == instance)
+    if process is not None:
+        query = query.where(log.c.process == process)
+    if text is not None:
+        query = query.where(log.c.text.contains(text, autoescape=True))
+    rows = tx.execute(query).all()
+    lines = tuple(LogLine(*row[1:]) for row in rows)
+    return LogPage(lines, rows[-1].id if rows else cursor)
+
+
+def prune(tx: Connection, older_than: datetime, most_per_cluster: int) -> None:
+    tx.execute(delete(log).where(log.c.at < older_than))
+    crowded = select(log.c.cluster).group_by(log.c.cluster).having(func.count() > most_per_cluster)
+    for cluster in tx.execute(crowded).scalars().all():
+        newest = (
+            select(log.c.id)
+            .where(log.c.cluster == cluster)
+            .order_by(log.c.id.desc())
+            .offset(most_per_cluster)
+            .limit(1)
+        )
+        last_dropped = tx.execute(newest).scalar()
+        if last_dropped is not None:
+            tx.execute(delete(log).where(log.c.cluster == cluster, log.c.id <= last_dropped))

@@ -1,0 +1,141 @@
+"""What agents said last, kept beside what the cloud owns and never confused with it.
+
+A report tells what changed; a stage that changed is an event, so that a VM's life can be read
+later, and the first sight of a scheduler that accepts clients is one too.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, select, update
+
+from shoal.core.records import HeadObservation, Observation
+from shoal.store import events, tables
+from shoal.store.rows import read, selecting, upsert, values
+from shoal.wire.events import Event, EventKind
+from shoal.wire.ids import ClusterId, InstanceId
+from shoal.wire.reports import HeadReport, SchedulerReport, VmReport
+from shoal.wire.views import Stage
+
+_observation, _head = tables.observation, tables.head
+
+
+def record(tx: Connection, report: HeadReport, now: datetime) -> int:
+    """How many events were told."""
+    told = _record_vms(tx, report, now) + _record_scheduler(tx, report, now)
+    events.append_all(tx, told)
+    return len(told)
+
+
+def of_cluster(tx: Connection, cluster: ClusterId) -> dict[InstanceId, Observation]:
+    instance = tables.instance
+    query = (
+        selecting(Observation, _observation)
+        .join(instance, instance.c.id == _observation.c.instance)
+        .where(instance.c.cluster == cluster)
+    )
+    return {it.instance: it for it in read(tx, Observation, query)}
+
+
+def head(tx: Connection, cluster: ClusterId) -> HeadObservation | None:
+    query = selecting(HeadObservation, _head).where(_head.c.cluster == cluster)
+    return next(iter(read(tx, HeadObservation, query)), None)
+
+
+def _record_vms(tx: Connection, report: HeadReport, now: datetime) -> list[Event]:
+    vms = {it.instance: it for it in report.vms}
+    if not vms:
+        return []
+    instance = tables.instance
+    mine = select(instance.c.id).where(
+        instance.c.cluster == report.cluster, instance.c.id.in_(list(vms))
+    )
+    ours = set(tx.execute(mine).scalars())  # a head speaks for its own cluster only
+    query = selecting(Observation, _observation).where(_observation.c.instance.in_(ours))
+    before = {it.instance: it for it in read(tx, Observation, query)}
+    seen = [vms[InstanceId(id)] for id in sorted(ours)]
+    upsert(tx, _observation, [values(_observed(it, now)) for it in seen])
+    _first_ready(tx, [it.instance for it in seen if it.stage is Stage.READY], now)
+    return [
+        _staged(report.cluster, it, before[it.instance].stage if it.instance in before else "")
+        for it in seen
+        if it.instance not in before or before[it.instance].stage is not it.stage
+    ]
+
+
+def _observed(vm: VmReport, now: datetime) -> Observation:
+    return Observation(
+        instance=vm.instance,
+        stage=vm.stage,
+        since=vm.since,
+        heard_at=vm.heard_at or now,
+        detail=vm.detail,
+        progress=vm.progress,
+        dask_address=vm.dask_address,
+        failure=vm.failure,
+        cpu_percent=vm.cpu_percent,
+        memory_bytes=vm.memory_bytes,
+        memory_limit_bytes=vm.memory_limit_bytes,
+        restarts=vm.restarts,
+    )
+
+
+def _first_ready(tx: Connection, ids: list[InstanceId], now: datetime) -> None:
+    instance = tables.instance
+    if ids:
+        tx.execute(
+            update(instance)
+            .where(instance.c.id.in_(ids), instance.c.ready_at.is_(None))
+            .values(ready_at=now)
+        )
+
+
+def _staged(cluster: ClusterId, vm: VmReport, before: str) -> Event:
+    return Event(
+        at=vm.since,
+        kind=EventKind.INSTANCE_STAGE,
+        actor="agent",
+        why=vm.failure or vm.detail or f"its agent says {vm.stage}",
+        cluster=cluster,
+        instance=vm.instance,
+        before=before,
+        after=vm.stage,
+    )
+
+
+def _record_scheduler(tx: Connection, report: HeadReport, now: datetime) -> list[Event]:
+    told = report.scheduler
+    before = head(tx, report.cluster)
+    if told is None and before is None:
+        return []
+    if told is None:
+        tx.execute(update(_head).where(_head.c.cluster == report.cluster).values(heard_at=now))
+        return []
+    upsert(tx, _head, [values(_headed(report.cluster, told, before, now))])
+    if not told.address or (before and before.ready_at):
+        return []
+    why = f"the scheduler accepts clients at {told.address}"
+    return [
+        Event(now, EventKind.CLUSTER_READY, "head", why, cluster=report.cluster, after=told.address)
+    ]
+
+
+def _headed(
+    cluster: ClusterId, told: SchedulerReport, before: HeadObservation | None, now: datetime
+) -> HeadObservation:
+    same_target = before is not None and before.adaptive_target == told.adaptive_target
+    return HeadObservation(
+        cluster=cluster,
+        heard_at=now,
+        scheduler_address=told.address,
+        dashboard_address=told.dashboard_address,
+        clients=told.clients,
+        workers=told.workers,
+        tasks=told.tasks,
+        idle_since=told.idle_since,
+        adaptive_target=told.adaptive_target,
+        adaptive_since=before.adaptive_since if before and same_target else now,
+        closable=told.closable,
+        ready_at=(before.ready_at if before else None) or (now if told.address else None),
+    )

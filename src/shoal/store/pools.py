@@ -1,0 +1,38 @@
+"""Where not to ask for a while."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import Connection, delete
+
+from shoal.core.records import PoolMark
+from shoal.store import events, tables
+from shoal.store.rows import read, selecting, upsert, values
+from shoal.wire.events import Event
+from shoal.wire.specs import Cloud
+
+_BOTH = -1
+
+
+def mark(tx: Connection, pool: PoolMark, event: Event) -> None:
+    """Marked anew, it is avoided until the later mark says."""
+    row = values(pool)
+    row["spot"] = _BOTH if pool.spot is None else int(pool.spot)
+    upsert(tx, tables.pool, [row])
+    events.append(tx, event)
+
+
+def current(tx: Connection, cloud: Cloud, now: datetime) -> list[PoolMark]:
+    query = selecting(PoolMark, tables.pool).where(
+        tables.pool.c.cloud == cloud, tables.pool.c.until > now
+    )
+    return [
+        msgspec.structs.replace(it, spot=None if it.spot == _BOTH else bool(it.spot))
+        for it in read(tx, PoolMark, query)
+    ]
+
+
+def forget(tx: Connection, before: datetime) -> None:
+    tx.execute(delete(tables.pool).where(tables.pool.c.until < before))

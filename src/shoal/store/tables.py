@@ -1,0 +1,239 @@
+"""The declared schema. Migrations meet it, on both engines: a test proves it.
+
+Columns stand in the order of the fields of the structs in core/records.py, so that a row is a
+struct's arguments; columns that only the store needs come after them.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from shoal.core.records import Batch, EndKind
+from shoal.store.columns import Json, Moment, Word
+from shoal.wire.environments import Manifest
+from shoal.wire.events import EventKind
+from shoal.wire.specs import Cloud, ClusterSpec, Role
+from shoal.wire.views import InstanceState, Stage
+
+NAMING = {
+    "ix": "ix_%(column_0_N_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+facts = MetaData(naming_convention=NAMING)
+samples = MetaData(naming_convention=NAMING)
+
+# SQLite counts rows up only in a column that is exactly INTEGER.
+_Counter = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False, server_default="")
+
+
+installation = Table(
+    "installation",
+    facts,
+    Column("id", Text, primary_key=True),
+    Column("key_fingerprint", Text, nullable=False),
+)
+
+cluster = Table(
+    "cluster",
+    facts,
+    Column("id", Text, primary_key=True),
+    Column("workspace", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("spec", Json(ClusterSpec), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    Column("end_kind", Word(EndKind)),
+    _text("end_reason"),
+    Column("settled_at", Moment),
+    Column("name", Text, nullable=False),
+    Column("cloud", Word(Cloud), nullable=False),
+)
+Index(
+    "uq_cluster_wanted_name",
+    cluster.c.workspace,
+    cluster.c.name,
+    unique=True,
+    sqlite_where=text("ended_at IS NULL"),
+    postgresql_where=text("ended_at IS NULL"),
+)
+Index(
+    "ix_cluster_unsettled",
+    cluster.c.cloud,
+    sqlite_where=text("settled_at IS NULL"),
+    postgresql_where=text("settled_at IS NULL"),
+)
+Index("ix_cluster_workspace_created_at", cluster.c.workspace, cluster.c.created_at)
+
+batch = Table(
+    "batch",
+    facts,
+    Column("id", Text, primary_key=True),
+    Column("cluster", Text, ForeignKey("cluster.id"), nullable=False, index=True),
+    Column("record", Json(Batch), nullable=False),
+)
+
+instance = Table(
+    "instance",
+    facts,
+    Column("id", Text, primary_key=True),
+    Column("batch", Text, ForeignKey("batch.id"), nullable=False, index=True),
+    Column("cluster", Text, ForeignKey("cluster.id"), nullable=False),
+    Column("role", Word(Role), nullable=False),
+    Column("state", Word(InstanceState), nullable=False),
+    Column("since", Moment, nullable=False),
+    _text("why"),
+    Column("created_at", Moment, nullable=False),
+    Column("launched_at", Moment),
+    Column("released_at", Moment),
+    Column("gone_at", Moment),
+    Column("retiring_since", Moment),
+    Column("failed", Boolean, nullable=False),
+    _text("vm"),
+    _text("address"),
+    _text("zone"),
+    _text("machine_type"),
+    Column("spot", Boolean, nullable=False),
+    Column("price_uusd_per_hour", BigInteger),
+    Column("number", Integer, nullable=False),  # the n-th of its cluster
+    Column("cloud", Word(Cloud), nullable=False),
+    Column("ready_at", Moment),  # its agent said so for the first time
+)
+Index("ix_instance_cluster_number", instance.c.cluster, instance.c.number)
+Index(
+    "ix_instance_not_gone",
+    instance.c.cloud,
+    sqlite_where=text("state != 'gone'"),
+    postgresql_where=text("state != 'gone'"),
+)
+Index(  # a VM is bound to one instance at most
+    "uq_instance_vm",
+    instance.c.cloud,
+    instance.c.vm,
+    unique=True,
+    sqlite_where=text("vm != ''"),
+    postgresql_where=text("vm != ''"),
+)
+
+observation = Table(
+    "observation",
+    facts,
+    Column("instance", Text, ForeignKey("instance.id"), primary_key=True),
+    Column("stage", Word(Stage), nullable=False),
+    Column("since", Moment, nullable=False),
+    Column("heard_at", Moment, nullable=False),
+    _text("detail"),
+    Column("progress", Float, nullable=False),
+    _text("dask_address"),
+    _text("failure"),
+    Column("cpu_percent", Float, nullable=False),
+    Column("memory_bytes", BigInteger, nullable=False),
+    Column("memory_limit_bytes", BigInteger, nullable=False),
+    Column("restarts", Integer, nullable=False),
+)
+
+head = Table(
+    "head",
+    facts,
+    Column("cluster", Text, ForeignKey("cluster.id"), primary_key=True),
+    Column("heard_at", Moment, nullable=False),
+    _text("scheduler_address"),
+    _text("dashboard_address"),
+    Column("clients", Integer, nullable=False),
+    Column("workers", Integer, nullable=False),
+    Column("tasks", BigInteger, nullable=False),
+    Column("idle_since", Moment),
+    Column("adaptive_target", Integer),
+    Column("adaptive_since", Moment),
+    Column("closable", Json(tuple[str, ...]), nullable=False),
+    Column("ready_at", Moment),
+)
+
+pool = Table(
+    "pool",
+    facts,
+    Column("cloud", Word(Cloud), primary_key=True),
+    Column("region", Text, primary_key=True),
+    Column("zone", Text, primary_key=True),
+    Column("machine_type", Text, primary_key=True),
+    Column("spot", Integer, primary_key=True, autoincrement=False),  # 0, 1; -1: both
+    Column("until", Moment, nullable=False),
+    _text("why"),
+    _text("hint"),
+)
+
+event = Table(
+    "event",
+    facts,
+    Column("at", Moment, nullable=False),
+    Column("kind", Word(EventKind), nullable=False),
+    _text("actor"),
+    _text("why"),
+    Column("seq", _Counter, primary_key=True, autoincrement=True),
+    Column("workspace", Text),
+    Column("cluster", Text),
+    Column("instance", Text),
+    _text("before"),
+    _text("after"),
+    Column("count", Integer, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("ix_event_cluster_seq", event.c.cluster, event.c.seq)
+Index("ix_event_workspace_seq", event.c.workspace, event.c.seq)
+
+token = Table(
+    "token",
+    facts,
+    Column("id", Text, primary_key=True),
+    Column("user", Text, nullable=False),
+    Column("workspace", Text, nullable=False),
+    Column("scopes", Json(tuple[str, ...]), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+    Column("revoked_at", Moment),
+    Column("sha256", Text, nullable=False, unique=True),
+)
+
+environment = Table(
+    "environment",
+    facts,
+    Column("id", Text, primary_key=True),
+    Column("manifest", Json(Manifest), nullable=False),
+)
+
+# Disposable, and apart from the facts: lost or dropped, nothing but old log lines is missing.
+log = Table(
+    "log_line",
+    samples,
+    Column("id", _Counter, primary_key=True, autoincrement=True),
+    Column("cluster", Text, nullable=False),
+    Column("head_started_at", Moment, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("instance", Text, nullable=False),
+    Column("process", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    UniqueConstraint("cluster", "head_started_at", "seq"),
+    sqlite_autoincrement=True,
+)
+Index("ix_log_line_cluster_id", log.c.cluster, log.c.id)
+Index("ix_log_line_at", log.c.at)

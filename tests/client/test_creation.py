@@ -1,0 +1,162 @@
+"""From arguments to a running cluster: joined or asked for, told at once when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from fake_server import CLUSTER, Call, FakeServer, event, view
+from virtual_time import run
+
+from shoal.client import arguments, creation
+from shoal.client.arguments import Asked
+from shoal.client.creation import Watch
+from shoal.client.progress import Progress, Silent
+from shoal.errors import ClusterFailed, Conflict, InvalidRequest, NotFound
+from shoal.wire import endpoints
+from shoal.wire.events import EventKind
+from shoal.wire.views import ClusterStatus, Ended, InstanceList
+
+STORED = "prod"  # an environment that the server has: nothing to scan here
+
+
+def asked(name: str | None = None, **options: object) -> Asked:
+    return arguments.asked(name, {"software": STORED, **options}, local_cpus=2)
+
+
+def obtain(server: FakeServer, what: Asked, name: str) -> creation.Obtained:
+    async def work() -> creation.Obtained:
+        async with server.api() as api:
+            return await creation.obtain(api, what, name, Progress(name, Silent()))
+
+    return run(work())
+
+
+def missing(call: Call) -> object:
+    raise NotFound("no such cluster")
+
+
+def taken(call: Call) -> object:
+    raise Conflict("a cluster of that name is running")
+
+
+@pytest.fixture(autouse=True)
+def _environment(server: FakeServer) -> None:
+    server.on(endpoints.ENVIRONMENT, lambda call: _manifest())
+
+
+def _manifest() -> object:
+    from shoal.wire.environments import Manifest
+    from shoal.wire.ids import EnvironmentId
+
+    return Manifest(EnvironmentId(STORED), "", "3.11", "x")
+
+
+def test_a_running_cluster_of_that_name_is_joined(server: FakeServer) -> None:
+    server.on(endpoints.CLUSTER, lambda call: view(ClusterStatus.READY))
+    assert obtain(server, asked("mine"), "mine") == creation.Obtained(
+        view(ClusterStatus.READY), created=False
+    )
+    assert not server.asked(endpoints.CREATE_CLUSTER)
+
+
+@pytest.mark.parametrize(
+    "status", [ClusterStatus.ENDING, ClusterStatus.ENDED, ClusterStatus.FAILED]
+)
+def test_one_that_has_ended_is_not_joined(server: FakeServer, status: ClusterStatus) -> None:
+    server.on(endpoints.CLUSTER, lambda call: view(status))
+    server.on(endpoints.CREATE_CLUSTER, lambda call: view())
+    assert obtain(server, asked("mine"), "mine").created
+
+
+def test_a_cluster_without_a_name_is_asked_for_under_a_new_one(server: FakeServer) -> None:
+    server.on(endpoints.CREATE_CLUSTER, lambda call: view())
+    assert obtain(server, asked(), "dask-1234").created
+    [call] = server.asked(endpoints.CREATE_CLUSTER)
+    assert b'"name":"dask-1234"' in call.body
+    assert b'"environment":"prod"' in call.body
+    assert not server.asked(endpoints.CLUSTER)
+
+
+def test_who_asks_second_joins(server: FakeServer) -> None:
+    looks = [missing, lambda call: view(ClusterStatus.STARTING)]
+    server.on(endpoints.CLUSTER, lambda call: looks.pop(0)(call))
+    server.on(endpoints.CREATE_CLUSTER, taken)
+    assert not obtain(server, asked("mine"), "mine").created
+
+
+def test_a_workspace_that_is_not_the_tokens_is_refused(server: FakeServer) -> None:
+    from fake_server import NOW
+
+    from shoal.wire.ids import InstallationId, UserName, WorkspaceName
+    from shoal.wire.views import ServerInfo
+
+    info = ServerInfo(
+        "0.1.0", InstallationId("i-0"), "", True, 0, 1, NOW, UserName("ada"), WorkspaceName("a")
+    )
+    server.on(endpoints.SERVER, lambda call: info)
+    with pytest.raises(InvalidRequest, match="your token is for 'a'"):
+        obtain(server, asked(workspace="b"), "mine")
+
+
+def watch(server: FakeServer) -> None:
+    async def until_ready(it: Watch) -> None:
+        await it.scheduler()
+
+    async def work() -> None:
+        async with server.api() as api:
+            it = Watch(api, view(), Progress("mine", Silent()))
+            async with asyncio.timeout(600):
+                await it.during(until_ready)
+
+    run(work())
+
+
+def test_the_scheduler_is_awaited_by_its_event(server: FakeServer) -> None:
+    server.on(endpoints.CLUSTER, lambda call: view())
+    server.on(endpoints.INSTANCES, lambda call: InstanceList(()))
+    scripts = [[event(EventKind.CLUSTER_CREATED, 1)], [event(EventKind.CLUSTER_READY, 2)]]
+    server.on(endpoints.CHANGES, lambda call: scripts.pop(0) if scripts else [])
+    watch(server)
+    assert not scripts
+
+
+def test_a_ready_scheduler_is_found_when_its_event_was_missed(server: FakeServer) -> None:
+    server.on(endpoints.CLUSTER, lambda call: view(scheduler_address="tls://127.0.0.1:1"))
+    server.on(endpoints.INSTANCES, lambda call: InstanceList(()))
+    server.on(endpoints.CHANGES, lambda call: [])
+    watch(server)
+
+
+def test_a_cluster_that_ends_meanwhile_fails_at_once_with_the_servers_sentence(
+    server: FakeServer,
+) -> None:
+    ended = view(ClusterStatus.FAILED, sentence="3 of 3 workers: no capacity in here")
+    server.on(endpoints.CLUSTER, lambda call: ended)
+    server.on(endpoints.INSTANCES, lambda call: InstanceList(()))
+    server.on(endpoints.CHANGES, lambda call: [event(EventKind.CLUSTER_ENDING, 3)])
+    with pytest.raises(ClusterFailed, match="3 of 3 workers: no capacity in here") as told:
+        watch(server)
+    assert CLUSTER in told.value.hint
+
+
+def test_interrupted_while_it_is_asked_for_the_cluster_is_told_to_stop(server: FakeServer) -> None:
+    server.on(endpoints.STOP_CLUSTER, lambda call: Ended(CLUSTER, already=False))
+
+    async def work() -> None:
+        async with server.api() as api:
+            asking = asyncio.ensure_future(
+                creation.obtain(api, asked(), "mine", Progress("mine", Silent()))
+            )
+
+            def answer(call: Call) -> object:
+                asking.cancel()  # Ctrl+C, when the server has it already
+                return view()
+
+            server.on(endpoints.CREATE_CLUSTER, answer)
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+
+    run(work())
+    [call] = server.asked(endpoints.STOP_CLUSTER)
+    assert call.path == {"cluster": CLUSTER}
