@@ -1,4 +1,4 @@
-"""Stands for `python -I -m shoal.server --state-dir DIR --embedded`: claims, announces, serves, ends.
+"""Stands for `python -I -m shoal.server --embedded`: claims its place, announces, serves, ends.
 
 Run by embedded.py as the interpreter of Shoal's own environment, so it only uses the standard
 library and what the tests have. FAKE_SERVER in the environment says how it behaves.

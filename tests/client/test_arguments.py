@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 
 import dask
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from shoal.client import arguments
 from shoal.client.arguments import Asked, Options
 from shoal.errors import InvalidRequest
-from shoal.wire.specs import Cloud, Range, SpotPolicy, Workers
+from shoal.wire.specs import Cloud, Hardware, Range, SpotPolicy, Workers
 
 GIB = 1 << 30
 
@@ -36,17 +35,13 @@ def test_n_workers_is_a_number_or_two_or_three(n_workers: object, expected: Work
     assert asked(n_workers=n_workers).spec.workers == expected
 
 
-def test_off_this_machine_four_to_twenty_workers_of_four_vcpu_are_asked_for() -> None:
-    spec = asked(cloud="gcp").spec
-    assert spec.workers == Workers(4, 4, 20)
-    assert spec.worker.cpu == Range(4, 4)
-    assert spec.scheduler.cpu == Range(4, 4)
+def test_off_this_machine_four_to_twenty_workers_are_asked_for() -> None:
+    assert asked(cloud="gcp").spec.workers == Workers(4, 4, 20)
 
 
-def test_here_workers_have_one_vcpu_each_unless_a_size_is_given() -> None:
+def test_sizes_that_nothing_says_are_left_to_the_server() -> None:
     assert asked().spec.cloud is Cloud.LOCAL
-    assert asked().spec.worker.cpu == Range(1, 1)
-    assert asked(worker_memory="1 GiB").spec.worker.cpu is None
+    assert asked().spec.worker == Hardware()
 
 
 def test_a_single_memory_value_matches_within_a_tenth_and_a_pair_as_it_is() -> None:
@@ -68,7 +63,8 @@ def test_none_switches_a_timeout_off() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wait", "expected"), [(True, 10), (False, 0), (4, 4), (0.3, 3), (0.31, 4), (1.0, 10), (None, 3)]
+    ("wait", "expected"),
+    [(True, 10), (False, 0), (4, 4), (0.3, 3), (0.31, 4), (1.0, 10), (None, 3)],
 )
 def test_wait_for_workers_is_a_bool_a_count_or_a_fraction(wait: object, expected: int) -> None:
     assert asked(n_workers=10, wait_for_workers=wait).wait_for == expected
@@ -133,7 +129,7 @@ def test_what_cannot_be_is_refused_in_words(options: dict[str, object], told: st
 
 @pytest.mark.parametrize(
     ("name", "near"),
-    [("My Cluster", "my-cluster"), ("9lives", "my-cluster"), ("a-", "'a'"), ("x" * 60, "x" * 48)],
+    [("My Cluster", "my-cluster"), ("9lives", "my-cluster"), ("a-", "'a'"), ("x" * 80, "x" * 63)],
 )
 def test_a_bad_name_is_refused_with_the_nearest_good_one(name: str, near: str) -> None:
     with pytest.raises(InvalidRequest, match=near):
@@ -189,7 +185,6 @@ def test_whatever_is_given_the_answer_is_a_specification_or_a_refusal(
 ) -> None:
     try:
         spec = asked(**options).spec
-    except InvalidRequest as error:
-        assert re.search(r"\w", error.message)
+    except InvalidRequest:
         return
     assert 0 <= spec.workers.minimum <= spec.workers.wanted <= spec.workers.maximum

@@ -87,9 +87,7 @@ def test_an_older_one_is_asked_to_stop_and_replaced(
     assert found.version == "0.1.0"
 
 
-def test_a_newer_one_is_left_alone(
-    state: StateDirectory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_newer_one_is_left_alone(state: StateDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_SERVER_VERSION", "9.0")
     assert embedded.ensure(state) == embedded.ensure(state)
     assert len(starts(state)) == 1

@@ -89,7 +89,8 @@ class DaskChild:
 
     async def attend(self, heard: Callable[[Told], None], line: Callable[[str], None]) -> int:
         """Until it has ended: its messages, its lines; then its exit status (-9: by SIGKILL)."""
-        assert self._process.stdout is not None and self._process.stderr is not None
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
         async with asyncio.TaskGroup() as group:
             reading = [
                 group.create_task(_read_messages(self._process.stdout, heard)),

@@ -82,7 +82,7 @@ class Outbox:
             self._dropped += 1
 
     def take(self, most: int) -> tuple[tuple[LogLine, ...], int]:
-        """The oldest lines, and how many older ones were lost; `give_back` if they do not arrive."""
+        """The oldest lines, and how many before them were lost; `give_back` what did not arrive."""
         taken = tuple(self._lines.popleft() for _ in range(min(most, len(self._lines))))
         dropped, self._dropped = self._dropped, 0
         return taken, dropped

@@ -1,6 +1,6 @@
 """What a VM's agent does next, given what is asked and what is: pure, and the same at any moment.
 
-Asked anew after every change, so a start, a restart after a crash and a change of mind are one path:
+Asked anew after every change: a start, a restart after a crash, a change of mind are one path.
 
     prepare the environment -> spawn -> configure -> … -> (ended) -> spawn again, or give up
 """

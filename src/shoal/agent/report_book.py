@@ -4,7 +4,8 @@ A reader says up to where it has read (its cursor) and is given what changed sin
 forgotten because it was sent, so a lost answer, a second reader and a server that was away for an
 hour are the same case. Logs alone are bounded: the oldest lines go, counted.
 
-Cursors count changes of this head since it started; they mean nothing to another start of it.
+Cursors count changes, from the millisecond at which this head started: so one that was given by an
+earlier start is below all of them, and its reader is told everything.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _MOST_GAPS = 64
 
 class ReportBook:
     def __init__(self, cluster: ClusterId, started_at: datetime) -> None:
-        self.cursor = 0
+        self.cursor = int(started_at.timestamp() * 1000)
         self._cluster = cluster
         self._started_at = started_at
         self._vms: dict[InstanceId, tuple[int, VmReport]] = {}
@@ -66,7 +67,7 @@ class ReportBook:
             self._gaps.appendleft((cursor, first + second))
 
     def since(self, cursor: int, orders_version: int, missing: tuple[str, ...]) -> HeadReport:
-        """What changed after `cursor`. One from the future is of an earlier start: all is told."""
+        """What changed after `cursor`. One from the future (a clock was set back) means nothing."""
         after = cursor if cursor <= self.cursor else 0
         logs, reached = self._lines_after(after)
         changed, scheduler = self._scheduler

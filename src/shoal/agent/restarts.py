@@ -2,7 +2,7 @@
 
 A crash may be chance, so it is tried again, more slowly each time; what crashes again and again is
 broken, and the VM says so. A clean end that nobody here asked for is Dask's way to ask for a fresh
-process (`Client.restart`, a lost scheduler): that is no fault, and only too many at once are slowed.
+process (`Client.restart`, a lost scheduler): that is no fault, and only many at once are slowed.
 """
 
 from __future__ import annotations

@@ -29,7 +29,9 @@ class Standing:
     def __init__(self, instance: InstanceId, role: Role, clock: Clock) -> None:
         self.changed = Bell()
         self._clock = clock
-        self.report = VmReport(instance, role, Stage.PREPARING, clock.now(), "the agent has started")
+        self.report = VmReport(
+            instance, role, Stage.PREPARING, clock.now(), "the agent has started"
+        )
 
     def stage(self, stage: Stage, detail: str = "", *, progress: float = 0.0) -> None:
         """A new stage, or news within it."""
@@ -50,6 +52,11 @@ class Standing:
     def ready(self, dask_address: str) -> None:
         self.stage(Stage.READY)
         self._replace(msgspec.structs.replace(self.report, dask_address=dask_address))
+
+    def draining(self) -> None:
+        """Asked to leave, while something runs here; what never ran is drained at once."""
+        if self.report.stage is Stage.READY:
+            self.stage(Stage.DRAINING, "its data is moving to other workers")
 
     def failed(self, failure: str) -> None:
         self.stage(Stage.FAILED, failure.partition("\n")[0])

@@ -8,7 +8,33 @@ from __future__ import annotations
 
 import msgspec
 
+from shoal.agent.messages import Serving
 from shoal.wire.specs import StopRules
+
+
+class Since(msgspec.Struct, frozen=True):
+    """Since when each is so, by a clock that cannot jump; `None`: it is not so, or not known."""
+
+    idle_s: float | None = None
+    no_clients_s: float | None = None
+    no_workers_s: float | None = None
+
+
+def since(before: Since, told: Serving | None, now_s: float) -> Since:
+    """After another look at the scheduler. One that is not up is not idle either."""
+    if told is None:
+        return Since()
+    return Since(
+        idle_s=_began(before.idle_s, told.idle, now_s),
+        no_clients_s=_began(before.no_clients_s, told.clients == 0, now_s),
+        no_workers_s=_began(before.no_workers_s, told.workers == 0, now_s),
+    )
+
+
+def _began(before_s: float | None, holds: bool, now_s: float) -> float | None:
+    if not holds:
+        return None
+    return now_s if before_s is None else before_s
 
 
 class Situation(msgspec.Struct, frozen=True):
@@ -38,7 +64,9 @@ def verdict(rules: StopRules, seen: Situation) -> Verdict | None:
             "no_client_timeout", f"no client has been connected for {_words(seen.no_clients_s)}"
         )
     if _over(seen.no_workers_s, rules.no_workers_timeout_s):
-        return Verdict("no_workers_timeout", f"it has had no workers for {_words(seen.no_workers_s)}")
+        return Verdict(
+            "no_workers_timeout", f"it has had no workers for {_words(seen.no_workers_s)}"
+        )
     if seen.tasks == 0 and _over(seen.server_silent_s, rules.server_silence_timeout_s):
         return Verdict(
             "server_silence_timeout",

@@ -25,7 +25,6 @@ from shoal.agent.log_lines import LogLines
 from shoal.agent.messages import (
     Command,
     Configure,
-    ConfigureWorker,
     Failed,
     Listening,
     Serving,
@@ -55,7 +54,9 @@ from shoal.wire.views import Stage
 _log = logging.getLogger(__name__)
 
 STOP_WITHIN_S = 0.35
-_CLOSE_WITHIN_S = 5.0  # for a new environment: running tasks are not awaited, spilled data is dropped
+_CLOSE_WITHIN_S = (
+    5.0  # for a new environment: running tasks are not awaited, spilled data is dropped
+)
 _MEMORY_LOOK_S = 0.2
 _SAMPLE_EVERY = 10  # looks
 
@@ -66,8 +67,8 @@ class Events(Protocol):
     def serving(self, told: Serving) -> None:
         """The scheduler's state."""
 
-    def ended(self, why: str) -> None:
-        """The Dask process has ended, cleanly and unasked."""
+    def ended(self, why: str, *, clean: bool) -> None:
+        """The Dask process has ended, and nobody here asked it to."""
 
 
 class Tender:
@@ -109,7 +110,7 @@ class Tender:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            while True:
+            while not self._stopping:
                 count = self.wake.count
                 self._see(now_s=self._clock.monotonic_s())
                 step = next_step(self._asked, self._seen)
@@ -133,9 +134,14 @@ class Tender:
                     case _:
                         assert_never(step)
 
-    async def stop(self, within_s: float = STOP_WITHIN_S) -> None:
-        """End the child, the whole of it, for good."""
+    def halt(self) -> None:
+        """Start nothing any more."""
         self._stopping = True
+        self.wake.ring()
+
+    async def stop(self, within_s: float = STOP_WITHIN_S) -> None:
+        """End the child for good."""
+        self.halt()
         self._standing.stage(Stage.STOPPING)
         if self._child is not None:
             self._child.tell(Stop())
@@ -146,16 +152,20 @@ class Tender:
 
     async def _prepare(self, asked: Asked) -> None:
         manifest = asked.manifest
-        self._report_preparation(RealiseProgress("waiting", "for the environment's wheels"))
+        loop = asyncio.get_running_loop()
+
+        def report(told: RealiseProgress) -> None:
+            loop.call_soon_threadsafe(self._report_preparation, told)
+
+        report(RealiseProgress("waiting", "for the environment's wheels"))
         try:
             if preparation.missing_wheels(manifest, self._vm):
                 await self._supply(manifest)
-            loop = asyncio.get_running_loop()
             self._python = await preparation.prepare(
                 manifest,
                 self._vm,
                 asked.python_hint,
-                lambda told: loop.call_soon_threadsafe(self._report_preparation, told) and None,
+                report,
             )
         except EnvironmentFailed as error:
             self._broken(manifest.id, str(error))
@@ -228,8 +238,9 @@ class Tender:
             return
         clean = status == 0
         _log.log(logging.INFO if clean else logging.ERROR, "%s: %s", self._process_name(), why)
-        if clean:
-            self._events.ended(why)
+        self._events.ended(why, clean=clean)
+        if self._stopping:
+            return
         exit_ = restarts.Exit(self._clock.monotonic_s(), clean, why)
         self._exits = restarts.still_counting((*self._exits, exit_))
         verdict = restarts.verdict(self._exits)
@@ -327,5 +338,3 @@ class _Watched:
         self.terminate_bytes = 0  # 0: never
         self.last_bytes = 0
         self.failure = ""
-
-

@@ -17,14 +17,13 @@ from shoal.wire.views import (
     ClusterView,
     Ended,
     Explanation,
-    InstanceList,
     InstanceView,
     LogLine,
-    LogPage,
 )
 
 if TYPE_CHECKING:
     from shoal.client.api import Api
+    from shoal.wire.endpoints import ClusterQuery, LogQuery
 
 _COLOURS = {
     ClusterStatus.READY: "green",
@@ -198,64 +197,48 @@ def explain(cluster: str, as_json: bool) -> None:
     output.columns(("action", "on", "why"), rows, nothing="Nothing is to be done.")
 
 
-async def _clusters(api: Api, query: object, limit: int) -> tuple[ClusterView, ...]:
-    import msgspec
+async def _clusters(api: Api, query: ClusterQuery, limit: int) -> tuple[ClusterView, ...]:
+    from shoal.client import pages
 
-    from shoal.wire import endpoints
-
-    assert isinstance(query, endpoints.ClusterQuery)
     found: list[ClusterView] = []
-    while True:
-        page: ClusterList = await api.call(endpoints.CLUSTERS, query=query)
-        found += page.clusters
-        if page.next_page is None or len(found) >= limit:
-            return tuple(found[:limit])
-        query = msgspec.structs.replace(query, page=page.next_page)
+    async for view in pages.clusters(api, query):
+        found.append(view)
+        if len(found) == limit:
+            break
+    return tuple(found)
 
 
 async def _cluster(api: Api, cluster: str) -> tuple[ClusterView, tuple[InstanceView, ...]]:
+    from shoal.client import pages
     from shoal.wire import endpoints
 
     view: ClusterView = await api.call(endpoints.CLUSTER, path={"cluster": cluster})
-    found: list[InstanceView] = []
-    query = endpoints.Page(limit=1000)
-    while True:
-        page: InstanceList = await api.call(
-            endpoints.INSTANCES, path={"cluster": view.id}, query=query
-        )
-        found += page.instances
-        if page.next_page is None:
-            return view, tuple(found)
-        query = endpoints.Page(page=page.next_page, limit=1000)
+    return view, tuple([it async for it in pages.instances(api, view.id)])
 
 
 async def _logs(
-    api: Api, cluster: str, query: object, tell: Callable[[LogLine], None], *, follow: bool
+    api: Api, cluster: str, query: LogQuery, tell: Callable[[LogLine], None], *, follow: bool
 ) -> None:
-    import msgspec
+    from shoal.client import pages
 
-    from shoal.wire import endpoints
-
-    assert isinstance(query, endpoints.LogQuery)
-    while True:
-        page: LogPage = await api.call(endpoints.LOGS, path={"cluster": cluster}, query=query)
+    async for page in pages.log_pages(api, cluster, query):
         for line in page.lines:
             tell(line)
         if page.dropped:
             output.note(f"{page.dropped} lines were dropped: they came faster than they are kept")
-        if not page.lines and not follow:
-            return
         if not page.lines:
+            if not follow:
+                return
             await asyncio.sleep(_FOLLOW_S)
-        query = msgspec.structs.replace(query, cursor=page.next_cursor)
 
 
 async def _stop(api: Api, clusters: tuple[str, ...], *, wait: bool) -> list[Ended]:
+    from shoal.client import pages
     from shoal.wire import endpoints
     from shoal.wire.requests import StopCluster
 
     running = endpoints.ClusterQuery()
-    chosen = clusters or tuple(it.id for it in await _clusters(api, running, 100_000))
+    chosen = clusters or [it.id async for it in pages.clusters(api, running)]
     body = StopCluster(reason="shoal cluster stop")
     ended: list[Ended] = [
         await api.call(endpoints.STOP_CLUSTER, path={"cluster": it}, body=body) for it in chosen
@@ -283,18 +266,14 @@ async def gone(api: Api, cluster: str) -> ClusterView:
 
 
 async def _events(api: Api, cluster: str, tell: Callable[[Event], None], *, follow: bool) -> None:
+    from shoal.client import pages
     from shoal.wire import endpoints
 
     view: ClusterView = await api.call(endpoints.CLUSTER, path={"cluster": cluster})
     after = 0
-    while True:
-        query = endpoints.EventQuery(cluster=view.id, after=after)
-        page = await api.call(endpoints.EVENTS, query=query)
-        for event in page.events:
-            tell(event)
-        if not page.events:
-            break
-        after = page.next_after
+    async for event in pages.events(api, view.id):
+        tell(event)
+        after = event.seq
     if follow:
         changes = endpoints.ChangesQuery(cluster=view.id, after=after)
         async for event in api.stream(endpoints.CHANGES, query=changes):

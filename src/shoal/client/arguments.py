@@ -7,25 +7,22 @@ docs/reference/cluster.md describes the arguments for users.
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypedDict
 
 import msgspec
 
-from shoal.client import configuration, machine_names, sizes
+from shoal.client import configuration, hardware, sizes, values
 from shoal.errors import InvalidRequest
 from shoal.wire.ids import EnvironmentId
 from shoal.wire.specs import (
     Cloud,
     ClusterSpec,
     DaskOptions,
-    Hardware,
-    Range,
     SpotPolicy,
     StopRules,
     Workers,
@@ -33,14 +30,13 @@ from shoal.wire.specs import (
 
 Size = str | int | Sequence[str] | Sequence[int] | None
 Duration = str | float | timedelta | None
+_Values = Mapping[str, object]  # of each setting, wherever it comes from
 
 MOST_WORKERS = 100_000
-_NAME = re.compile(r"[a-z]([a-z0-9-]{0,46}[a-z0-9])?")
+_NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _FILES = (".toml", ".txt", ".lock", ".yml", ".yaml")
 _TAG_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _CLOUD_WORKERS = Workers(minimum=4, wanted=4, maximum=20)
-_CLOUD_CPU = 4
-_E = TypeVar("_E", Cloud, SpotPolicy)
 
 
 class Options(TypedDict, total=False):
@@ -107,30 +103,23 @@ class Asked(msgspec.Struct, frozen=True):
     show_widget: bool
 
 
-class _Given(msgspec.Struct, frozen=True):
-    """Each setting's value, wherever it comes from, and which ones were keywords."""
-
-    values: dict[str, object]
-
-    def __getitem__(self, name: str) -> object:
-        return self.values[name]
-
-
 def asked(name: str | None, options: Mapping[str, object], *, local_cpus: int) -> Asked:
     """`local_cpus`: of this machine, for the defaults of the local cloud."""
     given = _gather(options)
-    cloud = _one_of("cloud", given["cloud"], Cloud)
+    cloud = values.one_of("cloud", given["cloud"], Cloud)
     workers = _workers(given["n_workers"], _default_workers(cloud, local_cpus))
-    name = name if name is not None else _text("name", configuration.value("name"))
+    name = name if name is not None else values.text("name", configuration.value("name"))
     return Asked(
         spec=_spec(_name(name), cloud, workers, given),
         software=_software(given),
         wait_for=_wait_for(given["wait_for_workers"], workers),
-        shutdown_on_close=_optional("shutdown_on_close", given["shutdown_on_close"], _flag),
+        shutdown_on_close=values.optional(
+            "shutdown_on_close", given["shutdown_on_close"], values.flag
+        ),
         forward_credentials=_credentials(given["credentials"]),
-        workspace=_text("workspace", given["workspace"]),
-        asynchronous=_flag("asynchronous", given["asynchronous"]),
-        show_widget=_flag("show_widget", given["show_widget"]),
+        workspace=values.text("workspace", given["workspace"]),
+        asynchronous=values.flag("asynchronous", given["asynchronous"]),
+        show_widget=values.flag("show_widget", given["show_widget"]),
     )
 
 
@@ -146,13 +135,13 @@ def environment_file(named: str) -> bool:
     )
 
 
-def _gather(options: Mapping[str, object]) -> _Given:
+def _gather(options: Mapping[str, object]) -> _Values:
     known = Options.__annotations__
     for unknown in options.keys() - known.keys():
         raise InvalidRequest(
-            f"Cluster has no argument {unknown!r}", hint=_close(unknown, [*known, "name"])
+            f"Cluster has no argument {unknown!r}", hint=values.close(unknown, [*known, "name"])
         )
-    return _Given({name: _value(name, options) for name in known})
+    return {name: _value(name, options) for name in known}
 
 
 def _value(name: str, options: Mapping[str, object]) -> object:
@@ -167,9 +156,9 @@ def _value(name: str, options: Mapping[str, object]) -> object:
 _NONE_MEANS_OFF = frozenset({"idle_timeout", "no_client_timeout", "cluster_timeout", "credentials"})
 
 
-def _spec(name: str, cloud: Cloud, workers: Workers, given: _Given) -> ClusterSpec:
-    zone = _text("zone", given["zone"])
-    cross = _flag("allow_cross_zone", given["allow_cross_zone"])
+def _spec(name: str, cloud: Cloud, workers: Workers, given: _Values) -> ClusterSpec:
+    zone = values.text("zone", given["zone"])
+    cross = values.flag("allow_cross_zone", given["allow_cross_zone"])
     if zone and cross:
         raise InvalidRequest(
             f"zone={zone!r} with allow_cross_zone=True: one zone or several, not both",
@@ -180,12 +169,12 @@ def _spec(name: str, cloud: Cloud, workers: Workers, given: _Given) -> ClusterSp
         cloud=cloud,
         workers=workers,
         environment=EnvironmentId(""),
-        region=_text("region", given["region"]),
+        region=values.text("region", given["region"]),
         zone=zone,
-        worker=_worker(cloud, given),
-        scheduler=_scheduler(cloud, given),
-        spot_policy=_one_of("spot_policy", given["spot_policy"], SpotPolicy),
-        use_best_zone=_flag("use_best_zone", given["use_best_zone"]),
+        worker=hardware.worker(cloud, given),
+        scheduler=hardware.scheduler(cloud, given),
+        spot_policy=values.one_of("spot_policy", given["spot_policy"], SpotPolicy),
+        use_best_zone=values.flag("use_best_zone", given["use_best_zone"]),
         allow_cross_zone=cross,
         dask=_dask(given),
         stop=StopRules(
@@ -208,10 +197,10 @@ def _name(name: str | None) -> str:
     if not isinstance(name, str):
         raise InvalidRequest(f"name={name!r} is not text")
     if not _NAME.fullmatch(name):
-        near = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:48].strip("-")
+        near = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:63].strip("-")
         hint = f"As in {near!r}" if _NAME.fullmatch(near) else 'As in "my-cluster"'
         raise InvalidRequest(
-            f"name={name!r}: a name has 1 to 48 characters a-z, 0-9 and -, begins with a letter "
+            f"name={name!r}: a name has 1 to 63 characters a-z, 0-9 and -, begins with a letter "
             "and does not end with -",
             hint=hint,
         )
@@ -270,73 +259,7 @@ def _wait_for(given: object, workers: Workers) -> int:
     )
 
 
-def _worker(cloud: Cloud, given: _Given) -> Hardware:
-    gpu_type = _text("worker_gpu_type", given["worker_gpu_type"])
-    gpu = _gpu(given["worker_gpu"], gpu_type)
-    hardware = Hardware(
-        cpu=sizes.cpu("worker_cpu", given["worker_cpu"]),
-        memory_bytes=sizes.memory("worker_memory", given["worker_memory"]),
-        vm_types=_names("worker_vm_types", given["worker_vm_types"]),
-        gpu=gpu,
-        gpu_type=gpu_type,
-        arm=_flag("arm", given["arm"]),
-        disk_gib=sizes.disk_gib("worker_disk_size", given["worker_disk_size"]),
-    )
-    return _completed("worker", cloud, hardware)
-
-
-def _scheduler(cloud: Cloud, given: _Given) -> Hardware:
-    hardware = Hardware(
-        cpu=sizes.cpu("scheduler_cpu", given["scheduler_cpu"]),
-        memory_bytes=sizes.memory("scheduler_memory", given["scheduler_memory"]),
-        vm_types=_names("scheduler_vm_types", given["scheduler_vm_types"]),
-        arm=_flag("arm", given["arm"]),
-    )
-    return _completed("scheduler", cloud, hardware)
-
-
-def _completed(role: str, cloud: Cloud, hardware: Hardware) -> Hardware:
-    """Contradictions refused, and the default size filled in where nothing says one."""
-    sized = hardware.cpu is not None or hardware.memory_bytes is not None
-    if hardware.vm_types and sized:
-        raise InvalidRequest(
-            f"{role}_vm_types together with {role}_cpu or {role}_memory",
-            hint="Machine types have a size of their own: give one or the other",
-        )
-    _same_processor(role, cloud, hardware)
-    if hardware.vm_types or sized or hardware.gpu:
-        return hardware
-    cpu = 1 if cloud is Cloud.LOCAL else _CLOUD_CPU
-    return msgspec.structs.replace(hardware, cpu=Range(cpu, cpu))
-
-
-def _same_processor(role: str, cloud: Cloud, hardware: Hardware) -> None:
-    arm = [name for name in hardware.vm_types if machine_names.is_arm(cloud, name) is True]
-    x86 = [name for name in hardware.vm_types if machine_names.is_arm(cloud, name) is False]
-    if arm and x86:
-        raise InvalidRequest(
-            f"{role}_vm_types mixes ARM ({', '.join(arm)}) and x86 ({', '.join(x86)})",
-            hint="One environment serves one kind of processor: keep one kind",
-        )
-    if hardware.arm and x86:
-        raise InvalidRequest(
-            f"arm=True, but {', '.join(x86)} in {role}_vm_types is x86",
-            hint="Name ARM machine types, or leave arm out",
-        )
-
-
-def _gpu(given: object, gpu_type: str | None) -> int:
-    if given is None or given is False:
-        if gpu_type and given is False:
-            raise InvalidRequest(f"worker_gpu=False with worker_gpu_type={gpu_type!r}")
-        return 1 if gpu_type else 0
-    number = 1 if given is True else sizes.count("worker_gpu", given)
-    if not 0 <= number <= 16:
-        raise InvalidRequest(f"worker_gpu={given!r}: a machine has between 0 and 16 GPUs")
-    return number
-
-
-def _dask(given: _Given) -> DaskOptions:
+def _dask(given: _Values) -> DaskOptions:
     return DaskOptions(
         environ=_environ(given["environ"]),
         worker_options=_plain("worker_options", given["worker_options"]),
@@ -346,19 +269,19 @@ def _dask(given: _Given) -> DaskOptions:
 
 
 def _environ(given: object) -> dict[str, str]:
-    values = _mapping("environ", given)
-    for name, value in values.items():
+    items = values.mapping("environ", given)
+    for name, value in items.items():
         if not name or "=" in name or "\0" in name:
             raise InvalidRequest(f"environ: {name!r} is not the name of a variable")
         if value is None or isinstance(value, list | dict | tuple):
             raise InvalidRequest(f"environ[{name!r}]={value!r} is not text")
-    return {name: str(value) for name, value in values.items()}
+    return {name: str(value) for name, value in items.items()}
 
 
 def _plain(name: str, given: object) -> dict[str, Any]:
     """What travels as JSON."""
-    values = _mapping(name, given)
-    for key, value in values.items():
+    items = values.mapping(name, given)
+    for key, value in items.items():
         try:
             msgspec.json.encode(value)
         except (TypeError, msgspec.ValidationError) as error:
@@ -366,7 +289,7 @@ def _plain(name: str, given: object) -> dict[str, Any]:
                 f"{name}[{key!r}] cannot be sent: {error}",
                 hint="Numbers, text, lists and dictionaries can; set the rest with a plugin",
             ) from error
-    return values
+    return items
 
 
 def _class_path(given: object) -> str:
@@ -377,7 +300,7 @@ def _class_path(given: object) -> str:
                 hint="Put it into a module and give its path: 'my_module.MyWorker'",
             )
         return f"{given.__module__}.{given.__qualname__}"
-    path = _text("worker_class", given) or ""
+    path = values.text("worker_class", given) or ""
     if not all(part.isidentifier() for part in path.split(".")) or "." not in path:
         raise InvalidRequest(
             f"worker_class={path!r} is not the path of a class", hint="As in 'distributed.Worker'"
@@ -385,12 +308,12 @@ def _class_path(given: object) -> str:
     return path
 
 
-def _software(given: _Given) -> Software:
+def _software(given: _Values) -> Software:
     software = Software(
-        named=_text("software", given["software"]) or "",
-        ignore=_names("package_sync_ignore", given["package_sync_ignore"]),
-        only=_optional("package_sync_only", given["package_sync_only"], _names),
-        strict=_flag("package_sync_strict", given["package_sync_strict"]),
+        named=values.text("software", given["software"]) or "",
+        ignore=values.names("package_sync_ignore", given["package_sync_ignore"]),
+        only=values.optional("package_sync_only", given["package_sync_only"], values.names),
+        strict=values.flag("package_sync_strict", given["package_sync_strict"]),
     )
     filters = software.ignore or software.only is not None or software.strict
     if software.named and filters:
@@ -414,10 +337,10 @@ def _credentials(given: object) -> bool:
 
 
 def _tags(given: object) -> dict[str, str]:
-    values = _mapping("tags", given)
-    if len(values) > 40:
-        raise InvalidRequest(f"{len(values)} tags: clouds take no more than 40")
-    for key, value in values.items():
+    items = values.mapping("tags", given)
+    if len(items) > 40:
+        raise InvalidRequest(f"{len(items)} tags: clouds take no more than 40")
+    for key, value in items.items():
         if not _TAG_KEY.fullmatch(key) or not isinstance(value, str) or len(value) > 255:
             raise InvalidRequest(
                 f"tags: {key!r}: {value!r}",
@@ -425,11 +348,11 @@ def _tags(given: object) -> dict[str, str]:
             )
         if key.lower().startswith("shoal"):
             raise InvalidRequest(f"tags: {key!r}: names that begin with shoal are Shoal's own")
-    return {str(key): str(value) for key, value in values.items()}
+    return {str(key): str(value) for key, value in items.items()}
 
 
 def _ingress(given: object) -> str:
-    text = _text("allow_ingress_from", given) or "me"
+    text = values.text("allow_ingress_from", given) or "me"
     if text in ("me", "everyone"):
         return text
     try:
@@ -439,58 +362,3 @@ def _ingress(given: object) -> str:
             f"allow_ingress_from={text!r}",
             hint='Give "me", "everyone", or a CIDR as 203.0.113.0/24',
         ) from error
-
-
-def _mapping(name: str, given: object) -> dict[str, Any]:
-    if given is None:
-        return {}
-    if not isinstance(given, Mapping) or not all(isinstance(key, str) for key in given):
-        raise InvalidRequest(f"{name}={given!r} is not a dictionary with text as keys")
-    return dict(given)
-
-
-def _names(name: str, given: object) -> tuple[str, ...]:
-    if given is None:
-        return ()
-    items = (given,) if isinstance(given, str) else given
-    if not isinstance(items, list | tuple | set | frozenset) or not all(
-        isinstance(item, str) and item.strip() for item in items
-    ):
-        raise InvalidRequest(f"{name}={given!r} is not a list of names")
-    ordered = sorted(items) if isinstance(items, set | frozenset) else items
-    return tuple(item.strip() for item in ordered)
-
-
-def _flag(name: str, given: object) -> bool:
-    if not isinstance(given, bool):
-        raise InvalidRequest(f"{name}={given!r}: it is True or False")
-    return given
-
-
-def _text(name: str, given: object) -> str | None:
-    if given is None:
-        return None
-    if not isinstance(given, str) or not given.strip():
-        raise InvalidRequest(f"{name}={given!r} is not a name")
-    return given.strip()
-
-
-_T = TypeVar("_T")
-
-
-def _optional(name: str, given: object, check: Callable[[str, object], _T]) -> _T | None:
-    return None if given is None else check(name, given)
-
-
-def _one_of(name: str, given: object, kind: type[_E]) -> _E:
-    words = [str(member) for member in kind]
-    if given not in words:
-        raise InvalidRequest(f"{name}={given!r}", hint=_close(str(given), words))
-    return kind(str(given))
-
-
-def _close(word: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
-    if near:
-        return f"Did you mean {' or '.join(near)}?"
-    return f"There are: {', '.join(sorted(known))}"

@@ -26,7 +26,7 @@ from distributed.deploy import Cluster as DaskCluster
 from distributed.security import Security
 from distributed.utils import Log, Logs
 
-from shoal.client import arguments, connection, creation, environment, progress
+from shoal.client import arguments, connection, creation, environment, pages, progress
 from shoal.client.adaptivity import Adaptivity
 from shoal.client.api import Api
 from shoal.client.arguments import Options
@@ -35,7 +35,6 @@ from shoal.trust import dask_tls
 from shoal.trust.identities import ClientIdentity
 from shoal.trust.secret import Secret
 from shoal.wire import endpoints
-from shoal.wire.endpoints import EventPage, EventQuery, LogQuery, Page
 from shoal.wire.events import Event
 from shoal.wire.requests import ScaleCluster, StopCluster, UpdateEnvironment
 from shoal.wire.specs import Workers
@@ -44,8 +43,6 @@ from shoal.wire.views import (
     ClusterView,
     CostView,
     Explanation,
-    InstanceView,
-    LogPage,
 )
 
 _INTERRUPT_S = 10.0  # for telling the server, after Ctrl+C
@@ -339,15 +336,7 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         return found
 
     async def _events(self) -> tuple[Event, ...]:
-        events: list[Event] = []
-        page = EventPage((), 0)
-        while page.events or page.next_after == 0:
-            query = EventQuery(cluster=self.id, after=page.next_after)
-            page = await self._api.call(endpoints.EVENTS, query=query)
-            events += page.events
-            if not page.events:
-                break
-        return tuple(events)
+        return tuple([event async for event in pages.events(self._api, self.id)])
 
     async def _get_logs(
         self, cluster: bool = True, scheduler: bool = True, workers: bool | Iterable[str] = True
@@ -356,43 +345,20 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         logs = Logs()
         if cluster:
             logs["Cluster"] = Log("\n".join(map(event_line, await self._events())))
-        addresses = {it.id: it.dask_address or it.id for it in await self._instances()}
-        chosen = None if isinstance(workers, bool) else set(workers)
+        addresses = {
+            it.id: it.dask_address or it.id async for it in pages.instances(self._api, self.id)
+        }
         lines: dict[str, list[str]] = {}
-        for line in await self._log_lines():
-            if line.process == "scheduler":
+        for line in await pages.log_lines(self._api, self.id):
+            if line.process == "scheduler" and scheduler:
                 lines.setdefault("Scheduler", []).append(line.text)
             elif line.process == "worker":
                 lines.setdefault(addresses.get(line.instance, line.instance), []).append(line.text)
+        chosen = (set(lines) if workers else set()) if isinstance(workers, bool) else set(workers)
         for key, texts in lines.items():
-            wanted = (
-                scheduler if key == "Scheduler" else workers if chosen is None else key in chosen
-            )
-            if wanted:
+            if key == "Scheduler" or key in chosen:
                 logs[key] = Log("\n".join(texts))
         return logs
-
-    async def _log_lines(self) -> list[Any]:
-        lines: list[Any] = []
-        cursor = 0
-        while True:
-            page: LogPage = await self._api.call(
-                endpoints.LOGS, path={"cluster": self.id}, query=LogQuery(cursor=cursor)
-            )
-            lines += page.lines
-            if not page.lines or page.next_cursor == cursor:
-                return lines
-            cursor = page.next_cursor
-
-    async def _instances(self) -> list[InstanceView]:
-        instances: list[InstanceView] = []
-        query = Page(limit=1000)
-        while True:
-            page = await self._api.call(endpoints.INSTANCES, path={"cluster": self.id}, query=query)
-            instances += page.instances
-            if page.next_page is None:
-                return instances
-            query = Page(page=page.next_page, limit=1000)
 
     def _sync(self, func: Any, *args: Any) -> Any:
         return super().sync(func, *args)

@@ -15,7 +15,7 @@ from shoal.client.api import Api
 from shoal.client.arguments import Software
 from shoal.client.progress import Progress, StepName
 from shoal.errors import NotFound
-from shoal.software.sync import SyncProgress, SyncRequest, Synchronised, synchronise
+from shoal.software.sync import Synchronised, SyncProgress, SyncRequest, synchronise
 from shoal.wire import endpoints
 from shoal.wire.ids import EnvironmentId
 from shoal.wire.state_directory import state_directory

@@ -21,7 +21,6 @@ from shoal.wire.ids import InstanceId
 from shoal.wire.specs import Role
 from shoal.wire.views import ClusterStatus, ClusterView, InstanceView, Stage, WorkerCounts
 
-
 if TYPE_CHECKING:
     from rich.console import RenderableType
 

@@ -104,8 +104,3 @@ class Provider(Protocol):
     async def terminate(self, vms: Collection[Vm]) -> None:
         """Absent is success; success means "asked"."""
         ...
-
-    def head_address(self, batch: Batch) -> str | None:
-        """host:port of the head's agent when the cloud's naming tells it before the VM exists,
-        else None: then workers wait until the head's VM has been seen."""
-        ...

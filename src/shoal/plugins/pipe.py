@@ -44,7 +44,9 @@ class Pipe:
         self._written = threading.Event()
         self._written.set()
         for target in (self._read, self._write):
-            threading.Thread(target=target, name=f"shoal-pipe{target.__name__}", daemon=True).start()
+            threading.Thread(
+                target=target, name=f"shoal-pipe{target.__name__}", daemon=True
+            ).start()
 
     def attach(self) -> None:
         """From now on `next` works, in this event loop."""

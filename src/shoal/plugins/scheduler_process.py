@@ -31,8 +31,9 @@ def main() -> None:
 
 async def _run(pipe: Pipe) -> int:
     pipe.attach()
-    asked = await pipe.next()
-    if asked["op"] != "scheduler":  # told to stop before it began
+    while (asked := await pipe.next())["op"] not in ("scheduler", "stop"):
+        pass
+    if asked["op"] == "stop":  # told to stop before it began
         return STOPPED
     try:
         scheduler = _scheduler(asked)
@@ -123,7 +124,7 @@ def _plugin(changed: asyncio.Event) -> Any:
         return [ws for ws in workers if ws.address not in busy]
 
     hooks = ("add_worker", "remove_worker", "add_client", "remove_client", "update_graph")
-    members = {hook: ring for hook in hooks} | {"valid_workers_downscaling": spared}
+    members = dict.fromkeys(hooks, ring) | {"valid_workers_downscaling": spared}
     return type("ShoalReports", (SchedulerPlugin,), members)()
 
 

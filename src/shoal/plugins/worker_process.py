@@ -29,8 +29,9 @@ def main() -> None:
 
 async def _run(pipe: Pipe) -> int:
     pipe.attach()
-    asked = await pipe.next()
-    if asked["op"] != "worker":  # told to stop before it began
+    while (asked := await pipe.next())["op"] not in ("worker", "stop"):
+        pass
+    if asked["op"] == "stop":  # told to stop before it began
         return CLOSED
     try:
         worker = _worker(asked)

@@ -25,7 +25,7 @@ from shoal.server.settings import Settings
 from shoal.store import installation
 from shoal.store.database import Database
 from shoal.trust import authority
-from shoal.trust.installation_key import InstallationKey, read_or_create
+from shoal.trust.installation_key import InstallationKey, create_or_read
 from shoal.wire.boot import BootDocument
 from shoal.wire.specs import Cloud, Role
 
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 async def serve(settings: Settings, *, ready: Callable[[Desk], None] = lambda desk: None) -> None:
     """Run until stopped by a signal, the API or (embedded) by having nothing to do."""
-    key = read_or_create(settings.state.key_file)
+    key = create_or_read(settings.state.key_file)
     database = Database.open(settings.database_url, samples_url=settings.samples_url)
     try:
         desk = await _desk(settings, database, key)
@@ -44,7 +44,7 @@ async def serve(settings: Settings, *, ready: Callable[[Desk], None] = lambda de
 
 
 async def _desk(settings: Settings, database: Database, key: InstallationKey) -> Desk:
-    own = await database.run(installation.read)
+    own = await database.run(installation.read, key.fingerprint())
     providers = providers_for(settings, own)
     return Desk(
         settings=settings,

@@ -90,7 +90,10 @@ class _Attendant:
     ) -> httpx2.Response:
         name = host_name(Role.HEAD, self._cluster)
         answer = await client.request(
-            method, path, extensions={"sni_hostname": name}, **how  # type: ignore[arg-type]
+            method,
+            path,
+            extensions={"sni_hostname": name},
+            **how,  # type: ignore[arg-type]
         )
         answer.raise_for_status()
         return answer
@@ -160,8 +163,14 @@ class _Attendant:
                     EndKind.RULE,
                     report.stop.why,
                     now,
-                    Event(now, EventKind.CLUSTER_ENDING, "head", report.stop.why,
-                          cluster=self._cluster, after=report.stop.rule),
+                    Event(
+                        now,
+                        EventKind.CLUSTER_ENDING,
+                        "head",
+                        report.stop.why,
+                        cluster=self._cluster,
+                        after=report.stop.rule,
+                    ),
                 )
         except ShoalError as error:
             _log.warning("%s: a report was not recorded: %s", self._cluster, error)

@@ -83,8 +83,10 @@ class Driver:
     def _watch_clock(self) -> None:
         offset = self._desk.clock().timestamp() - time.monotonic()
         if abs(offset - self._offset) > CLOCK_JUMP_S:
-            _log.warning("the clock jumped by %.0f s; no absence is believed for a while",
-                         offset - self._offset)
+            _log.warning(
+                "the clock jumped by %.0f s; no absence is believed for a while",
+                offset - self._offset,
+            )
             self._trusted_since = self._desk.clock()
             self._listing, self._listed_at = None, float("-inf")
         self._offset = offset
@@ -102,5 +104,3 @@ async def _every(desk: Desk, seconds: float, work: Callable[[], Awaitable[None]]
 async def _prune_logs(desk: Desk) -> None:
     older_than: datetime = desk.clock() - timedelta(days=desk.settings.log_days)
     await desk.database.run_samples(logs.prune, older_than, MAX_LOG_LINES)
-
-

@@ -85,9 +85,7 @@ def _problems(endpoint: Endpoint) -> Json:
     return {
         str(status): {
             "description": ", ".join(sorted(codes)),
-            "content": {
-                problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}
-            },
+            "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         for status, codes in sorted(statuses.items())
     }

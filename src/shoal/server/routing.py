@@ -75,7 +75,9 @@ async def _incoming(desk: Desk, endpoint: Endpoint, request: Request) -> Incomin
     for name, value in request.path_params.items():
         if not _NAME.fullmatch(value):
             raise errors.InvalidRequest(f"{value!r} is not a {name}.")
-    return Incoming(asking, request.path_params, _query(endpoint, request), await _body(endpoint, request))
+    return Incoming(
+        asking, request.path_params, _query(endpoint, request), await _body(endpoint, request)
+    )
 
 
 def _query(endpoint: Endpoint, request: Request) -> object:
@@ -134,9 +136,7 @@ async def _not_routed(request: Request, error: Exception) -> Response:
             problem, title="Method not allowed", code="invalid-request", detail="No such method."
         )
     headers = error.headers if isinstance(error, HTTPException) else None
-    return Response(
-        msgspec.json.encode(problem), status, headers, media_type=problems.MEDIA_TYPE
-    )
+    return Response(msgspec.json.encode(problem), status, headers, media_type=problems.MEDIA_TYPE)
 
 
 def _openapi(desk: Desk) -> Callable[[Request], Awaitable[Response]]:

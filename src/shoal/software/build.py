@@ -69,7 +69,8 @@ def tree_hash(source: Path) -> str:
 def _files(source: Path) -> Iterator[Path]:
     for root, directories, names in os.walk(source):
         directories[:] = sorted(
-            it for it in directories
+            it
+            for it in directories
             if not it.startswith(".") and it not in _SKIPPED and not it.endswith(".egg-info")
         )
         yield from (file for name in sorted(names) if (file := Path(root, name)).is_file())

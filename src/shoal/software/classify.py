@@ -83,7 +83,9 @@ def _wanted(name: str, ignored: Collection[str], only: Collection[str] | None) -
 
 def _item(it: Distribution) -> Item:
     if not it.name or not it.version:
-        return NotPortable(it.name or it.metadata.name, it.version, "its metadata has no name or version")
+        return NotPortable(
+            it.name or it.metadata.name, it.version, "its metadata has no name or version"
+        )
     if it.editable:
         source = source_directory(it)
         if source is None or not source.is_dir():

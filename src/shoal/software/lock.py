@@ -57,7 +57,9 @@ def lock(pins: Sequence[Index], wheels: Sequence[WheelFile], target: Target, cac
 
 
 def cached(pins: Sequence[Index], target: Target, cache: Path) -> str:
-    requirements = "".join(f"{it.name}=={it.version}\n" for it in sorted(pins, key=lambda p: p.name))
+    requirements = "".join(
+        f"{it.name}=={it.version}\n" for it in sorted(pins, key=lambda p: p.name)
+    )
     key = hashlib.sha256(f"{_FORMAT}\0{target}\0{requirements}".encode()).hexdigest()[:32]
     file = cache / "locks" / f"{key}.toml"
     if file.exists():
@@ -75,7 +77,9 @@ def compiled(requirements: str, target: Target, *, closed: bool) -> str:
     with tempfile.TemporaryDirectory() as directory:
         source = Path(directory, "requirements.txt")
         source.write_text(requirements, encoding="utf-8")
-        arguments = ["pip", "compile", source, "--no-deps"] if closed else ["pip", "compile", source]
+        arguments = (
+            ["pip", "compile", source, "--no-deps"] if closed else ["pip", "compile", source]
+        )
         return tidy(_uv([
             *arguments, "--format", "pylock.toml", "--no-header", "--no-annotate", "--generate-hashes",
             "--python-version", target.python, "--python-platform", target.platform,
@@ -93,7 +97,9 @@ def exported(project: Path) -> str:
 def tidy(text: str) -> str:
     """Without what differs from run to run or must not be told: comments, and users in URLs."""
     lines = [line for line in text.splitlines() if not line.startswith("#")]
-    return re.sub(r'https?://[^"\s]+@[^"\s]+', lambda m: _without_user(m[0]), "\n".join(lines)) + "\n"
+    return (
+        re.sub(r'https?://[^"\s]+@[^"\s]+', lambda m: _without_user(m[0]), "\n".join(lines)) + "\n"
+    )
 
 
 def _without_user(url: str) -> str:

@@ -146,7 +146,9 @@ def _lay_out(manifest: Manifest, wheels: Path, directory: Path) -> Path:
 def _venv(version: str, environment: Path, hint: Path | None) -> None:
     """The very version; else the same minor version."""
     tried = []
-    for wanted in dict.fromkeys(filter(None, [_usable(hint, version), version, version.rpartition(".")[0]])):
+    for wanted in dict.fromkeys(
+        filter(None, [_usable(hint, version), version, version.rpartition(".")[0]])
+    ):
         done = _uv("venv", "--quiet", "--relocatable", "--python", wanted, environment)
         if done.returncode == 0:
             return
@@ -161,7 +163,12 @@ def _usable(hint: Path | None, version: str) -> str | None:
     if hint is None or not hint.exists():
         return None
     minor = version.rpartition(".")[0]
-    return str(hint) if re.search(rf"(?<!\d){re.escape(minor)}(?!\d)", os.path.realpath(hint)) or hint.name.startswith("python") else None
+    return (
+        str(hint)
+        if re.search(rf"(?<!\d){re.escape(minor)}(?!\d)", os.path.realpath(hint))
+        or hint.name.startswith("python")
+        else None
+    )
 
 
 def install(lock: Path, environment: Path, total: int, report: Report) -> None:
@@ -180,7 +187,9 @@ def install(lock: Path, environment: Path, total: int, report: Report) -> None:
     for line in process.stderr:
         words.append(line.rstrip())
         if line.startswith(("Prepared", "Installed")):
-            report(RealiseProgress("installing", f"{line.split(' in ')[0].strip()} of {total}", 0.7))
+            report(
+                RealiseProgress("installing", f"{line.split(' in ')[0].strip()} of {total}", 0.7)
+            )
     if process.wait() != 0:
         raise _failed(words)
 

@@ -78,7 +78,15 @@ def _make(requirement: str, made: Path) -> None:
     base = getattr(sys, "_base_executable", sys.executable)
     try:
         _run("venv", "--quiet", "--relocatable", "--python", base, environment)
-        _run("pip", "install", "--quiet", "--compile-bytecode", "--python", python_of(environment), requirement)
+        _run(
+            "pip",
+            "install",
+            "--quiet",
+            "--compile-bytecode",
+            "--python",
+            python_of(environment),
+            requirement,
+        )
         environment.replace(made)
     finally:
         shutil.rmtree(draft, ignore_errors=True)

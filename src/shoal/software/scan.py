@@ -61,7 +61,7 @@ class Scan(msgspec.Struct, frozen=True):
 def scan(working_directory: Path, path: Sequence[str] | None = None) -> Scan:
     """`path`: what to search, `sys.path` if not given."""
     searched = [Path(entry or working_directory) for entry in (sys.path if path is None else path)]
-    found = {}
+    found: dict[str, Distribution] = {}
     for directory in searched:
         for distribution in _distributions(directory):
             found.setdefault(distribution.name, distribution)
@@ -114,7 +114,9 @@ def _from_dist_info(metadata: Path, stem: str) -> Distribution:
 def _from_egg_info(metadata: Path) -> Distribution:
     information = metadata / "PKG-INFO" if metadata.is_dir() else metadata
     headers = HeaderParser().parsestr(information.read_text(errors="replace"), headersonly=True)
-    return Distribution(canonicalize_name(headers["Name"] or ""), headers["Version"] or "", metadata)
+    return Distribution(
+        canonicalize_name(headers["Name"] or ""), headers["Version"] or "", metadata
+    )
 
 
 def _user_directories(searched: Sequence[Path], sources: Sequence[Path]) -> Iterator[Path]:
@@ -130,7 +132,11 @@ def _user_directories(searched: Sequence[Path], sources: Sequence[Path]) -> Iter
         seen.add(resolved)
         inside_python = any(resolved == o or o in resolved.parents for o in ours)
         is_source = any(resolved in (s.resolve(), s.resolve() / "src") for s in sources)
-        if not inside_python and not is_source and resolved.name not in ("dist-packages", "site-packages"):
+        if (
+            not inside_python
+            and not is_source
+            and resolved.name not in ("dist-packages", "site-packages")
+        ):
             yield resolved
 
 
@@ -151,7 +157,12 @@ def _modules(entry: os.DirEntry[str]) -> Iterator[Path]:
     path = Path(entry.path)
     if entry.name.startswith("."):
         return
-    if entry.is_file() and path.suffix == ".py" and path.stem.isidentifier() and path.stem != "setup":
+    if (
+        entry.is_file()
+        and path.suffix == ".py"
+        and path.stem.isidentifier()
+        and path.stem != "setup"
+    ):
         yield path
     elif entry.is_dir() and entry.name.isidentifier() and _is_package(path):
         for root, directories, names in os.walk(path):

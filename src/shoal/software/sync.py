@@ -189,7 +189,9 @@ def _from_file(software: Path, target: Target, progress: Report) -> Synchronised
     clock = _Phases(progress)
     clock.enter("locking", str(software))
     if not software.exists():
-        raise InvalidRequest(f"There is no file {software}.", hint="Give a lock or requirements file.")
+        raise InvalidRequest(
+            f"There is no file {software}.", hint="Give a lock or requirements file."
+        )
     if software.name == "uv.lock":
         text = locks.exported(software.parent)
     elif software.name.startswith("pylock") and software.suffix == ".toml":

@@ -92,7 +92,9 @@ EVERYWHERE = (
 )
 _MISSING = (errors.NotFound,)
 
-SERVER = Endpoint("server", "GET", "/v1/server", "What this server is", "clusters", views.ServerInfo)
+SERVER = Endpoint(
+    "server", "GET", "/v1/server", "What this server is", "clusters", views.ServerInfo
+)
 STOP_SERVER = Endpoint(
     "stop_server", "POST", "/v1/server/stop", "End the server; clusters go on", "admin", Nothing
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from typing import Any
 
 from shoal.clouds.provider import LaunchError
 from shoal.core import cost as money
@@ -46,7 +47,12 @@ async def create_cluster(
     )
     why = f"{caller.user} asked for {spec.workers.wanted} workers"
     event = Event(
-        now, EventKind.CLUSTER_CREATED, caller.user, why, workspace=caller.workspace, cluster=made.id
+        now,
+        EventKind.CLUSTER_CREATED,
+        caller.user,
+        why,
+        workspace=caller.workspace,
+        cluster=made.id,
     )
     try:
         await desk.database.run(rows.create, made, event)
@@ -128,7 +134,9 @@ async def scale_cluster(
     found, workers = await _find(desk, asked), asked.body.workers
     defaults.check_workers(workers)
     if max(workers.wanted, workers.maximum) > desk.settings.max_workers:
-        _check_limit(desk, ClusterSpec(found.spec.name, found.spec.cloud, workers, found.spec.environment))
+        _check_limit(
+            desk, ClusterSpec(found.spec.name, found.spec.cloud, workers, found.spec.environment)
+        )
     event = Event(
         desk.clock(),
         EventKind.CLUSTER_SCALED,
@@ -221,13 +229,22 @@ async def logs(desk: Desk, asked: Incoming[LogQuery, None]) -> views.LogPage:
     )
 
 
-async def _find(desk: Desk, asked: Incoming[object, object]) -> Cluster:
+async def _find(desk: Desk, asked: Incoming[Any, Any]) -> Cluster:
     return await desk.database.run(rows.find, asked.caller.workspace, asked.path["cluster"])
 
 
 async def _view(desk: Desk, found: Cluster) -> views.ClusterView:
     seen = await desk.database.run(viewing.cluster, found.id)
-    return status.cluster_view(seen, now=desk.clock(), url=desk.url)
+    return status.cluster_view(
+        seen.cluster,
+        seen.instances,
+        seen.observations,
+        seen.head,
+        seen.marks,
+        now=desk.clock(),
+        url=desk.url,
+        seq=seen.seq,
+    )
 
 
 async def _changed(desk: Desk) -> None:

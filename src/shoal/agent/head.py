@@ -1,0 +1,222 @@
+"""The head, put together: the agent on the scheduler's VM.
+
+It answers the server and the workers, tends the Dask scheduler, keeps the stop rules and the dead
+man's rule, and ends the cluster from inside. Nothing here depends on the server being there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+
+from shoal.agent import asked, dead_man, preparation, stop_rules
+from shoal.agent.clock import Clock
+from shoal.agent.ending import End, Ending, until
+from shoal.agent.head_desk import SAMPLES_EVERY_S, HeadDesk
+from shoal.agent.head_routes import application
+from shoal.agent.log_lines import AgentHandler, LogLines
+from shoal.agent.messages import Retire, Serving
+from shoal.agent.standing import Standing
+from shoal.agent.tender import Tender
+from shoal.agent.vm import Vm
+from shoal.trust import asgi_peer, dask_tls, identities
+from shoal.trust.contexts import listener
+from shoal.trust.identities import HeadIdentity
+from shoal.trust.secret import Secret
+from shoal.wire.boot import AGENT_PORT, BootDocument
+from shoal.wire.environments import Manifest
+from shoal.wire.reports import Orders, StopNotice
+from shoal.wire.specs import Role
+
+_log = logging.getLogger(__name__)
+
+_LOOK_S = 1.0
+_NOTICE_WITHIN_S = 3.0  # for the server to fetch why the cluster ends
+_SERVER_IS_THERE_S = 60.0  # it has spoken this recently
+_WORKERS_WITHIN_S = 0.1  # for waiting workers to be told
+
+
+async def run(boot: BootDocument, vm: Vm, door: socket.socket, *, age_s: float) -> None:
+    head = Head(boot, vm, Clock(), age_s)
+    await head.run(door)
+
+
+class Head:
+    def __init__(self, boot: BootDocument, vm: Vm, clock: Clock, age_s: float) -> None:
+        self._boot = boot
+        self._vm = vm
+        self._clock = clock
+        self._born_s = clock.monotonic_s() - age_s
+        self._identity = HeadIdentity(boot.ca_pem, boot.certificate_pem, Secret(boot.key_pem))
+        self._security = dask_tls.from_files(identities.write(self._identity, vm.identity))
+        self._desk = HeadDesk(boot.cluster, self._identity, Secret(boot.join_secret), vm, clock)
+        lines = LogLines(vm.name, vm.logs, self._desk.book.log, clock)
+        logging.getLogger().addHandler(AgentHandler(lines))
+        self._standing = Standing(vm.name, Role.SCHEDULER, clock)
+        self._tender = Tender(
+            vm,
+            Role.SCHEDULER,
+            self._standing,
+            lines,
+            supply=self._wheels,
+            events=self,
+            clock=clock,
+        )
+        self._ending = Ending()
+        self._since = stop_rules.Since()
+        self._cluster_born_s = self._born_s
+
+    async def run(self, door: socket.socket) -> None:
+        self._ending.on_signals()
+        self._desk.recall()
+        end = await until(
+            self._ending,
+            self._farewell,
+            self._serve(door),
+            self._tender.run(),
+            self._obey(),
+            self._tell_own(),
+            self._keep_rules(),
+        )
+        _log.info("ended: %s", end.why)
+
+    # -- what the tender tells ---------------------------------------------------------------
+
+    def serving(self, told: Serving) -> None:
+        first = self._desk.serving is None
+        self._desk.scheduler(told)
+        if first:
+            self._tell_retirements()
+
+    def ended(self, why: str, *, clean: bool) -> None:
+        self._desk.scheduler(None)
+        if clean:  # only a client's `shutdown()` closes a scheduler so
+            self._tender.halt()
+            self._ending.decide(End("a client has shut the scheduler down", rule="shutdown"))
+
+    # -- the jobs ----------------------------------------------------------------------------
+
+    async def _serve(self, door: socket.socket) -> None:
+        config = asgi_peer.config(
+            application(self._desk, self._vm),
+            listener(self._identity, certificate_required=False),
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            timeout_keep_alive=75,
+        )
+        await _Server(config).serve(sockets=[door])
+
+    async def _obey(self) -> None:
+        count = -1
+        while True:
+            count = await self._desk.ordered.after(count)
+            orders = self._desk.orders
+            if orders is None:
+                continue
+            if orders.stop:
+                self._ending.decide(End(orders.stop))
+                return
+            self._cluster_born_s = self._clock.monotonic_s() - self._age_s(orders)
+            own_host = self._vm.port == AGENT_PORT
+            self._tender.ask(
+                asked.of_scheduler(orders, self._vm, self._security, own_host=own_host)
+            )
+            self._tell_retirements()
+
+    def _age_s(self, orders: Orders) -> float:
+        return max((self._clock.now() - orders.created_at).total_seconds(), 0.0)
+
+    def _tell_retirements(self) -> None:
+        if self._desk.orders is not None and self._desk.serving is not None:
+            self._tender.tell_child(Retire(self._desk.orders.retire, self._desk.orders.minimum))
+
+    async def _tell_own(self) -> None:
+        count = -1
+        while True:
+            self._desk.own(self._standing)
+            count = await self._standing.changed.after(count, SAMPLES_EVERY_S)
+
+    async def _wheels(self, manifest: Manifest) -> None:
+        """Until the server has sent those that this VM lacks."""
+        while missing := preparation.missing_wheels(manifest, self._vm):
+            self._desk.lacks(missing)
+            await self._desk.wheels.after(self._desk.wheels.count)
+        self._desk.lacks(())
+
+    async def _keep_rules(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            end = self._rule_that_ends()
+            if end is not None:
+                self._ending.decide(end)
+                return
+
+    def _rule_that_ends(self) -> End | None:
+        now_s, orders, told = self._clock.monotonic_s(), self._desk.orders, self._desk.serving
+        silent_s = now_s - self._desk.server_heard_s
+        # Once it has orders, a head needs nobody: the stop rules decide.
+        unled_s = silent_s if orders is None else 0.0
+        why = dead_man.verdict(self._boot, age_s=now_s - self._born_s, silent_s=unled_s)
+        if why:
+            return End(why, rule="dead_man")
+        if orders is None:
+            return None
+        self._since = stop_rules.since(self._since, told, now_s)
+        found = stop_rules.verdict(
+            orders.stop_rules,
+            stop_rules.Situation(
+                age_s=now_s - self._cluster_born_s,
+                idle_s=_ago(self._since.idle_s, now_s),
+                no_clients_s=_ago(self._since.no_clients_s, now_s),
+                no_workers_s=_ago(self._since.no_workers_s, now_s),
+                server_silent_s=silent_s,
+                tasks=told.tasks if told else 0,
+            ),
+        )
+        return End(found.why, rule=found.rule) if found else None
+
+    # -- the end -----------------------------------------------------------------------------
+
+    async def _farewell(self, end: End) -> None:
+        desk = self._desk
+        if end.rule:
+            await self._notify_server(end)
+        if end.ends_cluster:
+            desk.stop_workers(end.why)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._tender.stop())
+            group.create_task(self._workers_told())
+
+    async def _notify_server(self, end: End) -> None:
+        desk = self._desk
+        told = desk.stop_told.count
+        desk.book.stop(StopNotice(end.rule, end.why, self._clock.now()))
+        desk.news.ring()
+        if self._clock.monotonic_s() - desk.server_heard_s < _SERVER_IS_THERE_S:
+            await desk.stop_told.after(told, _NOTICE_WITHIN_S)
+
+    async def _workers_told(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_WORKERS_WITHIN_S):
+                while self._desk.untold():
+                    await self._desk.told.after(self._desk.told.count)
+
+
+class _Server(uvicorn.Server):
+    """Signals are the agent's own affair."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _ago(since_s: float | None, now_s: float) -> float | None:
+    return None if since_s is None else now_s - since_s

@@ -1,0 +1,220 @@
+"""At the head: what the server ordered, what each worker is told, what there is to report.
+
+The one place where the three meet: orders come in from the server and are kept for an agent that is
+restarted; each worker's part of them is derived, and its long poll answered when that part changes;
+beats and the scheduler's state become reports. Knows nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from shoal.agent.bell import Bell
+from shoal.agent.clock import Clock
+from shoal.agent.messages import Serving
+from shoal.agent.report_book import ReportBook
+from shoal.agent.standing import Standing
+from shoal.agent.vm import Vm
+from shoal.errors import NotAllowed
+from shoal.trust.identities import HeadIdentity
+from shoal.trust.joining import check_join_secret, sign
+from shoal.trust.secret import Secret
+from shoal.wire.ids import ClusterId, InstanceId
+from shoal.wire.reports import (
+    BeatAnswer,
+    HeadReport,
+    JoinAnswer,
+    JoinRequest,
+    Orders,
+    SchedulerReport,
+    WorkerBeat,
+    WorkerOrders,
+)
+
+_log = logging.getLogger(__name__)
+
+SAMPLES_EVERY_S = 5.0  # a reader that waits for changes is told mere samples this often
+
+
+class Post:
+    """One worker's orders; `version` differs whenever they do."""
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+        self.content: WorkerOrders | None = None
+        self.changed = Bell()
+        self.told = -1  # the version it has been given
+
+
+class HeadDesk:
+    def __init__(
+        self, cluster: ClusterId, identity: HeadIdentity, secret: Secret, vm: Vm, clock: Clock
+    ) -> None:
+        self.orders: Orders | None = None
+        self.ordered = Bell()
+        self.news = Bell()  # something a waiting server should hear now
+        self.wheels = Bell()
+        self.missing: tuple[str, ...] = ()
+        self.serving: Serving | None = None
+        self.book = ReportBook(cluster, clock.now())
+        self.server_heard_s = clock.monotonic_s()
+        self.stop_told = Bell()  # a report with the stop notice has been taken
+        self.told = Bell()  # a worker has been given its orders
+        self._cluster = cluster
+        self._identity = identity
+        self._secret = secret
+        self._vm = vm
+        self._clock = clock
+        self._first_version = int(clock.now().timestamp() * 1000)
+        self._posts: dict[InstanceId, Post] = {}
+        self._stop = ""
+        self._idle_since: datetime | None = None
+
+    # -- the server --------------------------------------------------------------------------
+
+    def take(self, orders: Orders) -> None:
+        if self.orders is not None and orders.version < self.orders.version:
+            return  # an older one that was under way for long
+        if orders != self.orders:
+            self.orders = orders
+            _keep(self._vm.orders_file, orders)
+            self.ordered.ring()
+            self._refresh()
+
+    def recall(self) -> None:
+        """Go on with what an earlier start of this agent was told."""
+        try:
+            text = self._vm.orders_file.read_bytes()
+            orders = msgspec.json.decode(text, type=Orders)
+        except (OSError, msgspec.MsgspecError):
+            return
+        if orders.cluster == self._cluster and not orders.stop:
+            _log.info("going on with orders %d", orders.version)
+            self.take(orders)
+
+    def heard_server(self) -> None:
+        self.server_heard_s = self._clock.monotonic_s()
+
+    def report(self, cursor: int) -> HeadReport:
+        version = self.orders.version if self.orders else 0
+        return self.book.since(cursor, version, self.missing)
+
+    def lacks(self, missing: tuple[str, ...]) -> None:
+        """The wheels that this VM still waits for."""
+        if missing != self.missing:
+            self.missing = missing
+            self.news.ring()
+        self.wheels.ring()
+
+    # -- workers -----------------------------------------------------------------------------
+
+    def join(self, request: JoinRequest) -> JoinAnswer:
+        check_join_secret(self._secret, Secret(request.secret))
+        if not request.instance.startswith(f"shoal-{self._cluster}-"):
+            raise NotAllowed(f"{request.instance} is not an instance of this cluster.")
+        certificate = sign(self._identity, request.request_pem, request.instance)
+        post = self.post(request.instance)
+        return JoinAnswer(certificate, self.given(post))
+
+    def given(self, post: Post) -> WorkerOrders | None:
+        """The orders, on their way to the worker."""
+        post.told = post.version
+        self.told.ring()
+        return post.content
+
+    def post(self, instance: InstanceId) -> Post:
+        if instance not in self._posts:
+            self._posts[instance] = Post(self._first_version)
+            self._refresh()
+        return self._posts[instance]
+
+    def beat(self, beat: WorkerBeat) -> BeatAnswer:
+        news = self.book.vm(msgspec.structs.replace(beat.vm, heard_at=self._clock.now()))
+        for line in beat.logs:
+            self.book.log(line)
+        if beat.logs_dropped:
+            self.book.lost(beat.logs_dropped)
+        if news or beat.logs:
+            self.news.ring()
+        return BeatAnswer(self.post(beat.vm.instance).version)
+
+    def stop_workers(self, why: str) -> None:
+        self._stop = why
+        self._refresh()
+
+    def untold(self) -> int:
+        """How many workers have not yet been given their newest orders."""
+        return sum(post.told != post.version for post in self._posts.values())
+
+    def _refresh(self) -> None:
+        for instance, post in self._posts.items():
+            content = self._part_of(instance, post.version)
+            if content != post.content:
+                post.version += 1
+                post.content = self._part_of(instance, post.version)
+                post.changed.ring()
+
+    def _part_of(self, instance: InstanceId, version: int) -> WorkerOrders | None:
+        orders = self.orders
+        if orders is None:
+            return None
+        return WorkerOrders(
+            version=version,
+            manifest=orders.manifest,
+            dask=orders.dask,
+            scheduler_address=self.serving.address if self.serving else "",
+            retire=instance in orders.retire,
+            stop=self._stop or orders.stop,
+            python_hint=orders.python_hint,
+        )
+
+    # -- this VM -----------------------------------------------------------------------------
+
+    def own(self, standing: Standing) -> None:
+        report = msgspec.structs.replace(standing.report, heard_at=self._clock.now())
+        if self.book.vm(report):
+            self.news.ring()
+
+    def scheduler(self, told: Serving | None) -> None:
+        moved = (told and told.address) != (self.serving and self.serving.address)
+        self._idle_since = _idle_since(self._idle_since, told, self._clock)
+        self.serving = told
+        if self.book.scheduler(_as_report(told, self._idle_since)):
+            self.news.ring()
+        if moved:
+            self._refresh()
+
+
+def _idle_since(before: datetime | None, told: Serving | None, clock: Clock) -> datetime | None:
+    if told is None or not told.idle:
+        return None
+    return before or clock.now()
+
+
+def _as_report(told: Serving | None, idle_since: datetime | None) -> SchedulerReport:
+    if told is None:
+        return SchedulerReport(address="")
+    return SchedulerReport(
+        address=told.address,
+        dashboard_address=told.dashboard_address,
+        clients=told.clients,
+        workers=told.workers,
+        tasks=told.tasks,
+        idle_since=idle_since,
+        adaptive_target=told.adaptive_target,
+        closable=told.closable,
+    )
+
+
+def _keep(file: Path, orders: Orders) -> None:
+    """0600 by the agent's umask; whole or not at all."""
+    draft = file.with_suffix(".new")
+    try:
+        draft.write_bytes(msgspec.json.encode(orders))
+        draft.replace(file)
+    except OSError as error:
+        _log.warning("orders could not be kept for a restart of this agent: %s", error)

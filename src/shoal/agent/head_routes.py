@@ -1,0 +1,166 @@
+"""The head's HTTPS API: who may call what, JSON in and out, long polls. Types: wire/reports.py.
+
+    server   PUT /v1/orders · PUT /v1/wheels/{sha256} · GET /v1/report
+    worker   GET /v1/orders · GET /v1/wheels/{sha256} · POST /v1/beat
+    nobody   POST /v1/join, with the cluster's join secret
+
+Decides nothing; head_desk.py does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias, TypeVar
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from shoal import errors
+from shoal.agent import wheel_store
+from shoal.agent.head_desk import SAMPLES_EVERY_S, HeadDesk
+from shoal.agent.preparation import missing_wheels
+from shoal.agent.vm import Vm
+from shoal.errors import InvalidRequest, NotAllowed, ShoalError
+from shoal.trust.asgi_peer import require_peer
+from shoal.trust.names import Role
+from shoal.wire import problems
+from shoal.wire.ids import InstanceId
+from shoal.wire.reports import JoinRequest, Orders, OrdersTaken, WorkerBeat
+
+_BODY_BYTES = 64 * 2**20
+_LONGEST_WAIT_S = 60.0
+
+T = TypeVar("T")
+Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+
+def application(desk: HeadDesk, vm: Vm) -> Starlette:
+    routes = _Routes(desk, vm)
+    table = {
+        ("PUT", "/v1/orders"): routes.put_orders,
+        ("PUT", "/v1/wheels/{sha256}"): routes.put_wheel,
+        ("GET", "/v1/report"): routes.report,
+        ("GET", "/v1/orders"): routes.orders,
+        ("GET", "/v1/wheels/{sha256}"): routes.wheel,
+        ("POST", "/v1/beat"): routes.beat,
+        ("POST", "/v1/join"): routes.join,
+    }
+    return Starlette(
+        routes=[Route(path, it, methods=[method]) for (method, path), it in table.items()],
+        exception_handlers={ShoalError: _problem},
+    )
+
+
+class _Routes:
+    def __init__(self, desk: HeadDesk, vm: Vm) -> None:
+        self._desk = desk
+        self._vm = vm
+
+    # -- the server --------------------------------------------------------------------------
+
+    async def put_orders(self, request: Request) -> Response:
+        self._from_server(request)
+        orders = await _body(request, Orders)
+        if orders.stop == "":
+            self._desk.lacks(missing_wheels(orders.manifest, self._vm))
+        self._desk.take(orders)
+        return _json(OrdersTaken(orders.version, self._desk.missing))
+
+    async def put_wheel(self, request: Request) -> Response:
+        self._from_server(request)
+        sha256 = request.path_params["sha256"]
+        orders = self._desk.orders
+        if orders is None or sha256 not in {it.sha256 for it in orders.manifest.wheels}:
+            raise InvalidRequest(f"The environment has no wheel {sha256}.")
+        await wheel_store.keep(self._vm.wheels, sha256, request.stream())
+        self._desk.lacks(missing_wheels(orders.manifest, self._vm))
+        return Response(status_code=204)
+
+    async def report(self, request: Request) -> Response:
+        self._from_server(request)
+        desk, cursor, wait_s = self._desk, _number(request, "cursor"), _wait_s(request)
+        heard = desk.news.count
+        while wait_s > 0 and cursor == desk.book.cursor:
+            step_s = min(wait_s, SAMPLES_EVERY_S)
+            heard = await desk.news.after(heard, step_s)
+            wait_s -= step_s
+        desk.heard_server()
+        answer = desk.report(cursor)
+        if answer.stop is not None:
+            desk.stop_told.ring()
+        return _json(answer)
+
+    # -- workers -----------------------------------------------------------------------------
+
+    async def join(self, request: Request) -> Response:
+        return _json(self._desk.join(await _body(request, JoinRequest)))
+
+    async def orders(self, request: Request) -> Response:
+        """Answers when the version differs from the one the worker has; 204: still the same."""
+        post = self._desk.post(self._worker(request))
+        version = _number(request, "version")
+        if version == post.version or post.content is None:
+            await post.changed.after(post.changed.count, _wait_s(request))
+        if version == post.version or post.content is None:
+            return Response(status_code=204)
+        return _json(self._desk.given(post) or post.content)
+
+    async def wheel(self, request: Request) -> Response:
+        self._worker(request)
+        return FileResponse(wheel_store.find(self._vm.wheels, request.path_params["sha256"]))
+
+    async def beat(self, request: Request) -> Response:
+        worker = self._worker(request)
+        beat = await _body(request, WorkerBeat)
+        if beat.vm.instance != worker:
+            raise NotAllowed(f"{worker} may not speak for {beat.vm.instance}.")
+        return _json(self._desk.beat(beat))
+
+    # -- who ---------------------------------------------------------------------------------
+
+    def _from_server(self, request: Request) -> None:
+        require_peer(request.scope, Role.SERVER)
+        self._desk.heard_server()
+
+    def _worker(self, request: Request) -> InstanceId:
+        return InstanceId(require_peer(request.scope, Role.WORKER).name)
+
+
+async def _body(request: Request, kind: type[T]) -> T:
+    text = bytearray()
+    async for chunk in request.stream():
+        text += chunk
+        if len(text) > _BODY_BYTES:
+            raise InvalidRequest(f"The body is larger than {_BODY_BYTES} bytes.")
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"The body is not a {kind.__name__}: {error}") from error
+
+
+def _number(request: Request, name: str) -> int:
+    text = request.query_params.get(name, "0")
+    if not text.isascii() or not text.isdigit() or len(text) > 16:
+        raise InvalidRequest(f"{name} must be a number.")
+    return int(text)
+
+
+def _wait_s(request: Request) -> float:
+    text = request.query_params.get("wait_s", "0")
+    try:
+        return min(max(float(text), 0.0), _LONGEST_WAIT_S)
+    except ValueError as error:
+        raise InvalidRequest("wait_s must be a number of seconds.") from error
+
+
+def _json(answer: msgspec.Struct) -> Response:
+    return Response(msgspec.json.encode(answer), media_type="application/json")
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.ShoalError)
+    problem = problems.from_error(error)
+    return Response(msgspec.json.encode(problem), problem.status, media_type=problems.MEDIA_TYPE)

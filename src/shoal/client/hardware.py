@@ -1,0 +1,76 @@
+"""What one VM of each role must offer, from the arguments that say so.
+
+Pure. Contradictions that can be seen without a catalog are refused: machine types with sizes, and
+two kinds of processor for one environment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from shoal.client import machine_names, sizes, values
+from shoal.errors import InvalidRequest
+from shoal.wire.specs import Cloud, Hardware
+
+
+def worker(cloud: Cloud, given: Mapping[str, object]) -> Hardware:
+    gpu_type = values.text("worker_gpu_type", given["worker_gpu_type"])
+    gpu = _gpu(given["worker_gpu"], gpu_type)
+    hardware = Hardware(
+        cpu=sizes.cpu("worker_cpu", given["worker_cpu"]),
+        memory_bytes=sizes.memory("worker_memory", given["worker_memory"]),
+        vm_types=values.names("worker_vm_types", given["worker_vm_types"]),
+        gpu=gpu,
+        gpu_type=gpu_type,
+        arm=values.flag("arm", given["arm"]),
+        disk_gib=sizes.disk_gib("worker_disk_size", given["worker_disk_size"]),
+    )
+    return _agreeing("worker", cloud, hardware)
+
+
+def scheduler(cloud: Cloud, given: Mapping[str, object]) -> Hardware:
+    hardware = Hardware(
+        cpu=sizes.cpu("scheduler_cpu", given["scheduler_cpu"]),
+        memory_bytes=sizes.memory("scheduler_memory", given["scheduler_memory"]),
+        vm_types=values.names("scheduler_vm_types", given["scheduler_vm_types"]),
+        arm=values.flag("arm", given["arm"]),
+    )
+    return _agreeing("scheduler", cloud, hardware)
+
+
+def _agreeing(role: str, cloud: Cloud, hardware: Hardware) -> Hardware:
+    """Contradictions are refused. Sizes that nothing says are the server's to choose: it knows
+    what there is."""
+    if hardware.vm_types and (hardware.cpu or hardware.memory_bytes):
+        raise InvalidRequest(
+            f"{role}_vm_types together with {role}_cpu or {role}_memory",
+            hint="Machine types have a size of their own: give one or the other",
+        )
+    _same_processor(role, cloud, hardware)
+    return hardware
+
+
+def _same_processor(role: str, cloud: Cloud, hardware: Hardware) -> None:
+    arm = [name for name in hardware.vm_types if machine_names.is_arm(cloud, name) is True]
+    x86 = [name for name in hardware.vm_types if machine_names.is_arm(cloud, name) is False]
+    if arm and x86:
+        raise InvalidRequest(
+            f"{role}_vm_types mixes ARM ({', '.join(arm)}) and x86 ({', '.join(x86)})",
+            hint="One environment serves one kind of processor: keep one kind",
+        )
+    if hardware.arm and x86:
+        raise InvalidRequest(
+            f"arm=True, but {', '.join(x86)} in {role}_vm_types is x86",
+            hint="Name ARM machine types, or leave arm out",
+        )
+
+
+def _gpu(given: object, gpu_type: str | None) -> int:
+    if given is None or given is False:
+        if gpu_type and given is False:
+            raise InvalidRequest(f"worker_gpu=False with worker_gpu_type={gpu_type!r}")
+        return 1 if gpu_type else 0
+    number = 1 if given is True else sizes.count("worker_gpu", given)
+    if not 0 <= number <= 16:
+        raise InvalidRequest(f"worker_gpu={given!r}: a machine has between 0 and 16 GPUs")
+    return number

@@ -1,0 +1,167 @@
+"""What a spec leaves open is filled in from what the cloud offers; what cannot be is refused.
+
+Errors come before anything exists, and name the nearest that does.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from shoal.core.choose import fits, fitting
+from shoal.core.records import Offer
+from shoal.errors import InvalidRequest, NotPossible
+from shoal.wire.specs import Cloud, ClusterSpec, Hardware, Range, Role, Workers
+
+_NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+_GIB = 1 << 30
+_BALANCED_GIB_PER_CPU = 4
+_SHARE = 0.8  # of a local machine's memory, for all workers together
+
+
+def resolve(spec: ClusterSpec, offers: Sequence[Offer]) -> ClusterSpec:
+    """The spec with every choice of size made, and at least one offer for each role."""
+    check_name(spec.name)
+    check_workers(spec.workers)
+    _check_options(spec)
+    _check_place(spec, offers)
+    filled = msgspec.structs.replace(
+        spec,
+        worker=_sized(spec, spec.worker, offers, Role.WORKER),
+        scheduler=_sized(spec, spec.scheduler, offers, Role.SCHEDULER),
+    )
+    for role in Role:
+        _check_fits(filled, role, offers)
+    return filled
+
+
+def check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise InvalidRequest(
+            f"{name!r} cannot be a cluster's name.",
+            hint="Lower case letters, digits and hyphens, beginning with a letter; 63 at most.",
+        )
+
+
+def check_workers(workers: Workers) -> None:
+    if not 0 <= workers.minimum <= workers.wanted <= workers.maximum:
+        raise InvalidRequest(
+            f"Not 0 ≤ minimum {workers.minimum} ≤ wanted {workers.wanted} ≤ maximum {workers.maximum}.",
+            hint="Give n_workers as N, [min, max] or [min, start, max].",
+        )
+
+
+def _check_options(spec: ClusterSpec) -> None:
+    for hardware in (spec.worker, spec.scheduler):
+        if hardware.vm_types and (hardware.cpu or hardware.memory_bytes):
+            raise InvalidRequest(
+                "Machine types were named, and cpu or memory too.", hint="Give one or the other."
+            )
+        for size in (hardware.cpu, hardware.memory_bytes):
+            if size and not 0 < size.least <= size.most:
+                raise InvalidRequest(f"A size cannot be from {size.least} to {size.most}.")
+    stop = spec.stop
+    for field in stop.__struct_fields__:
+        seconds = getattr(stop, field)
+        if seconds is not None and not 0 < seconds < 10 * 365 * 86_400:
+            raise InvalidRequest(f"{field} cannot be {seconds} seconds.")
+
+
+def _check_place(spec: ClusterSpec, offers: Sequence[Offer]) -> None:
+    regions = sorted({it.region for it in offers})
+    if spec.region is not None and spec.region not in regions:
+        raise _unknown("region", spec.region, regions)
+    zones = sorted({it.zone for it in offers if spec.region in (None, it.region)})
+    if spec.zone is not None and spec.zone not in zones:
+        raise _unknown("zone", spec.zone, zones)
+
+
+def _unknown(kind: str, given: str, known: Sequence[str]) -> NotPossible:
+    close = difflib.get_close_matches(given, known, 3) or known[:10]
+    return NotPossible(f"There is no {kind} {given!r}.", hint=f"There are: {', '.join(close)}.")
+
+
+def _sized(spec: ClusterSpec, asked: Hardware, offers: Sequence[Offer], role: Role) -> Hardware:
+    """Balanced machines by default: 4 vCPU with 4 GiB each; on the local cloud one vCPU a worker,
+    and memory such that all workers fit."""
+    if asked.vm_types or asked.gpu:
+        return asked
+    local = spec.cloud is Cloud.LOCAL
+    cpu = asked.cpu or _default_cpu(offers, 1 if local else 4)
+    memory = asked.memory_bytes or (
+        _local_memory(spec, offers, role) if local else _balanced_memory(cpu)
+    )
+    return msgspec.structs.replace(asked, cpu=cpu, memory_bytes=memory)
+
+
+def _default_cpu(offers: Sequence[Offer], wanted: int) -> Range:
+    sizes = {it.vcpu for it in offers}
+    best = wanted if wanted in sizes or not sizes else min(sizes, key=lambda n: abs(n - wanted))
+    return Range(best, best)
+
+
+def _balanced_memory(cpu: Range) -> Range:
+    each = _BALANCED_GIB_PER_CPU * _GIB
+    return Range(int(0.75 * cpu.least * each), int(1.25 * cpu.most * each))
+
+
+def _local_memory(spec: ClusterSpec, offers: Sequence[Offer], role: Role) -> Range:
+    sizes = sorted({it.memory_bytes for it in offers})
+    if not sizes:
+        return Range(1, 1)
+    if role is Role.SCHEDULER:
+        return Range(sizes[0], sizes[0])
+    share = _SHARE * sizes[-1] / max(1, spec.workers.maximum)
+    size = max((it for it in sizes if it <= share), default=sizes[0])
+    return Range(size, size)
+
+
+def _check_fits(spec: ClusterSpec, role: Role, offers: Sequence[Offer]) -> None:
+    if fitting(spec, role, offers):
+        return
+    asked = spec.scheduler if role is Role.SCHEDULER else spec.worker
+    if unknown := [it for it in asked.vm_types if it not in {o.machine_type for o in offers}]:
+        raise _unknown("machine type", unknown[0], sorted({it.machine_type for it in offers}))
+    if any(fits(asked, it) for it in offers):
+        raise NotPossible(
+            f"The {role}'s machine is not offered as {spec.spot_policy} in {spec.zone or 'any zone'}.",
+            hint="Choose another spot_policy or zone.",
+        )
+    raise NotPossible(
+        f"No machine fits the {role}: {_described(asked)}.",
+        hint=f"Nearest are: {_near(asked, offers)}.",
+    )
+
+
+def _described(asked: Hardware) -> str:
+    parts = []
+    if asked.cpu:
+        parts.append(f"{_range(asked.cpu.least, asked.cpu.most)} vCPU")
+    if asked.memory_bytes:
+        low, high = asked.memory_bytes.least / _GIB, asked.memory_bytes.most / _GIB
+        parts.append(f"{_range(round(low, 1), round(high, 1))} GiB")
+    if asked.gpu:
+        parts.append(f"{asked.gpu} GPU {asked.gpu_type or ''}".strip())
+    if asked.arm:
+        parts.append("ARM")
+    return ", ".join(parts)
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
+def _near(asked: Hardware, offers: Sequence[Offer]) -> str:
+    def distance(it: Offer) -> float:
+        cpu = asked.cpu.least if asked.cpu else it.vcpu
+        memory = asked.memory_bytes.least if asked.memory_bytes else it.memory_bytes
+        return abs(it.vcpu - cpu) / cpu + abs(it.memory_bytes - memory) / memory
+
+    nearest = {it.machine_type: it for it in sorted(offers, key=distance)}
+    return ", ".join(
+        f"{name} ({it.vcpu} vCPU, {it.memory_bytes / _GIB:g} GiB)"
+        for name, it in list(nearest.items())[:3]
+    )

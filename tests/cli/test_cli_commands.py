@@ -1,0 +1,288 @@
+"""The `shoal` command: data to stdout, the rest to stderr, no traceback for a mistake."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+import click
+import pytest
+from fake_server import CLUSTER, NOW, FakeServer, event, view
+from running import Shoal
+from starlette.responses import Response
+
+from shoal.cli.main import COMMANDS, cli
+from shoal.client import login
+from shoal.errors import NotFound
+from shoal.wire import endpoints
+from shoal.wire.endpoints import EventPage
+from shoal.wire.events import EventKind
+from shoal.wire.ids import InstallationId, InstanceId, UserName, WorkspaceName
+from shoal.wire.specs import Role
+from shoal.wire.views import (
+    ClusterList,
+    ClusterStatus,
+    CostLine,
+    CostView,
+    Ended,
+    Explanation,
+    InstanceList,
+    LogLine,
+    LogPage,
+    NewToken,
+    OfferList,
+    OfferView,
+    PlannedAction,
+    ServerInfo,
+    TokenView,
+)
+
+INFO = ServerInfo(
+    version="0.1.0",
+    installation=InstallationId("i-aaaaaaaaaa"),
+    database="sqlite",
+    embedded=False,
+    clusters=1,
+    pid=1,
+    started_at=NOW,
+    user=UserName("ada"),
+    workspace=WorkspaceName("research"),
+)
+WORKER = InstanceId("shoal-c-aaaaaaaaaa-1")
+
+
+@pytest.fixture(autouse=True)
+def _answers(server: FakeServer) -> None:
+    tokens = TokenView("t-1", UserName("ada"), WorkspaceName("research"), ("clusters",), NOW, None)
+    line = LogLine(NOW, WORKER, "worker", "Hello from the worker")
+    offer = OfferView(
+        "local", "here", "here", "local-1", 1, 1 << 30, "x86_64", False, 0, "", 0, None
+    )
+    answers = {
+        endpoints.SERVER: INFO,
+        endpoints.CLUSTERS: ClusterList((view(ClusterStatus.READY, price_uusd_per_hour=340_000),)),
+        endpoints.CLUSTER: view(ClusterStatus.READY),
+        endpoints.INSTANCES: InstanceList(()),
+        endpoints.STOP_CLUSTER: Ended(CLUSTER, already=False),
+        endpoints.EXPLAIN: Explanation(
+            CLUSTER, "All is well", (PlannedAction("Launch", "b", "why"),)
+        ),
+        endpoints.COST: CostView(CLUSTER, 5000, (CostLine(WORKER, Role.WORKER, "l", 61.0, 5000),)),
+        endpoints.TOKENS: endpoints.TokenList((tokens,)),
+        endpoints.CREATE_TOKEN: NewToken(tokens, "shoal_new"),
+        endpoints.REVOKE_TOKEN: endpoints.Nothing(),
+        endpoints.OFFERS: OfferList((offer,)),
+    }
+    for endpoint, answer in answers.items():
+        server.on(endpoint, lambda call, answer=answer: answer)
+    server.on(
+        endpoints.LOGS, lambda call: LogPage((line,) if call.query["cursor"] == "0" else (), 1)
+    )
+    happened = (event(EventKind.CLUSTER_CREATED, 1, why="ada asked for 2 workers"),)
+    server.on(
+        endpoints.EVENTS, lambda call: EventPage(happened if call.query["after"] == "0" else (), 1)
+    )
+
+
+PRINTS_DATA = [
+    ("cluster", "list"),
+    ("cluster", "show", "mine"),
+    ("cluster", "stop", "mine"),
+    ("cluster", "explain", "mine"),
+    ("cluster", "logs", "mine"),
+    ("cluster", "events", "mine"),
+    ("cost", "mine"),
+    ("offers",),
+    ("token", "list"),
+    ("token", "create", "ada"),
+    ("token", "revoke", "t-1"),
+    ("server", "status"),
+    ("env", "scan"),
+]
+
+
+@pytest.mark.parametrize("command", PRINTS_DATA, ids=" ".join)
+def test_what_prints_data_prints_json_and_nothing_else(
+    shoal: Shoal, command: tuple[str, ...]
+) -> None:
+    ran = shoal(*command, "--json")
+    assert ran.status == 0
+    assert isinstance(json.loads(ran.out), dict)
+    assert ran.err == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("cluster", "list"), "mine  c-aaaaaaaaaa  ready   0/2      local  $0.34"),
+        (("cluster", "show", "mine"), "status       ready: it is ready"),
+        (("cluster", "explain", "mine"), "All is well"),
+        (
+            ("cluster", "logs", "mine"),
+            "03:04:05 shoal-c-aaaaaaaaaa-1 worker: Hello from the worker",
+        ),
+        (("cluster", "events", "mine"), "reconciler: ada asked for 2 workers"),
+        (("cost", "mine"), "1 min 1 s  $0.0050"),
+        (("offers",), "local-1       1     1.0 GiB"),
+        (("token", "list"), "t-1  ada   research"),
+        (("token", "create", "ada"), "shoal_new"),
+        (("server", "status"), "ada in workspace research"),
+    ],
+    ids=lambda it: " ".join(it) if isinstance(it, tuple) else "",
+)
+def test_people_get_columns(shoal: Shoal, command: tuple[str, ...], told: str) -> None:
+    ran = shoal(*command)
+    assert ran.status == 0
+    assert told in ran.out
+    assert "\x1b" not in ran.out
+
+
+def test_a_mistake_is_a_sentence_and_a_next_step_on_stderr(
+    shoal: Shoal, server: FakeServer
+) -> None:
+    def missing(call: object) -> object:
+        raise NotFound("There is no cluster 'nine'.", hint="Look with: shoal cluster list")
+
+    server.on(endpoints.CLUSTER, missing)
+    ran = shoal("cluster", "show", "nine")
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err == "Error: There is no cluster 'nine'.\nLook with: shoal cluster list\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("clster",), "Did you mean cluster"),
+        (("cluster", "stop"), "Name the clusters to stop, or say --all"),
+        (("cluster", "stop", "a", "--all"), "Name the clusters to stop, or say --all"),
+        (("server", "start", "--database", "sqlite://"), "needs --listen"),
+        (("login",), "Which server"),
+        (("login", "ftp://x", "--token", "t"), "not the address of a server"),
+        (("cluster", "list", "--limit", "0"), "--limit"),
+    ],
+)
+def test_what_cannot_be_asked_is_status_2(
+    shoal: Shoal, arguments: tuple[str, ...], told: str
+) -> None:
+    ran = shoal(*arguments)
+    assert (ran.status, ran.out) == (2, "")
+    assert told in ran.err
+
+
+def test_all_running_clusters_are_stopped_one_by_one(shoal: Shoal, server: FakeServer) -> None:
+    pages = [ClusterList((view(),), next_page="more"), ClusterList((view(),))]
+    server.on(endpoints.CLUSTERS, lambda call: pages.pop(0))
+    assert shoal("cluster", "stop", "--all").status == 0
+    assert len(server.asked(endpoints.STOP_CLUSTER)) == 2
+
+
+def test_stopping_may_wait_until_the_last_vm_is_gone(shoal: Shoal, server: FakeServer) -> None:
+    server.on(endpoints.CLUSTER, lambda call: view(ClusterStatus.ENDING, event_seq=3))
+    server.on(endpoints.CHANGES, lambda call: [event(EventKind.CLUSTER_ENDED, 4)])
+    assert shoal("cluster", "stop", "mine", "--wait").status == 0
+    assert server.asked(endpoints.CHANGES)[0].query["after"] == "3"
+
+
+def test_a_login_is_kept_only_if_the_server_knows_the_token(
+    shoal: Shoal, server: FakeServer
+) -> None:
+    import dask
+
+    from shoal.errors import NotLoggedIn
+
+    url = dask.config.get("shoal.server")
+
+    def unknown(call: object) -> object:
+        raise NotLoggedIn("This API token is not known.")
+
+    server.on(endpoints.SERVER, unknown)
+    assert shoal("login", url, "--token", _token()).status == 1
+    assert login.read(login.file()) is None
+    server.on(endpoints.SERVER, lambda call: INFO)
+    ran = shoal("login", url, "--token", _token())
+    assert (ran.status, ran.err) == (0, f"Logged in to {url} as ada in workspace research.\n")
+    assert login.read(login.file()) == login.Login(url, _token())
+    assert _token() not in ran.err
+
+
+def _token() -> str:
+    from fake_server import TOKEN
+
+    return TOKEN
+
+
+def test_something_else_at_the_address_is_not_a_traceback(shoal: Shoal, server: FakeServer) -> None:
+    server.on(endpoints.CLUSTERS, lambda call: Response("hello", 500))
+    ran = shoal("cluster", "list")
+    assert ran.status == 1
+    assert "answered 500" in ran.err
+
+
+def test_status_starts_no_server(shoal: Shoal) -> None:
+    import dask
+
+    with dask.config.set({"shoal.server": "embedded"}):
+        ran = shoal("server", "status", "--json")
+        assert json.loads(ran.out)["running"] is False
+        assert shoal("server", "stop").err == "No server was running.\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_a_script_for_the_shell(shoal: Shoal, shell: str) -> None:
+    assert "_SHOAL_COMPLETE" in shoal("completion", shell).out
+
+
+def _leaves(command: click.Command, path: tuple[str, ...]) -> list[tuple[str, ...]]:
+    if not isinstance(command, click.Group):
+        return [path]
+    context = click.Context(command)
+    found = []
+    for name in command.list_commands(context):
+        inner = command.get_command(context, name)
+        assert inner is not None
+        found += _leaves(inner, (*path, name))
+    return found
+
+
+@pytest.mark.parametrize("command", _leaves(cli, ()), ids=" ".join)
+def test_help_shows_an_example(shoal: Shoal, command: tuple[str, ...]) -> None:
+    ran = shoal(*command, "--help")
+    assert ran.status == 0
+    assert "Example" in ran.out
+    assert f"shoal {command[0]}" in ran.out
+
+
+def test_the_table_of_commands_says_of_each_what_it_is(shoal: Shoal) -> None:
+    ran = shoal("--help")
+    for name, lazy in COMMANDS.items():
+        assert name in ran.out
+        assert lazy.summary.split()[0] in ran.out
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from shoal.cli.main import run; run(['--help']); "
+        "heavy = {'distributed', 'dask', 'rich', 'httpx2', 'asyncio'}; "
+        "print(sorted(heavy & sys.modules.keys()))"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert told.stdout.splitlines()[-1] == "[]"
+
+
+def test_interrupted_is_130(shoal: Shoal, server: FakeServer) -> None:
+    def interrupt(call: object) -> object:
+        import os
+        import signal
+
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+        return ClusterList(())
+
+    server.on(endpoints.CLUSTERS, interrupt)
+    ran = shoal("cluster", "list")
+    assert (ran.status, ran.out) == (130, "")
+    assert "Traceback" not in ran.err
