@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 import shoal
+from shoal.errors import ShoalError
 from shoal.wire import problems
 from shoal.wire.endpoints import ENDPOINTS, EVERYWHERE, Endpoint
 
@@ -80,7 +81,8 @@ def _answer(endpoint: Endpoint, schema_of: dict[int, Json]) -> Json:
 
 def _problems(endpoint: Endpoint) -> Json:
     statuses: dict[int, set[str]] = {}
-    for kind in (*EVERYWHERE, *endpoint.problems):
+    kinds: list[type[ShoalError]] = [*EVERYWHERE, *endpoint.problems]
+    for kind in kinds:
         statuses.setdefault(problems.from_error(kind("")).status, set()).add(kind.code)
     return {
         str(status): {

@@ -68,13 +68,14 @@ def classify(scan: Scan, filters: Filters = Filters()) -> tuple[Item, ...]:  # n
     items: list[Item] = [_item(it) for it in kept]
     if only is None:
         items += [_modules(it) for it in scan.loose]
-    known = {it.name for it in scan.distributions}
-    items += [
-        NotPortable(*it.split(" ", 1), reason="a conda package, which cannot be synced yet")
-        for it in scan.conda
-        if canonicalize_name(it.split(" ")[0]) not in known and only is None
-    ]
+    names = {it.name for it in scan.distributions}
+    items += [_conda(it) for it in scan.conda if only is None and it.partition(" ")[0] not in names]
     return tuple(items)
+
+
+def _conda(package: str) -> Item:
+    name, _, version = package.partition(" ")
+    return NotPortable(name, version, "a conda package, which cannot be synced yet")
 
 
 def _wanted(name: str, ignored: Collection[str], only: Collection[str] | None) -> bool:

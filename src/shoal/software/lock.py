@@ -77,9 +77,8 @@ def compiled(requirements: str, target: Target, *, closed: bool) -> str:
     with tempfile.TemporaryDirectory() as directory:
         source = Path(directory, "requirements.txt")
         source.write_text(requirements, encoding="utf-8")
-        arguments = (
-            ["pip", "compile", source, "--no-deps"] if closed else ["pip", "compile", source]
-        )
+        arguments: list[str | Path] = ["pip", "compile", source]
+        arguments += ["--no-deps"] if closed else []
         return tidy(_uv([
             *arguments, "--format", "pylock.toml", "--no-header", "--no-annotate", "--generate-hashes",
             "--python-version", target.python, "--python-platform", target.platform,

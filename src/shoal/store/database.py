@@ -70,12 +70,14 @@ class Database:
     async def run(
         self, question: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        return await self._run(self._facts, question, args, kwargs)
+        answer: R = await self._run(self._facts, question, args, kwargs)
+        return answer
 
     async def run_samples(
         self, question: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        return await self._run(self._samples, question, args, kwargs)
+        answer: R = await self._run(self._samples, question, args, kwargs)
+        return answer
 
     async def _run(self, engine: Engine, question: Any, args: Any, kwargs: Any) -> Any:
         call = partial(_transact, engine, question, args, kwargs)

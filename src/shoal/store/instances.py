@@ -162,11 +162,11 @@ def _matching(
     for chunk in _chunks(ids):
         query = (
             select(_instance.c.id, _instance.c.cluster, _instance.c.state)
-            .where(_instance.c.id.in_(chunk), _instance.c.state.in_(states), *conditions)  # type: ignore[arg-type]
+            .where(_instance.c.id.in_(chunk), _instance.c.state.in_(states), *conditions)
             .order_by(_instance.c.number)
             .with_for_update()
         )
-        found += [tuple(row) for row in tx.execute(query)]  # type: ignore[misc]
+        found += [tuple(row) for row in tx.execute(query)]
     return found
 
 

@@ -31,7 +31,7 @@ def values(struct: msgspec.Struct, **more: object) -> dict[str, Any]:
 
 def changed(tx: Connection, statement: Executable) -> int:
     """How many rows a statement changed."""
-    result: CursorResult[Any] = tx.execute(statement)  # type: ignore[assignment]
+    result: CursorResult[Any] = tx.execute(statement)
     return result.rowcount
 
 
