@@ -104,9 +104,10 @@ class _Routes:
         version = _number(request, "version")
         if version == post.version or post.content is None:
             await post.changed.after(post.changed.count, _wait_s(request))
-        if version == post.version or post.content is None:
+        content = self._desk.given(post)
+        if version == post.version or content is None:
             return Response(status_code=204)
-        return _json(self._desk.given(post) or post.content)
+        return _json(content)
 
     async def wheel(self, request: Request) -> Response:
         self._worker(request)

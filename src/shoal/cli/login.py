@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -43,7 +44,7 @@ def command(url: str | None, token: str | None, logout: bool) -> None:
 
 def _token(given: str | None) -> str:
     if given == "-":
-        return click.get_text_stream("stdin").read().strip()
+        return sys.stdin.read().strip()
     if given:
         return given
     return str(click.prompt("Token", hide_input=True, err=True)).strip()

@@ -327,6 +327,10 @@ def _software(given: _Values) -> Software:
     return software
 
 
+def _shutdown(given: object) -> bool | None:
+    return values.optional("shutdown_on_close", given, values.flag)
+
+
 def _credentials(given: object) -> bool:
     if given not in (None, "local"):
         raise InvalidRequest(

@@ -218,8 +218,8 @@ class Cluster(DaskCluster):  # type: ignore[misc]
 
     def scale(self, n: int) -> Awaitable[None] | None:
         """Want `n` workers, from now on and not adaptively."""
-        workers = arguments.workers(n)
-        return self._sync(self._want, workers)
+        changed: Awaitable[None] | None = self._sync(self._want, arguments.workers(n))
+        return changed
 
     def adapt(  # type: ignore[override, unused-ignore]
         self,

@@ -58,9 +58,14 @@ class Database:
         unreadable. `inline`: questions run in the caller's thread (deterministic tests)."""
         facts = _engine(url, busy_timeout_s)
         disposable = facts if samples_url is None else _engine(samples_url, busy_timeout_s)
-        with _faults(url):
-            migrate.upgrade(facts)
-            samples.create_all(disposable)
+        try:
+            with _faults(url):
+                migrate.upgrade(facts)
+                samples.create_all(disposable)
+        except BaseException:
+            facts.dispose()
+            disposable.dispose()
+            raise
         return cls(facts, disposable, inline=inline)
 
     @property
