@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Callable
 
 import pytest
 from rig import Cluster, ready
@@ -23,9 +24,17 @@ async def start(cluster: Cluster, workers: int = 1, **orders: object) -> None:
     await cluster.until(ready(*range(workers + 1)))
 
 
-def slow(value: int) -> int:
-    time.sleep(0.05)
-    return value + 1
+def _slow() -> Callable[[int], int]:
+    """A function that travels whole: workers do not have this module."""
+
+    def add_one(value: int) -> int:
+        time.sleep(0.05)
+        return value + 1
+
+    return add_one
+
+
+slow = _slow()
 
 
 def test_a_cluster_computes_and_is_gone_when_told(cluster: Cluster) -> None:

@@ -38,7 +38,7 @@ _BEFORE_START = {
 
 
 def child_environment(
-    inherited: Mapping[str, str], asked: Mapping[str, str], prefix: Path
+    inherited: Mapping[str, str], asked: Mapping[str, str], prefix: Path, directory: Path
 ) -> dict[str, str]:
     """What the VM has, without what is the agent's own; the user's wishes last."""
     kept = {
@@ -47,7 +47,12 @@ def child_environment(
         if not name.startswith(("SHOAL_", "PYTHON", "VIRTUAL_ENV", "CONDA_"))
     }
     path = f"{prefix / 'bin'}:{kept.get('PATH', '')}".rstrip(":")
-    return {**_BEFORE_START, **kept, "PATH": path, "VIRTUAL_ENV": str(prefix), **asked}
+    own = {
+        "PATH": path,
+        "VIRTUAL_ENV": str(prefix),
+        "DASK_TEMPORARY_DIRECTORY": str(directory),  # else it is /tmp, and outlives the VM
+    }
+    return {**_BEFORE_START, **kept, **own, **asked}
 
 
 class DaskChild:

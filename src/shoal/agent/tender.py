@@ -194,7 +194,7 @@ class Tender:
         asked = self._wish()
         assert self._python is not None
         prefix = self._vm.prefix(asked.manifest.id)
-        environment = child_environment(os.environ, asked.environ, prefix)
+        environment = child_environment(os.environ, asked.environ, prefix, self._vm.dask)
         child = DaskChild.start(self._role, self._python, environment, self._vm.dask)
         self._child = child
         self._see(child=Child(asked.manifest.id))

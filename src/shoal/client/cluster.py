@@ -120,6 +120,7 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         watch = creation.Watch(self._api, obtained.view, self._progress)
         await watch.during(self._connect)
         self._view = watch.view
+        self._progress.connected(len(self.scheduler_info["workers"]))
         _open.add(self)
 
     async def _connect(self, watch: creation.Watch) -> None:

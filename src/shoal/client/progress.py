@@ -121,6 +121,25 @@ class Progress:
         else:
             self.running(StepName.WORKERS, worker_words(workers))
 
+    def connected(self, workers: int) -> None:
+        """This session sees so many workers. The server learns of them a moment later."""
+        if self._cluster is None:
+            return
+        counts = self._cluster.workers
+        ready = max(workers, counts.ready)
+        missing = max(0, counts.wanted - ready)
+        seen = msgspec.structs.replace(
+            counts,
+            ready=ready,
+            preparing=min(counts.preparing, missing),
+            launching=min(counts.launching, missing),
+        )
+        status = ClusterStatus.SCALING if missing else ClusterStatus.READY
+        sentence = f"{ready} of {counts.wanted} workers are here"
+        self.cluster(
+            msgspec.structs.replace(self._cluster, workers=seen, status=status, sentence=sentence)
+        )
+
     def event(self, event: Event) -> None:
         """Something happened in the cluster; of the VMs' stages only the scheduler's is a step."""
         if event.kind is EventKind.CLUSTER_READY:
