@@ -44,7 +44,8 @@ def child_environment(
     kept = {
         name: value
         for name, value in inherited.items()
-        if not name.startswith(("SHOAL_", "PYTHON", "VIRTUAL_ENV", "CONDA_"))
+        if name == "SHOAL_VM_NAME"  # the mark by which a VM's processes are found
+        or not name.startswith(("SHOAL_", "PYTHON", "VIRTUAL_ENV", "CONDA_"))
     }
     path = f"{prefix / 'bin'}:{kept.get('PATH', '')}".rstrip(":")
     own = {
