@@ -272,5 +272,3 @@ def test_what_a_task_started_ends_with_its_worker(cluster: Cluster) -> None:
         await asyncio.to_thread(left.wait, 5)
 
     asyncio.run(scenario())
-
-

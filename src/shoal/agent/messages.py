@@ -66,6 +66,10 @@ class Serving(msgspec.Struct, frozen=True, tag_field="op", tag="serving"):
     closable: tuple[InstanceId, ...] = ()
 
 
+class Retired(msgspec.Struct, frozen=True, tag_field="op", tag="retired"):
+    """From a worker that the scheduler has retired, then closed."""
+
+
 class Failed(msgspec.Struct, frozen=True, tag_field="op", tag="failed"):
     """It cannot be started as asked, and trying again would not help."""
 
@@ -74,6 +78,6 @@ class Failed(msgspec.Struct, frozen=True, tag_field="op", tag="failed"):
 
 Configure: TypeAlias = ConfigureScheduler | ConfigureWorker
 Command: TypeAlias = Configure | Retire | Stop
-Told: TypeAlias = Listening | Serving | Failed
+Told: TypeAlias = Listening | Serving | Retired | Failed
 
 read_told = msgspec.json.Decoder(Told).decode

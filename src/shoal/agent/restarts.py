@@ -15,6 +15,7 @@ import msgspec
 WINDOW_S = 600.0
 MOST_CRASHES = 5
 _FIRST_DELAY_S, _MOST_DELAY_S = 0.2, 10.0
+_RETIRED_DELAY_S = 2.0
 _CLEAN_WINDOW_S, _MOST_CLEAN = 10.0, 3
 
 
@@ -22,6 +23,7 @@ class Exit(msgspec.Struct, frozen=True):
     at_s: float
     clean: bool
     why: str = ""
+    retired: bool = False  # by Dask's scheduler; the order that says so may still be under way
 
 
 class Restart(msgspec.Struct, frozen=True):
@@ -42,6 +44,8 @@ def verdict(exits: Sequence[Exit]) -> Verdict:
     if len(crashes) >= MOST_CRASHES:
         minutes = f"{WINDOW_S / 60:.0f} minutes"
         return GiveUp(f"It ended {len(crashes)} times in {minutes}, the last time: {last.why}")
+    if last.retired:
+        return Restart(last.at_s + _RETIRED_DELAY_S)
     if last.clean:
         recent = [it for it in exits if it.clean and it.at_s > last.at_s - _CLEAN_WINDOW_S]
         return Restart(last.at_s + (1.0 if len(recent) > _MOST_CLEAN else 0.0))

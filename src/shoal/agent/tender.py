@@ -27,6 +27,7 @@ from shoal.agent.messages import (
     Configure,
     Failed,
     Listening,
+    Retired,
     Serving,
     Stop,
     Told,
@@ -241,7 +242,7 @@ class Tender:
         self._events.ended(why, clean=clean)
         if self._stopping:
             return
-        exit_ = restarts.Exit(self._clock.monotonic_s(), clean, why)
+        exit_ = restarts.Exit(self._clock.monotonic_s(), clean, why, watched.retired)
         self._exits = restarts.still_counting((*self._exits, exit_))
         verdict = restarts.verdict(self._exits)
         match verdict:
@@ -269,6 +270,8 @@ class Tender:
                 if self._standing.report.dask_address != address:
                     self._standing.ready(address)
                 self._events.serving(told)
+            case Retired():
+                watched.retired = True
             case Failed(text):
                 watched.failure = text
             case _:
@@ -338,3 +341,4 @@ class _Watched:
         self.terminate_bytes = 0  # 0: never
         self.last_bytes = 0
         self.failure = ""
+        self.retired = False

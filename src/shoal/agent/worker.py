@@ -128,7 +128,6 @@ class Worker:
             self._orders = orders or self._orders
 
     def _follow(self, orders: WorkerOrders, security: SecurityArguments) -> None:
-        _log.info("FOLLOW %s %s", orders.version, orders.retire)
         if orders.stop:
             self._ending.decide(End(orders.stop))
             return

@@ -6,26 +6,19 @@ callback here; the object says within which bounds, and can end it.
 
 from __future__ import annotations
 
-from typing import Protocol
-
-
-class Fixable(Protocol):
-    """A cluster whose number of workers can be fixed."""
-
-    def scale(self, n: int) -> object: ...
-
-    @property
-    def wanted(self) -> int: ...
+from collections.abc import Callable
 
 
 class Adaptivity:
     """Stands where Dask has `distributed.deploy.Adaptive`."""
 
-    def __init__(self, cluster: Fixable, minimum: int, maximum: int) -> None:
-        self.cluster = cluster
+    def __init__(self, minimum: int, maximum: int, fix: Callable[[], object]) -> None:
+        """`fix` keeps as many workers as are wanted now; what it gives is for the caller, who
+        awaits it in an asynchronous cluster."""
         self.minimum = minimum
         self.maximum = maximum
         self.state = "running"
+        self._fix = fix
 
     def __repr__(self) -> str:
         return f"<Adaptivity: {self.minimum} to {self.maximum} workers, {self.state}>"
@@ -36,8 +29,8 @@ class Adaptivity:
         return self if self.state == "running" else None
 
     def stop(self) -> object:
-        """Keep as many workers as there are wanted now."""
+        """End it; the number of workers stays."""
         if self.state != "running":
             return None
         self.state = "stopped"
-        return self.cluster.scale(self.cluster.wanted)
+        return self._fix()

@@ -23,6 +23,7 @@ import httpx2
 import msgspec
 from distributed.core import Status, rpc
 from distributed.deploy import Cluster as DaskCluster
+from distributed.objects import SchedulerInfo
 from distributed.security import Security
 from distributed.utils import Log, Logs
 
@@ -45,6 +46,8 @@ from shoal.wire.views import (
     Explanation,
 )
 
+_LOOK_S = 1.0  # between two looks at the workers
+_LOOK_S_A_WORKER = 0.02  # but not so often when they are many
 _INTERRUPT_S = 10.0  # for telling the server, after Ctrl+C
 _EXIT_S = 5.0  # the same, when the interpreter ends
 
@@ -69,7 +72,7 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         self._shutdown_on_close = False
         self._come_and_gone = asyncio.Event()  # set whenever a worker does
         self._settled = threading.Event()  # starting has ended, one way or the other
-        self._starting: asyncio.Future[None] | None = None
+        self._looking: asyncio.Future[None] | None = None
         self.security: Security | None = None
         super().__init__(asynchronous=self._asked.asynchronous, loop=loop, quiet=True, name=name)
         self._api = Api(connection.find)
@@ -131,6 +134,7 @@ class Cluster(DaskCluster):  # type: ignore[misc]
             found.scheduler_address, connection_args=self.security.get_connection_args("client")
         )
         await super()._start()
+        self._looking = asyncio.ensure_future(self._look_again())
         await self._enough_workers(self._asked.wait_for)
 
     async def _enough_workers(self, number: int) -> None:
@@ -139,8 +143,24 @@ class Cluster(DaskCluster):  # type: ignore[misc]
             await self._come_and_gone.wait()
 
     def _update_worker_status(self, op: str, message: Any) -> None:
-        super()._update_worker_status(op, message)
+        """Dask's own would stumble over a worker that `_look_again` has found gone before."""
+        if op == "remove":
+            self.scheduler_info["workers"].pop(message, None)
+        else:
+            super()._update_worker_status(op, message)
         self._come_and_gone.set()
+
+    async def _look_again(self) -> None:
+        """A Dask scheduler tells workers' comings and goings to the one who subscribed last
+        (distributed/diagnostics: WorkerStatusPlugin has one name, 2026.8). Here several sessions
+        may share a cluster, so each looks for itself as well."""
+        while True:
+            await asyncio.sleep(max(_LOOK_S, _LOOK_S_A_WORKER * len(self.observed)))
+            try:
+                self.scheduler_info = SchedulerInfo(await self.scheduler_comm.identity())
+            except OSError:
+                continue  # Dask's own connections find out, and tell
+            self._come_and_gone.set()
 
     async def _give_up(self) -> None:
         """Leave nothing behind that this call made. The first error is the one to be told."""
@@ -183,6 +203,8 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         _open.discard(self)
         if self._shutdown_on_close and self._view is not None:
             await self._tell_to_stop(self._view, reason)
+        if self._looking is not None:
+            self._looking.cancel()
         await super()._close()
         await self._api.aclose()
 
@@ -248,7 +270,12 @@ class Cluster(DaskCluster):  # type: ignore[misc]
 
     async def _adapt(self, workers: Workers) -> Adaptivity:
         await self._want(workers)
-        return Adaptivity(self, workers.minimum, workers.maximum)
+        return Adaptivity(workers.minimum, workers.maximum, lambda: self._sync(self._fix))
+
+    async def _fix(self) -> None:
+        """As many as are wanted now; the head may have changed it since."""
+        self._view = await self._api.call(endpoints.CLUSTER, path={"cluster": self._known.id})
+        await self._want(arguments.workers(self._known.spec.workers.wanted))
 
     async def _want(self, workers: Workers) -> None:
         self._view = await self._api.call(

@@ -84,6 +84,7 @@ class Progress:
         self._cluster: ClusterView | None = None
         self._machines: tuple[str, ...] = ()
         self._schedulers: frozenset[InstanceId] = frozenset()
+        self._reached: dict[InstanceId, int] = {}
         self._name = name
 
     @property
@@ -145,14 +146,14 @@ class Progress:
         if event.kind is EventKind.CLUSTER_READY:
             self.done(StepName.SCHEDULER, "ready")
         elif event.kind is EventKind.INSTANCE_STAGE and event.instance in self._schedulers:
-            self._scheduler_stage(event.after)
+            self._scheduler_stage(event.instance, Stage(event.after))
 
     def instances(self, views: tuple[InstanceView, ...]) -> None:
         self._machines = machine_words(views)
         schedulers = [view for view in views if view.role is Role.SCHEDULER]
         self._schedulers = frozenset(view.id for view in schedulers)
         if schedulers:
-            self._scheduler_stage(schedulers[-1].stage)
+            self._scheduler_stage(schedulers[-1].id, schedulers[-1].stage)
         self._rendering.show(self.snapshot)
 
     def close(self, *, failed: bool = False) -> None:
@@ -162,8 +163,13 @@ class Progress:
                     self._steps[name] = msgspec.structs.replace(step, state=State.FAILED)
         self._rendering.close(self.snapshot)
 
-    def _scheduler_stage(self, stage: str) -> None:
-        if stage == Stage.READY:
+    def _scheduler_stage(self, instance: InstanceId, stage: Stage) -> None:
+        """Events and views overtake each other; a VM's stages only rise."""
+        rank = list(Stage).index(stage)
+        if rank < self._reached.get(instance, 0):
+            return
+        self._reached[instance] = rank
+        if stage is Stage.READY:
             self.done(StepName.SCHEDULER, "ready")
         elif self._steps[StepName.SCHEDULER].state is not State.DONE:
             self.running(StepName.SCHEDULER, stage)

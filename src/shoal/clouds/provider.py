@@ -50,9 +50,12 @@ class NoCapacity(LaunchError):
 
     code: ClassVar[str] = "no-capacity"
 
-    def __init__(self, message: str, *, scope: Scope, hint: str = "") -> None:
+    def __init__(
+        self, message: str, *, scope: Scope, hint: str = "", also: tuple[Scope, ...] = ()
+    ) -> None:
         super().__init__(message, hint=hint)
         self.scope = scope
+        self.also = also  # other alternatives of the batch that were tried, and are empty too
 
 
 class Refused(LaunchError):

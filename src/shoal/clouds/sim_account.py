@@ -188,9 +188,7 @@ class SimAccount:
         return [
             self.shown(vm, running=not vm.ending(known))
             for vm in self.vms.values()
-            if vm.installation == installation
-            and vm.created_at <= appeared
-            and not vm.ended(known)
+            if vm.installation == installation and vm.created_at <= appeared and not vm.ended(known)
         ]
 
     def _start(
@@ -247,7 +245,9 @@ class SimAccount:
         if lacking:
             first, *others = empty
             error: LaunchError = NoCapacity(
-                f"no capacity for {first.words}", scope=_scope(first), also=tuple(map(_scope, others))
+                f"no capacity for {first.words}",
+                scope=_scope(first),
+                also=tuple(map(_scope, others)),
             )
             found.append(Shortfall(lacking, error))
         if over_quota:

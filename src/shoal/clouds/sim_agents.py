@@ -40,7 +40,9 @@ def head_report(
     account.advance(now)
     known = [it for it in instances if it.state is InstanceState.LAUNCHED and it.vm in account.vms]
     running = [
-        (it, vm) for it in known if not (vm := account.vms[it.vm]).ending(now) and _speaks(account, vm, now)
+        (it, vm)
+        for it in known
+        if not (vm := account.vms[it.vm]).ending(now) and _speaks(account, vm, now)
     ]
     head = next(((it, vm) for it, vm in running if it.role is Role.SCHEDULER), None)
     if head is None:

@@ -26,10 +26,12 @@ class Launch(msgspec.Struct, frozen=True, tag=True):
 
     batch: Batch
     why: str
+    waiting: tuple[InstanceId, ...] = ()  # those of it that no VM is known for
+    bound: tuple[str, ...] = ()  # VMs that are instances of it already
 
 
 class Bind(msgspec.Struct, frozen=True, tag=True):
-    """A listed VM is this instance: intended → launched."""
+    """A listed VM is this instance: intended → launched; or it has an address now."""
 
     instance: InstanceId
     vm: Vm

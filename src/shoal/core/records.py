@@ -157,6 +157,7 @@ class Tally(msgspec.Struct, frozen=True):
     failures_in_a_row: int = 0  # failed instances since the last one that became ready
     last_failure_at: datetime | None = None
     last_failure: str = ""
+    workers_ready: int = 0  # ever: instances whose agent said so once, workers only
 
 
 class Vm(msgspec.Struct, frozen=True):
@@ -213,5 +214,6 @@ class World(msgspec.Struct, frozen=True):
     marks: tuple[PoolMark, ...]  # not yet expired
     offers: tuple[Offer, ...]
     listing: Listing | None  # the newest complete one
-    past: frozenset[str] = frozenset()  # names or batches of listed VMs whose rows are all gone
+    past: frozenset[str] = frozenset()  # names, ids or batches of listed VMs whose rows are gone
+    head_addresses: dict[ClusterId, str] = {}  # of heads that are intended, where naming tells them
     clock_trusted_since: datetime | None = None  # start, or the last time the clock jumped

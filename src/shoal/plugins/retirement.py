@@ -14,6 +14,7 @@ it. Three things it does not know are decided here:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterable
 from typing import Any
@@ -56,11 +57,8 @@ class Retirement:
                 if ready:
                     self._leaving |= ready
                     group.create_task(self._retire(ready))
-                try:
-                    pending = self._present(self._asked) - self._leaving
-                    await asyncio.wait_for(self._changed.wait(), _AGAIN_S if pending else None)
-                except TimeoutError:
-                    continue
+                with contextlib.suppress(TimeoutError):  # one that has left may come back
+                    await asyncio.wait_for(self._changed.wait(), _AGAIN_S if self._asked else None)
 
     def _ready(self) -> set[str]:
         now = asyncio.get_running_loop().time()

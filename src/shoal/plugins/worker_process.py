@@ -44,6 +44,8 @@ async def _run(pipe: Pipe) -> int:
     stopping = asyncio.create_task(_stop_when_told(pipe, worker))
     await worker.finished()
     stopping.cancel()
+    if worker.shoal_was_retired:
+        pipe.tell("retired")
     return CLOSED
 
 
@@ -62,7 +64,19 @@ def _worker(asked: Message) -> Any:
         "security": security_from(asked["security"]),
         **asked["options"],
     }
-    return guarded(import_term(asked["worker_class"]), "worker")(asked["scheduler"], **options)
+    worker_class = _remembering(guarded(import_term(asked["worker_class"]), "worker"))
+    return worker_class(asked["scheduler"], **options)
+
+
+def _remembering(worker_class: type) -> type:
+    """A worker that knows, when it is closed, whether it was asked to hand over its data before."""
+
+    async def close(self: Any, *arguments: Any, **named: Any) -> Any:
+        self.shoal_was_retired |= self.status.name == "closing_gracefully"
+        return await worker_class.close(self, *arguments, **named)  # type: ignore[attr-defined]
+
+    members = {"close": close, "shoal_was_retired": False}
+    return type(worker_class.__name__, (worker_class,), members)
 
 
 def _listening(worker: Any) -> Message:

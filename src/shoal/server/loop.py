@@ -17,6 +17,7 @@ from shoal.core.records import Listing
 from shoal.errors import ShoalError
 from shoal.server.desk import Desk
 from shoal.server.heads import attend_all
+from shoal.server.passes.environments import care_for_environments
 from shoal.server.passes.reconcile import Reconciler
 from shoal.store import logs
 
@@ -26,6 +27,7 @@ PASS_S = 2.0
 LISTING_S = 5.0
 CLOCK_JUMP_S = 5.0
 SWEEP_LOGS_S = 3600.0
+COMPILE_S = 10.0
 MAX_LOG_LINES = 200_000  # a cluster
 
 
@@ -35,6 +37,9 @@ async def run(desk: Desk) -> None:
         tasks = [group.create_task(Driver(desk, it).drive()) for it in desk.reconcilers.values()]
         tasks.append(group.create_task(attend_all(desk)))
         tasks.append(group.create_task(_every(desk, SWEEP_LOGS_S, lambda: _prune_logs(desk))))
+        store = desk.settings.state.software_store
+        compiling = _every(desk, COMPILE_S, lambda: care_for_environments(store))
+        tasks.append(group.create_task(compiling))
         await desk.stopping.wait()
         for task in tasks:
             task.cancel()

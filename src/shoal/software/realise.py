@@ -28,7 +28,8 @@ from shoal.errors import EnvironmentFailed
 from shoal.wire.environments import Manifest
 
 _LAST_WORDS = 20
-_COMPILED = ".compiled"
+COMPILED = ".shoal-compiled"  # all of it has byte code
+_DESCRIPTION = ".shoal-environment.json"
 
 
 class RealiseProgress(msgspec.Struct, frozen=True):
@@ -81,8 +82,6 @@ def _realise(
     report(RealiseProgress("cloning", "the environment", 0.9))
     clone(made, prefix)
     os.utime(made)  # recently used: not to be pruned
-    if not (made / _COMPILED).exists():
-        _compile_later(made)
     done = time.perf_counter()
     seconds = {"installing": installed - begun, "cloning": done - installed}
     return Realised(python_of(prefix), reused, seconds)
@@ -123,14 +122,60 @@ def _make(
     try:
         lock = _lay_out(manifest, wheels, draft)
         environment = draft / "environment"
+        like = _newest_like(manifest, made.parent)
         report(RealiseProgress("python", f"Python {manifest.python}", 0.05))
-        _venv(manifest.python, environment, python_hint)
+        if like is None:
+            _venv(manifest.python, environment, python_hint)
+        else:
+            clone(like, environment)
         total = manifest.lock.count("[[packages]]")
         report(RealiseProgress("installing", f"{total} packages", 0.1))
         install(lock, environment, total, report)
+        if like is None:
+            report(RealiseProgress("installing", "byte code of Dask", 0.8))
+            _import_dask(environment)
+        _describe(manifest, environment)
         environment.replace(made)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+class _Description(msgspec.Struct, frozen=True):
+    """What an environment in the store was made for."""
+
+    python: str
+    platform: str
+
+
+def _describe(manifest: Manifest, environment: Path) -> None:
+    told = _Description(manifest.python, manifest.platform)
+    (environment / _DESCRIPTION).write_bytes(msgspec.json.encode(told))
+    (environment / COMPILED).unlink(missing_ok=True)
+
+
+def _newest_like(manifest: Manifest, store: Path) -> Path | None:
+    """An environment to begin from: most of it is usually the same, byte code and all."""
+    wanted = _Description(manifest.python, manifest.platform)
+    found = []
+    for other in store.glob("env-*"):
+        try:
+            told = msgspec.json.decode((other / _DESCRIPTION).read_bytes(), type=_Description)
+            if told == wanted:
+                found.append((other.stat().st_mtime, other))
+        except (OSError, msgspec.DecodeError):  # pruned meanwhile, or made by an older version
+            continue
+    return max(found)[1] if found else None
+
+
+def _import_dask(environment: Path) -> None:
+    """Once, so that not each of the first cluster's processes compiles it. Absent: no matter."""
+    subprocess.run(
+        [python_of(environment), "-I", "-c", "import distributed.scheduler, distributed.worker"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
 
 
 def _lay_out(manifest: Manifest, wheels: Path, directory: Path) -> Path:
@@ -160,15 +205,20 @@ def _venv(version: str, environment: Path, hint: Path | None) -> None:
 
 
 def _usable(hint: Path | None, version: str) -> str | None:
-    if hint is None or not hint.exists():
+    """The hinted interpreter, if it is one of that very version."""
+    if hint is None:
         return None
-    minor = version.rpartition(".")[0]
-    return (
-        str(hint)
-        if re.search(rf"(?<!\d){re.escape(minor)}(?!\d)", os.path.realpath(hint))
-        or hint.name.startswith("python")
-        else None
-    )
+    try:
+        done = subprocess.run(
+            [hint, "-I", "-S", "-c", "import platform; print(platform.python_version())"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:
+        return None
+    return str(hint) if done.stdout.strip() == version else None
 
 
 def install(lock: Path, environment: Path, total: int, report: Report) -> None:
@@ -214,9 +264,9 @@ def _uv(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def _compile_later(made: Path) -> None:
-    """Byte code for every later clone, at the lowest priority; renamed into place file by file, so
-    it may be killed at any time. The next VM of this machine takes it up again."""
+def compile_all(made: Path) -> None:
+    """Byte code for every later clone of an environment in the store, at the lowest priority.
+    Blocks; may be killed at any time, since each file is renamed into place."""
     program = (
         "import compileall, os, pathlib, sys\n"
         "getattr(os, 'nice', lambda n: 0)(19)\n"
@@ -224,9 +274,10 @@ def _compile_later(made: Path) -> None:
         "compileall.compile_dir(site, quiet=2, maxlevels=30)\n"
         "pathlib.Path(sys.argv[1], sys.argv[2]).touch()\n"
     )
-    subprocess.Popen(
-        [python_of(made), "-I", "-c", program, made, _COMPILED],
+    subprocess.run(
+        [python_of(made), "-I", "-c", program, made, COMPILED],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        check=False,
     )

@@ -74,9 +74,11 @@ class _Numbers(msgspec.Struct, frozen=True):
     instances: int
     workers_launched: int
     failed: int
+    workers_ready: int
 
 
 def _numbers(tx: Connection, ids: list[ClusterId]) -> dict[ClusterId, _Numbers]:
+    ready_worker = (_instance.c.role == Role.WORKER) & _instance.c.ready_at.is_not(None)
     launched_worker = (_instance.c.role == Role.WORKER) & _instance.c.launched_at.is_not(None)
     query = (
         select(
@@ -84,11 +86,12 @@ def _numbers(tx: Connection, ids: list[ClusterId]) -> dict[ClusterId, _Numbers]:
             func.max(_instance.c.number),
             func.sum(case((launched_worker, 1), else_=0)),
             func.sum(case((_instance.c.failed, 1), else_=0)),
+            func.sum(case((ready_worker, 1), else_=0)),
         )
         .where(_instance.c.cluster.in_(ids))
         .group_by(_instance.c.cluster)
     )
-    return {row[0]: _Numbers(row[1], row[2], row[3]) for row in tx.execute(query)}
+    return {row[0]: _Numbers(row[1], row[2], row[3], row[4]) for row in tx.execute(query)}
 
 
 def _batches(tx: Connection, ids: list[ClusterId]) -> list[tuple[ClusterId, int]]:
@@ -105,7 +108,13 @@ def _tally(tx: Connection, id: ClusterId, batches: int, numbers: _Numbers | None
     if numbers is None:
         return Tally(id, batches)
     if not numbers.failed:
-        return Tally(id, batches, numbers.instances, numbers.workers_launched)
+        return Tally(
+            id,
+            batches,
+            numbers.instances,
+            numbers.workers_launched,
+            workers_ready=numbers.workers_ready,
+        )
     last_ready = select(func.max(_instance.c.ready_at)).where(_instance.c.cluster == id)
     since = tx.execute(last_ready).scalar()
     failures = (
@@ -124,4 +133,5 @@ def _tally(tx: Connection, id: ClusterId, batches: int, numbers: _Numbers | None
         failures_in_a_row=len(rows),
         last_failure_at=rows[0][0] if rows else None,
         last_failure=rows[0][1] if rows else "",
+        workers_ready=numbers.workers_ready,
     )

@@ -33,7 +33,7 @@ def late_by_season():
     flights = dd.from_map(flight_delays.flights_of, range(1, 13), enforce_metadata=False)
     flights["season"] = flights["month"].map(seasons.season, meta=("season", "object"))
     flights["late"] = flights.map_partitions(flight_delays.is_late, meta=("late", "float64"))
-    late = flights.groupby(["carrier", "season"])["late"].mean()
+    late = flights.groupby(["carrier", "season"])["late"].mean(split_out=1)
     rows, late = dd.compute(flights.shape[0], late)
     return rows, late.unstack("season").rename(index=flight_delays.airline_names())
 

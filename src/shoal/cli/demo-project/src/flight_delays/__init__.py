@@ -20,8 +20,9 @@ def flights_of(month):
 
 
 def is_late(flights):
-    """Whether each flight arrived late; a cancelled one is not counted."""
-    return (flights["arr_delay"] >= LATE_MINUTES).where(flights["arr_delay"].notna())
+    """1 for each flight that arrived late, else 0; nothing for one that never arrived."""
+    delay = flights["arr_delay"]
+    return (delay >= LATE_MINUTES).astype("float64").where(delay.notna())
 
 
 def airline_names():
