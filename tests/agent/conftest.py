@@ -43,6 +43,11 @@ def manifest(environments: Environments) -> Manifest:
     return environments.make("first")
 
 
+@pytest.fixture(scope="session")
+def second(environments: Environments) -> Manifest:
+    return environments.make("second")
+
+
 @pytest.fixture
 def cluster(
     tmp_path: Path, manifest: Manifest, environments: Environments

@@ -66,6 +66,7 @@ class Cluster:
             python_hint=sys.executable,
         )
         self._directory = directory
+        self.environments: dict[int, Path] = {}  # of VMs that do not share the machine's store
         self._environments = environments
         self._network = f"127.{60 + os.getpid() % 60}.{next(_blocks) % 250}"
         self._cursor = 0
@@ -85,7 +86,7 @@ class Cluster:
             "SHOAL_VM_ADDRESS": self.address(number),
             "SHOAL_VM_CPUS": "1",
             "SHOAL_VM_MEMORY_BYTES": str(MEMORY_BYTES),
-            "SHOAL_ENVIRONMENTS": str(self._environments),
+            "SHOAL_ENVIRONMENTS": str(self.environments.get(number, self._environments)),
             "SHOAL_VM_END": "exit",
         }
         self.agents[name] = subprocess.Popen(

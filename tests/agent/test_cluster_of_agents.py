@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable
 
+import httpx2
 import pytest
 from rig import Cluster, ready
 
@@ -122,7 +123,7 @@ def test_a_head_that_was_killed_and_restarted_goes_on_without_the_server(cluster
         while not cluster.vms:
             try:
                 await cluster.take_report()
-            except OSError:
+            except httpx2.TransportError:
                 await asyncio.sleep(0.05)
         await cluster.until(ready(0, 1))
         async with cluster.client() as client:

@@ -86,7 +86,7 @@ class Watch:
                 for task in watching:
                     task.cancel()
         except ExceptionGroup as several:
-            raise _first(several) from several
+            raise _first(several) from None
 
     async def scheduler(self) -> None:
         """Wait until it accepts clients."""
@@ -167,10 +167,11 @@ async def _complete(api: Api, asked: Asked, name: str, progress: Progress) -> Cl
     """The environment is copied while the server is found; most of the time both are there."""
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(_connect(api, asked, progress))
+            if api.place is None:
+                group.create_task(_connect(api, asked, progress))
             copying = group.create_task(environment.copy(asked.software, progress))
     except ExceptionGroup as several:
-        raise _first(several) from several
+        raise _first(several) from None
     registered = await environment.register(api, copying.result(), progress)
     return msgspec.structs.replace(asked.spec, name=name, environment=registered)
 

@@ -26,6 +26,7 @@ from shoal.wire.specs import Cloud
 
 T = TypeVar("T")
 _THREADS = 16
+_OVERCOMMIT = 2
 _GIB = 1 << 30
 
 
@@ -75,7 +76,7 @@ class LocalCloud:
     def _launch(self, batch: Batch, boot_text: str) -> Launched:
         python = self._agent_python()
         offer = batch.offers[0]
-        free = psutil.virtual_memory().total - self._directories.promised_bytes()
+        free = _limit_bytes() - self._directories.promised_bytes()
         made: list[Vm] = []
         missing = 0
         for name in batch.instances:
@@ -95,12 +96,16 @@ class LocalCloud:
         return Launched(tuple(made), (Shortfall(missing, error),))
 
     def _full(self, offer: Offer, missing: int, asked: int) -> NoCapacity:
-        total = psutil.virtual_memory().total
         used = self._directories.promised_bytes()
         return NoCapacity(
             f"this machine has no memory for {missing} of {asked} × {offer.machine_type} "
             f"({offer.memory_bytes / _GIB:g} GiB each): {used / _GIB:.1f} of "
-            f"{total / _GIB:.1f} GiB are in use by VMs",
+            f"{_limit_bytes() / _GIB:.1f} GiB are in use by VMs",
             scope=Scope(machine_type=offer.machine_type),
             hint="Ask for fewer or smaller workers, or stop another cluster.",
         )
+
+
+def _limit_bytes() -> int:
+    """VMs' sizes are limits rather than reservations: together they may be twice the memory."""
+    return _OVERCOMMIT * psutil.virtual_memory().total

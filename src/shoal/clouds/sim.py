@@ -14,7 +14,6 @@ from shoal.clouds.provider import Launched, Throttled, Unknown
 from shoal.clouds.sim_account import Request, SimAccount
 from shoal.clouds.sim_knobs import Fate, Pool, Step
 from shoal.core.records import Batch, Offer, Timing, Vm
-from shoal.wire.boot import AGENT_PORT
 from shoal.wire.ids import InstallationId
 from shoal.wire.specs import Cloud
 
@@ -72,11 +71,6 @@ class SimCloud:
             else:
                 account.end(vm.id, now, "terminate")
         self._lose(fate, "terminate", before=False)
-
-    def head_address(self, batch: Batch) -> str | None:
-        if not self.account.knobs.predicts_head:
-            return None
-        return f"{batch.instances[0]}.sim.internal:{AGENT_PORT}"
 
     def _begin(self, call: str, now: datetime) -> Fate:
         self.account.advance(now)

@@ -24,7 +24,7 @@ from shoal.clouds.provider import (
     Shortfall,
     Unknown,
 )
-from shoal.clouds.sim_knobs import Fate, Knobs, Pool, VmFate
+from shoal.clouds.sim_knobs import Fate, Knobs, Pool, Step, VmFate
 from shoal.core.records import Batch, Vm
 from shoal.wire.boot import AGENT_PORT
 from shoal.wire.ids import BatchId, InstallationId, InstanceId
@@ -132,13 +132,19 @@ class SimAccount:
             if token.digest != digest:
                 self.incidents.append(f"{batch.id}: its token came again with other bytes")
                 raise Unknown(f"The token {batch.id} was used for another request.")
-            return Launched(tuple(self.shown(self.vms[id]) for id in token.vms), token.shortfalls)
+            shown = tuple(self.shown(self.vms[id], now) for id in token.vms)
+            return Launched(shown, token.shortfalls)
         made, shortfalls = self._start(installation, batch, now)
         if not made:
             raise shortfalls[0].error
         ids = tuple(it.id for it in made)
         self._tokens[installation, batch.id] = Token(now, digest, ids, shortfalls)
-        return Launched(tuple(self.shown(it) for it in made), shortfalls)
+        return Launched(tuple(self.shown(it, now) for it in made), shortfalls)
+
+    @property
+    def expecting(self) -> bool:
+        """A request is still on its way."""
+        return bool(self._under_way)
 
     def send_late(self, request: Request) -> None:
         self._under_way += (request,)
@@ -160,19 +166,21 @@ class SimAccount:
         """From now on; what runs as spot above it is preempted."""
         self.advance(now)
         pool = self.pools[key]
-        steps = (*pool.capacity, type(pool.capacity[0])(self._since_began(now), capacity))
+        steps = (*pool.capacity, Step(self._since_began(now), capacity))
         self.pools[key] = msgspec.structs.replace(pool, capacity=steps)
         self._preempt_for_capacity(now)
 
-    def shown(self, vm: SimVm, *, running: bool = True) -> Vm:
+    def shown(self, vm: SimVm, then: datetime) -> Vm:
+        """As it was then."""
+        has_address = then >= vm.created_at + timedelta(seconds=self.knobs.address_after_s)
         return Vm(
             id=vm.id,
             name=vm.name,
             batch=vm.batch,
             cluster=vm.cluster,
             created_at=vm.created_at,
-            running=running,
-            address=vm.address,
+            running=not vm.ending(then),
+            address=vm.address if has_address else "",
             region=vm.pool.region,
             zone=vm.pool.zone,
             machine_type=vm.pool.machine_type,
@@ -186,7 +194,7 @@ class SimAccount:
         appeared = now - timedelta(seconds=self.knobs.appear_lag_s)
         known = now - timedelta(seconds=self.knobs.vanish_lag_s)
         return [
-            self.shown(vm, running=not vm.ending(known))
+            self.shown(vm, known)
             for vm in self.vms.values()
             if vm.installation == installation and vm.created_at <= appeared and not vm.ended(known)
         ]
@@ -230,7 +238,7 @@ class SimAccount:
             batch=batch.id,
             cluster=batch.cluster,
             pool=pool,
-            address=_address(number, batch.instances[0] if self.knobs.predicts_head else ""),
+            address=_address(number),
             created_at=now,
             fate=fates[(number - 1) % len(fates)],
         )
@@ -324,7 +332,5 @@ def _scope(pool: Pool) -> Scope:
     return Scope(pool.region, pool.zone, pool.machine_type, pool.spot)
 
 
-def _address(number: int, name: str) -> str:
-    if name:
-        return f"{name}.sim.internal:{AGENT_PORT}"
+def _address(number: int) -> str:
     return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}:{AGENT_PORT}"

@@ -64,7 +64,7 @@ class Pool(msgspec.Struct, frozen=True):
 
 class Knobs(msgspec.Struct, frozen=True):
     named: bool = True  # False, as on EC2: VMs have the cloud's ids, and the batch's tag alone
-    predicts_head: bool = False  # an address is known from the name, before the VM exists
+    address_after_s: float = 0.0  # a VM has an address so long after its creation
     appear_lag_s: float = 0.0  # listings lack what was created so recently
     vanish_lag_s: float = 0.0  # listings still show what ended so recently
     ending_s: float = 0.0  # asked to end, a VM is listed as ending for so long

@@ -1,7 +1,8 @@
-"""Which listed VM is which instance: by name, by the VM's id, or by its batch's tag.
+"""Which listed VM is which instance: by the VM's id, by its name, or by its batch's tag.
 
-A cloud that names VMs as we say shows the instance id. One that does not shows its own id and the
-batch's tag: then each VM is bound to one unbound instance of that batch.
+A cloud that names VMs as we say shows the instance's id. One that does not shows its own id and the
+batch's tag: then each VM is bound, once, to an instance of that batch that has none. What is nobody's
+is a stranger, or, where its batch has instances on record, superfluous.
 """
 
 from __future__ import annotations
@@ -11,83 +12,98 @@ from datetime import timedelta
 
 import msgspec
 
-from shoal.core import sweeping
 from shoal.core.records import Instance, Vm, World
 from shoal.wire.ids import BatchId, InstanceId
 from shoal.wire.views import InstanceState
 
 
 class Matched(msgspec.Struct):
+    """A listing, seen through the rows."""
+
     listed: dict[InstanceId, Vm]  # every instance whose VM is listed
-    running: set[InstanceId]
     to_bind: dict[InstanceId, Vm]  # intended, and its VM is there
+    to_locate: dict[InstanceId, Vm]  # launched, and its address is another one now
     vanished: set[InstanceId]  # launched, and a listing late enough lacks it, or shows it ending
-    unbound: list[Vm]  # of a batch on record that has no instance left to be: to be ended
-    batches_with_unbound: set[BatchId]
-    strangers: list[Vm]  # no instance that is not gone
+    superfluous: list[Vm]  # of a batch on record that has no instance left to be it
+    crowded: set[BatchId]  # batches with superfluous VMs: no unbound instance of theirs is gone
+    strangers: list[Vm]  # leftovers and VMs without an instance that is not gone
 
 
 def match_vms(world: World) -> Matched:
-    made = Matched({}, set(), {}, set(), [], set(), [])
+    made = Matched({}, {}, {}, set(), [], set(), [])
     if world.listing is None:
         return made
-    by_id = {it.id: it for it in world.instances}
+    by_name = {it.id: it for it in world.instances}
     by_vm = {it.vm: it for it in world.instances if it.vm}
     nameless: list[Vm] = []
     for vm in world.listing.vms:
         if vm.kind != "vm":
-            if vm.name not in by_id:
-                made.strangers.append(vm)
-            continue
-        instance = by_vm.get(vm.id) or by_id.get(InstanceId(vm.name))
-        if instance is not None:
-            _seen(made, instance, vm)
-        elif vm.name:
+            nameless += [vm] if not vm.name else []
+            made.strangers += [vm] if vm.name and vm.name not in by_name else []
+        elif (bound := by_vm.get(vm.id)) is not None:
+            _see(made, bound, vm)
+        elif vm.id in world.past:
             made.strangers.append(vm)
+        elif (named := by_name.get(InstanceId(vm.name))) is None:
+            (made.strangers if vm.name else nameless).append(vm)
+        elif named.vm:
+            made.superfluous.append(vm)  # a second VM of that name: the instance is another one
         else:
-            nameless.append(vm)
-    _match_nameless(world, made, nameless)
+            _see(made, named, vm)
+    if nameless:
+        _match_nameless(world, made, nameless)
     _find_vanished(world, made)
     return made
 
 
-def _seen(made: Matched, instance: Instance, vm: Vm) -> None:
+def absence_counts(world: World) -> bool:
+    """Not soon after the start or a jump of the clock: what seems long ago may just have happened."""
+    if world.listing is None:
+        return False
+    if world.clock_trusted_since is None:
+        return True
+    lag = timedelta(seconds=world.timing.listing_lag_s)
+    return world.listing.begun_at >= world.clock_trusted_since + lag
+
+
+def _see(made: Matched, instance: Instance, vm: Vm) -> None:
     made.listed[instance.id] = vm
-    if vm.running:
-        made.running.add(instance.id)
-        if instance.state is InstanceState.INTENDED:
-            made.to_bind[instance.id] = vm
+    if instance.state is InstanceState.INTENDED:
+        made.to_bind[instance.id] = vm
+    elif instance.state is InstanceState.LAUNCHED:
+        if not vm.running:
+            made.vanished.add(instance.id)
+        elif vm.address and vm.address != instance.address:
+            made.to_locate[instance.id] = vm
 
 
 def _match_nameless(world: World, made: Matched, nameless: list[Vm]) -> None:
-    if not nameless:
-        return
     waiting: dict[str, list[Instance]] = defaultdict(list)
     batches = {it.batch for it in world.instances}
     for it in world.instances:
         if not it.vm and it.state is InstanceState.INTENDED:
             waiting[it.batch].append(it)
     for vm in sorted(nameless, key=lambda it: it.id):
-        if waiting[vm.batch] and vm.running:
-            _seen(made, waiting[vm.batch].pop(0), vm)
-        elif vm.batch in batches:
-            made.batches_with_unbound.add(BatchId(vm.batch))
-            if vm.running:
-                made.unbound.append(vm)
-        else:
+        if vm.batch not in batches:
             made.strangers.append(vm)
+        elif vm.kind != "vm":
+            continue  # it may belong to a VM that lives
+        elif waiting[vm.batch]:
+            _see(made, waiting[vm.batch].pop(0), vm)
+        else:
+            made.crowded.add(BatchId(vm.batch))
+            made.superfluous.append(vm)
 
 
 def _find_vanished(world: World, made: Matched) -> None:
-    assert world.listing is not None
-    lag = timedelta(seconds=world.timing.listing_lag_s)
-    believed = sweeping.absence_counts(world)
+    if world.listing is None or not absence_counts(world):
+        return
+    believed = world.listing.begun_at - timedelta(seconds=world.timing.listing_lag_s)
     for it in world.instances:
-        if it.state is not InstanceState.LAUNCHED:
-            continue
-        vm = made.listed.get(it.id)
-        if vm is not None:
-            if not vm.running:
-                made.vanished.add(it.id)
-        elif believed and it.launched_at and world.listing.begun_at > it.launched_at + lag:
+        if (
+            it.state is InstanceState.LAUNCHED
+            and it.id not in made.listed
+            and it.launched_at is not None
+            and it.launched_at < believed
+        ):
             made.vanished.add(it.id)

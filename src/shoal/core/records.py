@@ -215,5 +215,4 @@ class World(msgspec.Struct, frozen=True):
     offers: tuple[Offer, ...]
     listing: Listing | None  # the newest complete one
     past: frozenset[str] = frozenset()  # names, ids or batches of listed VMs whose rows are gone
-    head_addresses: dict[ClusterId, str] = {}  # of heads that are intended, where naming tells them
     clock_trusted_since: datetime | None = None  # start, or the last time the clock jumped

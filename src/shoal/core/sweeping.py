@@ -6,56 +6,46 @@ strangers. The fuse leaves them alone and asks for a person.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
-import msgspec
-
+from shoal.core.actions import Action, Alarm, Sweep
+from shoal.core.matching import Matched, absence_counts
 from shoal.core.records import Vm, World
-
-if TYPE_CHECKING:
-    from shoal.core.matching import Matched
 
 FUSE_LEAST = 3  # so many strangers are always plausible
 FUSE_SHARE = 0.25  # of all that is listed
 
 
-class Verdict(msgspec.Struct, frozen=True):
-    vms: tuple[Vm, ...] = ()
-    alarm: str = ""
-
-
-def judge(world: World, matched: Matched) -> Verdict:
-    """`world.past` names those whose instance or batch is on record, and gone: always ended."""
+def sweep(world: World, matched: Matched) -> Iterator[Action]:
+    """Those on record, and gone by it, are always ended: the record knows that nobody wants them."""
     if world.listing is None:
-        return Verdict()
-    past = [it for it in matched.strangers if _is_past(world, it)]
-    unknown = [it for it in matched.strangers if not _is_past(world, it) and _old(world, it)]
-    if len(unknown) > max(FUSE_LEAST, FUSE_SHARE * len(world.listing.vms)):
-        return Verdict(
-            tuple(it for it in past if it.running),
-            f"{len(unknown)} of {len(world.listing.vms)} VMs with this installation's tag are not "
-            "on record. None was ended. Is this an old copy of the database, or does another "
-            "server use the same one?",
-        )
-    return Verdict(tuple(it for it in (*past, *unknown) if it.running))
-
-
-def absence_counts(world: World) -> bool:
-    """Not soon after a jump of the clock: what seems long ago may have just happened."""
-    if world.listing is None:
-        return False
-    if world.clock_trusted_since is None:
-        return True
-    return world.listing.begun_at >= world.clock_trusted_since
+        return
+    past = tuple(it for it in matched.strangers if _is_past(world, it))
+    unknown = tuple(it for it in matched.strangers if not _is_past(world, it))
+    if past:
+        yield Sweep(past, "its instance is gone by the record, and it is there all the same")
+    most = max(FUSE_LEAST, FUSE_SHARE * len(world.listing.vms))
+    if sum(it.kind == "vm" for it in unknown) > most:
+        yield Alarm("sweep-fuse", _fuse_words(world, unknown), world.now)
+    elif old := tuple(it for it in unknown if _old(world, it)):
+        yield Sweep(old, "it carries this installation's tag, and is not on record")
 
 
 def _is_past(world: World, vm: Vm) -> bool:
-    return vm.name in world.past if vm.name else vm.batch in world.past
+    return vm.id in world.past or (vm.name or vm.batch) in world.past
 
 
 def _old(world: World, vm: Vm) -> bool:
-    """Younger ones may belong to a row that was committed after the listing."""
     assert world.listing is not None
     lag = timedelta(seconds=world.timing.listing_lag_s)
-    return world.listing.begun_at > vm.created_at + lag and absence_counts(world)
+    return absence_counts(world) and world.listing.begun_at > vm.created_at + lag
+
+
+def _fuse_words(world: World, unknown: tuple[Vm, ...]) -> str:
+    listed = len(world.listing.vms) if world.listing else 0
+    return (
+        f"{len(unknown)} of the {listed} that carry this installation's tag are not on record. "
+        "None was ended. Is this an old copy of the database, or does another server use the same "
+        "one?"
+    )

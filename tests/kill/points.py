@@ -1,0 +1,99 @@
+"""The places where a reconciler can be cut off: before and after each question to the database and
+each call to the cloud. A cut is a BaseException, as a power failure is nobody's to handle."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Any
+
+from shoal.clouds.provider import Launched, Provider
+from shoal.core.records import Batch, Offer, Timing, Vm
+from shoal.store.database import Database
+from shoal.wire.specs import Cloud
+
+
+class Killed(BaseException):
+    """The process is no more."""
+
+
+class Points:
+    """Counts them. `kills`: the numbers of those at which the process dies; `guests`: at which
+    somebody else's work comes between."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.kills: frozenset[int] = frozenset()
+        self.guests: frozenset[int] = frozenset()
+        self.guest: Callable[[], Awaitable[None]] | None = None
+        self.dead = False
+        self.died_at: list[str] = []
+
+    async def reach(self, what: str) -> None:
+        if self.dead:
+            raise Killed(what)  # what other tasks of a dead process would still do
+        self.count += 1
+        if self.count in self.kills:
+            self.dead = True
+            self.died_at.append(f"{self.count}: {what}")
+            raise Killed(what)
+        if self.count in self.guests and self.guest is not None:
+            await self.guest()
+
+
+class FrailDatabase(Database):
+    """A database whose user can die at each question."""
+
+    def __init__(self, inner: Database, points: Points) -> None:
+        self._inner = inner
+        self._points = points
+
+    async def run(self, question: Any, *args: Any, **kwargs: Any) -> Any:
+        name = f"{question.__module__.rpartition('.')[2]}.{question.__name__}"
+        await self._points.reach(f"before {name}")
+        answer = await self._inner.run(question, *args, **kwargs)
+        await self._points.reach(f"after {name}")
+        return answer
+
+
+class FrailProvider:
+    """A provider whose user can die at each call."""
+
+    cloud = Cloud.SIM
+
+    def __init__(
+        self, inner: Provider, points: Points, on_record: Callable[[Batch], None]
+    ) -> None:
+        self._inner = inner
+        self._points = points
+        self._on_record = on_record
+
+    @property
+    def timing(self) -> Timing:
+        return self._inner.timing
+
+    async def offers(self, region: str | None) -> Sequence[Offer]:
+        await self._points.reach("before offers")
+        return await self._inner.offers(region)
+
+    async def launch(self, batch: Batch, boot_text: str) -> Launched:
+        await self._points.reach("before launch")
+        self._on_record(batch)
+        try:
+            return await self._inner.launch(batch, boot_text)
+        finally:
+            await self._points.reach("after launch")
+
+    async def list(self) -> Sequence[Vm]:
+        await self._points.reach("before list")
+        return await self._inner.list()
+
+    async def terminate(self, vms: Collection[Vm]) -> None:
+        await self._points.reach("before terminate")
+        try:
+            await self._inner.terminate(vms)
+        finally:
+            await self._points.reach("after terminate")
+
+    def head_address(self, batch: Batch) -> str | None:
+        answer: str | None = self._inner.head_address(batch)  # type: ignore[attr-defined]
+        return answer
