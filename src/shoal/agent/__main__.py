@@ -14,12 +14,13 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Coroutine
 from pathlib import Path
 
 import msgspec
 
-from shoal.agent import vm as vm_module
-from shoal.agent.vm import Vm
+from shoal.agent import memory
+from shoal.agent.vm import from_environment
 from shoal.wire.boot import BootDocument
 from shoal.wire.specs import Role
 
@@ -30,43 +31,35 @@ def main() -> None:
     os.umask(0o077)
     boot_file = Path(sys.argv[1])
     boot = msgspec.json.decode(boot_file.read_bytes(), type=BootDocument)
-    vm = vm_module.from_environment(os.environ)
+    group = memory.own_group()
+    vm = from_environment(os.environ, group.limit_bytes() if group else None)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("shoal").setLevel(logging.INFO)
     age_s = max(time.time() - boot_file.stat().st_mtime, 0.0)  # of the VM, not of this process
-    status = 1
-    try:
-        if boot.role is Role.SCHEDULER:
-            _head(boot, vm, age_s)
-        else:
-            _worker(boot, vm, age_s)
-        status = 0
-    finally:
-        _end_everything()
-        logging.shutdown()
-        if status == 0:
-            os._exit(0)  # threads may still wait for an installer
+    if boot.role is Role.SCHEDULER:
+        with socket.create_server((vm.host, vm.port), backlog=_BACKLOG) as door:
+            from shoal.agent import head
+
+            asyncio.run(_live(head.run(boot, vm, door, age_s=age_s)))
+    else:
+        from shoal.agent import worker
+
+        asyncio.run(_live(worker.run(boot, vm, age_s=age_s)))
 
 
-def _head(boot: BootDocument, vm: Vm, age_s: float) -> None:
-    with socket.create_server((vm.host, vm.port), backlog=_BACKLOG) as door:
-        from shoal.agent import head, processes
-
-        processes.adopt_descendants()
-        asyncio.run(head.run(boot, vm, door, age_s=age_s))
-
-
-def _worker(boot: BootDocument, vm: Vm, age_s: float) -> None:
-    from shoal.agent import processes, worker
-
-    processes.adopt_descendants()
-    asyncio.run(worker.run(boot, vm, age_s=age_s))
-
-
-def _end_everything() -> None:
+async def _live(life: Coroutine[None, None, None]) -> None:
     from shoal.agent import processes
 
-    processes.end_all()
+    processes.adopt_descendants()
+    lived = False
+    try:
+        await life
+        lived = True
+    finally:
+        processes.end_all()
+        if lived:
+            logging.shutdown()
+            os._exit(0)  # a thread may still wait for an installer that was just ended
 
 
 if __name__ == "__main__":

@@ -44,8 +44,7 @@ def child_environment(
     kept = {
         name: value
         for name, value in inherited.items()
-        if name == "SHOAL_VM_NAME"  # the mark by which a VM's processes are found
-        or not name.startswith(("SHOAL_", "PYTHON", "VIRTUAL_ENV", "CONDA_"))
+        if not name.startswith(("SHOAL_", "PYTHON", "VIRTUAL_ENV", "CONDA_"))
     }
     path = f"{prefix / 'bin'}:{kept.get('PATH', '')}".rstrip(":")
     own = {
@@ -53,7 +52,13 @@ def child_environment(
         "VIRTUAL_ENV": str(prefix),
         "DASK_TEMPORARY_DIRECTORY": str(directory),  # else it is /tmp, and outlives the VM
     }
-    return {**_BEFORE_START, **kept, **own, **asked}
+    return {**_BEFORE_START, **kept, **own, **asked, **_mark(inherited)}
+
+
+def _mark(inherited: Mapping[str, str]) -> dict[str, str]:
+    """By which the local cloud finds the processes of a VM, whoever started them."""
+    name = inherited.get("SHOAL_VM_NAME")
+    return {} if name is None else {"SHOAL_VM_NAME": name}
 
 
 class DaskChild:

@@ -198,8 +198,7 @@ class Head:
     async def _notify_server(self, end: End) -> None:
         desk = self._desk
         told = desk.stop_told.count
-        desk.book.stop(StopNotice(end.rule, end.why, self._clock.now()))
-        desk.news.ring()
+        desk.stop(StopNotice(end.rule, end.why, self._clock.now()))
         if self._clock.monotonic_s() - desk.server_heard_s < _SERVER_IS_THERE_S:
             await desk.stop_told.after(told, _NOTICE_WITHIN_S)
 

@@ -7,6 +7,7 @@ beats and the scheduler's state become reports. Knows nothing of HTTP.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +32,7 @@ from shoal.wire.reports import (
     JoinRequest,
     Orders,
     SchedulerReport,
+    StopNotice,
     WorkerBeat,
     WorkerOrders,
 )
@@ -38,6 +40,7 @@ from shoal.wire.reports import (
 _log = logging.getLogger(__name__)
 
 SAMPLES_EVERY_S = 5.0  # a reader that waits for changes is told mere samples this often
+_ANSWERS_APART_S = 0.04
 
 
 class Post:
@@ -56,7 +59,9 @@ class HeadDesk:
     ) -> None:
         self.orders: Orders | None = None
         self.ordered = Bell()
-        self.news = Bell()  # something a waiting server should hear now
+        self._news = Bell()  # something a waiting server should hear now
+        self._news_at = 0  # the book's cursor when it rang last
+        self._answered_s = 0.0
         self.wheels = Bell()
         self.missing: tuple[str, ...] = ()
         self.serving: Serving | None = None
@@ -103,12 +108,29 @@ class HeadDesk:
         version = self.orders.version if self.orders else 0
         return self.book.since(cursor, version, self.missing)
 
+    async def worth_telling(self, cursor: int, wait_s: float) -> None:
+        """Until there is news for a reader at `cursor`, or samples that are old enough to be sent,
+        or the time is up. Not more often than a reader can make use of."""
+        news = self._news.count
+        if cursor >= self._news_at and wait_s > 0:
+            await self._news.after(news, min(wait_s, SAMPLES_EVERY_S))
+            if self.book.cursor == cursor:
+                await self._news.after(news, max(wait_s - SAMPLES_EVERY_S, 0.0))
+        early_s = self._answered_s + _ANSWERS_APART_S - self._clock.monotonic_s()
+        if wait_s > 0 and early_s > 0:
+            await asyncio.sleep(early_s)
+        self._answered_s = self._clock.monotonic_s()
+
     def lacks(self, missing: tuple[str, ...]) -> None:
         """The wheels that this VM still waits for."""
         if missing != self.missing:
             self.missing = missing
-            self.news.ring()
+            self._ring_news()
         self.wheels.ring()
+
+    def _ring_news(self) -> None:
+        self._news_at = self.book.cursor
+        self._news.ring()
 
     # -- workers -----------------------------------------------------------------------------
 
@@ -139,7 +161,7 @@ class HeadDesk:
         if beat.logs_dropped:
             self.book.lost(beat.logs_dropped)
         if news or beat.logs:
-            self.news.ring()
+            self._ring_news()
         return BeatAnswer(self.post(beat.vm.instance).version)
 
     def stop_workers(self, why: str) -> None:
@@ -177,14 +199,18 @@ class HeadDesk:
     def own(self, standing: Standing) -> None:
         report = msgspec.structs.replace(standing.report, heard_at=self._clock.now())
         if self.book.vm(report):
-            self.news.ring()
+            self._ring_news()
+
+    def stop(self, notice: StopNotice) -> None:
+        self.book.stop(notice)
+        self._ring_news()
 
     def scheduler(self, told: Serving | None) -> None:
         moved = (told and told.address) != (self.serving and self.serving.address)
         self._idle_since = _idle_since(self._idle_since, told, self._clock)
         self.serving = told
         if self.book.scheduler(_as_report(told, self._idle_since)):
-            self.news.ring()
+            self._ring_news()
         if moved:
             self._refresh()
 

@@ -9,6 +9,7 @@ Decides nothing; head_desk.py does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias, TypeVar
 
@@ -20,7 +21,7 @@ from starlette.routing import Route
 
 from shoal import errors
 from shoal.agent import wheel_store
-from shoal.agent.head_desk import SAMPLES_EVERY_S, HeadDesk
+from shoal.agent.head_desk import HeadDesk
 from shoal.agent.preparation import missing_wheels
 from shoal.agent.vm import Vm
 from shoal.errors import InvalidRequest, NotAllowed, ShoalError
@@ -32,6 +33,7 @@ from shoal.wire.reports import JoinRequest, Orders, OrdersTaken, WorkerBeat
 
 _BODY_BYTES = 64 * 2**20
 _LONGEST_WAIT_S = 60.0
+_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 
 T = TypeVar("T")
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
@@ -81,12 +83,8 @@ class _Routes:
 
     async def report(self, request: Request) -> Response:
         self._from_server(request)
-        desk, cursor, wait_s = self._desk, _number(request, "cursor"), _wait_s(request)
-        heard = desk.news.count
-        while wait_s > 0 and cursor == desk.book.cursor:
-            step_s = min(wait_s, SAMPLES_EVERY_S)
-            heard = await desk.news.after(heard, step_s)
-            wait_s -= step_s
+        desk, cursor = self._desk, _number(request, "cursor")
+        await desk.worth_telling(cursor, _wait_s(request))
         desk.heard_server()
         answer = desk.report(cursor)
         if answer.stop is not None:
@@ -151,10 +149,9 @@ def _number(request: Request, name: str) -> int:
 
 def _wait_s(request: Request) -> float:
     text = request.query_params.get("wait_s", "0")
-    try:
-        return min(max(float(text), 0.0), _LONGEST_WAIT_S)
-    except ValueError as error:
-        raise InvalidRequest("wait_s must be a number of seconds.") from error
+    if not _SECONDS.fullmatch(text):
+        raise InvalidRequest("wait_s must be a number of seconds.")
+    return min(float(text), _LONGEST_WAIT_S)
 
 
 def _json(answer: msgspec.Struct) -> Response:

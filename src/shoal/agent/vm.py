@@ -56,7 +56,8 @@ class Vm(msgspec.Struct, frozen=True):
         return max(self.memory_bytes - reserve, self.memory_bytes // 2)
 
 
-def from_environment(environ: Mapping[str, str]) -> Vm:
+def from_environment(environ: Mapping[str, str], group_limit_bytes: int | None = None) -> Vm:
+    """`group_limit_bytes`: what the kernel allows, which may be less than what the cloud says."""
     host, _, port = environ["SHOAL_VM_ADDRESS"].rpartition(":")
     directory = Path(environ["SHOAL_VM_DIR"])
     return Vm(
@@ -65,6 +66,10 @@ def from_environment(environ: Mapping[str, str]) -> Vm:
         host=host.strip("[]"),
         port=int(port),
         cpus=int(environ["SHOAL_VM_CPUS"]),
-        memory_bytes=int(environ["SHOAL_VM_MEMORY_BYTES"]),
+        memory_bytes=_least(int(environ["SHOAL_VM_MEMORY_BYTES"]), group_limit_bytes or 0),
         environments=Path(environ.get("SHOAL_ENVIRONMENTS") or directory / "environments"),
     )
+
+
+def _least(*known_bytes: int) -> int:
+    return min((it for it in known_bytes if it), default=0)

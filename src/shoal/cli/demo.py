@@ -115,13 +115,12 @@ def _afterwards(name: str) -> None:
     from shoal.client.progress import dollars
 
     view, cost = session.talk(lambda api: _end(api, name))
-    machines = len(cost.lines)
-    seconds = sum(line.seconds for line in cost.lines)
-    click.echo(f"\nIt used {machines} VMs for {output.duration(seconds)} in all. Cost: ", nl=False)
-    click.echo(dollars(cost.cost_uusd) + (" (your own machine)" if not cost.cost_uusd else ""))
+    machines, seconds = len(cost.lines), sum(line.seconds for line in cost.lines)
     click.echo(
-        f"All {machines} VMs are gone ({view.status}: {view.end_reason}). Look closer with:\n"
+        f"\n{machines} VMs were used for {output.duration(seconds)} in all. In a cloud that would "
+        f"have cost {dollars(cost.cost_uusd)}; your own machine bills nothing."
     )
+    click.echo(f"All {machines} are gone ({view.status}: {view.end_reason}). Look closer with:\n")
     for look in (f"cluster show {view.id}", f"cluster events {view.id}", f"cluster logs {view.id}"):
         click.echo(f"    shoal {look}")
     click.echo("    shoal server status")

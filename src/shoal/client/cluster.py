@@ -135,10 +135,12 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         )
         await super()._start()
         self._looking = asyncio.ensure_future(self._look_again())
-        await self._enough_workers(self._asked.wait_for)
+        await self._enough_workers(watch)
 
-    async def _enough_workers(self, number: int) -> None:
-        while len(self.scheduler_info["workers"]) < number:
+    async def _enough_workers(self, watch: creation.Watch) -> None:
+        """Not more than are wanted: of a cluster that is joined, or that adapts, it may be fewer
+        than were asked for."""
+        while len(self.observed) < min(self._asked.wait_for, watch.view.spec.workers.wanted):
             self._come_and_gone.clear()
             await self._come_and_gone.wait()
 
@@ -173,7 +175,7 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         waited = self._asked.spec.creation_timeout_s
         where = self._view.sentence if self._view else "nothing was asked of a cloud yet"
         return ClusterFailed(
-            f"Cluster {self.name} did not come up within {waited:.0f} s: {where}",
+            f"Cluster {self.name} did not come up within {waited:g} s: {where}",
             hint="Give it longer with timeout=, or see why: shoal cluster explain " + self.name,
         )
 

@@ -16,8 +16,8 @@ from typing import Self
 import msgspec
 
 from shoal.clouds.provider import (
-    LaunchError,
     Launched,
+    LaunchError,
     NoCapacity,
     Refused,
     Scope,
@@ -74,8 +74,10 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class SimAccount:
-    def __init__(self, pools: tuple[Pool, ...], began: datetime, knobs: Knobs = Knobs()) -> None:
-        self.knobs = knobs
+    def __init__(
+        self, pools: tuple[Pool, ...], began: datetime, knobs: Knobs | None = None
+    ) -> None:
+        self.knobs = knobs or Knobs()
         self.pools = {(it.zone, it.machine_type, it.spot): it for it in pools}
         self.vms: dict[str, SimVm] = {}  # by the cloud's id; never forgets
         self.calls: Counter[str] = Counter()

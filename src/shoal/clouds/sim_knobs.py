@@ -1,7 +1,7 @@
 """What the sim cloud does to whoever uses it: every way in which a real one is slow, short or deaf.
 
-Values only. Fates are consumed call by call and VM by VM, and begin again at their end, so that a run
-is the same each time: nothing here is random.
+Values only. Fates are consumed call by call and VM by VM, and begin again at their end, so that a
+run is the same each time: nothing here is random.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Pool(msgspec.Struct, frozen=True):
-    """One machine type in one zone, as spot or not. What can be had changes over time; when it falls
-    below what runs, spot VMs are preempted, the newest first."""
+    """One machine type in one zone, as spot or not. What can be had changes over time; when it
+    falls below what runs, spot VMs are preempted, the newest first."""
 
     region: str
     zone: str
@@ -84,7 +84,7 @@ class Knobs(msgspec.Struct, frozen=True):
 
 
 def steps_of_trace(path: Path, *, most: int = 1) -> tuple[Step, ...]:
-    """Capacity from a recording: {"metadata": {"gap_seconds": …}, "data": [how many could be had, …]}.
+    """Capacity from a recording: {"metadata": {"gap_seconds": …}, "data": [how many, …]}.
 
     `most` multiplies a recording of one instance. Only the changes become steps.
     """

@@ -18,7 +18,7 @@ def boot_text(document: BootDocument) -> str:
     body = msgspec.json.encode(document).decode()
     text = (
         "#!/bin/sh\n"
-        "# Starts Shoal's agent. The document holds secrets: it stays readable by its owner alone.\n"
+        "# Starts Shoal's agent. The document holds secrets: only its owner may read it.\n"
         "set -eu\n"
         "umask 077\n"
         f"cat > \"$SHOAL_VM_DIR/boot.json\" <<'{_END}'\n{body}\n{_END}\n"

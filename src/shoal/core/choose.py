@@ -7,21 +7,13 @@ are left out; what was left out is told.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-
-import msgspec
 
 from shoal.core.records import Cluster, Offer, PoolMark
 from shoal.wire.specs import ClusterSpec, Hardware, Role, SpotPolicy
 
 _MAX_ALTERNATIVES = 12
-
-
-class Choice(msgspec.Struct, frozen=True):
-    """`offers` is empty when nothing can be asked for now; `marks` are what stands in the way."""
-
-    offers: tuple[Offer, ...]
-    marks: tuple[PoolMark, ...] = ()
 
 
 def choose(
@@ -31,31 +23,56 @@ def choose(
     marks: Sequence[PoolMark],
     *,
     zone: str | None,
-) -> Choice:
-    """Alternatives for one batch of this role: one zone, unless zones may be crossed."""
-    fit = [it for it in fitting(cluster.spec, role, offers) if zone in (None, it.zone)]
-    standing: list[PoolMark] = []
-    free: list[Offer] = []
-    for it in fit:
-        blocking = next((mark for mark in marks if covers(mark, it)), None)
-        if blocking is None:
-            free.append(it)
-        elif blocking not in standing:
-            standing.append(blocking)
-    ranked = rank(_first_policy(cluster.spec, role, free), _hardware(cluster.spec, role))
+) -> tuple[Offer, ...]:
+    """Alternatives for one batch of this role, in this zone (None: in any); in one zone together,
+    unless workers may be in several. Empty when nothing can be asked for now."""
+    free = [
+        it
+        for it in fitting(cluster.spec, role, offers)
+        if zone in (None, it.zone) and _is_free(it, marks)
+    ]
+    ranked = rank(_first_policy(free), _hardware(cluster.spec, role))
     if ranked and not (cluster.spec.allow_cross_zone and role is Role.WORKER):
         ranked = [it for it in ranked if it.zone == ranked[0].zone]
-    return Choice(tuple(ranked[:_MAX_ALTERNATIVES]), tuple(standing))
+    return tuple(ranked[:_MAX_ALTERNATIVES])
 
 
-def best_zone(cluster: Cluster, offers: Iterable[Offer], marks: Sequence[PoolMark]) -> str | None:
-    """Where the workers are best had and the scheduler fits too; None: nowhere now."""
-    known = list(offers)
-    free = [it for it in known if not any(covers(mark, it) for mark in marks)]
-    heads = {it.zone for it in fitting(cluster.spec, Role.SCHEDULER, free)}
-    workers = [it for it in fitting(cluster.spec, Role.WORKER, free) if it.zone in heads]
-    ranked = rank(_first_policy(cluster.spec, Role.WORKER, workers), cluster.spec.worker)
-    return ranked[0].zone if ranked else None
+def home_zone(cluster: Cluster, offers: Iterable[Offer], marks: Sequence[PoolMark]) -> str | None:
+    """Where the scheduler goes: where it fits, and the workers are best had. None: nowhere now.
+
+    Best is where the fewest pools are marked, then the best offer. Without `use_best_zone` it is
+    the first zone by name, and no other.
+    """
+    spec, known = cluster.spec, list(offers)
+    heads = {it.zone for it in fitting(spec, Role.SCHEDULER, known) if _is_free(it, marks)}
+    workers = fitting(spec, Role.WORKER, known)
+    if not spec.use_best_zone:
+        first = min((it.zone for it in workers), default="")
+        workers = [it for it in workers if it.zone == first]
+    free = [it for it in workers if _is_free(it, marks) or not spec.workers.wanted]
+    if spec.allow_cross_zone and free:
+        best = rank(_first_policy(free), spec.worker)
+        return min(heads, key=lambda zone: (_place(best, zone), zone), default=None)
+    ranked = rank(_first_policy([it for it in free if it.zone in heads]), spec.worker)
+    marked = Counter(it.zone for it in workers if not _is_free(it, marks))
+    return min(ranked, key=lambda it: marked[it.zone]).zone if ranked else None
+
+
+def _place(ranked: Sequence[Offer], zone: str) -> int:
+    return next((i for i, it in enumerate(ranked) if it.zone == zone), len(ranked))
+
+
+def _is_free(offer: Offer, marks: Sequence[PoolMark]) -> bool:
+    return not any(covers(mark, offer) for mark in marks)
+
+
+def paused(marks: Sequence[PoolMark]) -> bool:
+    """The cloud asked for fewer calls. Such a mark is on everything, and has no hint, for there is
+    nothing to be fixed; a refusal of everything (permission) has one."""
+    return any(
+        it.region == it.zone == it.machine_type == "*" and it.spot is None and not it.hint
+        for it in marks
+    )
 
 
 def fitting(spec: ClusterSpec, role: Role, offers: Iterable[Offer]) -> list[Offer]:
@@ -64,7 +81,10 @@ def fitting(spec: ClusterSpec, role: Role, offers: Iterable[Offer]) -> list[Offe
     return [
         it
         for it in offers
-        if it.spot in spots and spec.zone in (None, it.zone) and fits(hardware, it)
+        if it.spot in spots
+        and spec.region in (None, it.region)
+        and spec.zone in (None, it.zone)
+        and fits(hardware, it)
     ]
 
 
@@ -108,7 +128,7 @@ def covers(mark: PoolMark, offer: Offer) -> bool:
     )
 
 
-def _first_policy(spec: ClusterSpec, role: Role, offers: list[Offer]) -> list[Offer]:
+def _first_policy(offers: list[Offer]) -> list[Offer]:
     """One batch asks for spot or for on-demand, never for both."""
     spot = [it for it in offers if it.spot]
     return spot or offers

@@ -30,6 +30,7 @@ def resolve(spec: ClusterSpec, offers: Sequence[Offer]) -> ClusterSpec:
     _check_place(spec, offers)
     filled = msgspec.structs.replace(
         spec,
+        region=spec.region or next((it.region for it in offers), None),
         worker=_sized(spec, spec.worker, offers, Role.WORKER),
         scheduler=_sized(spec, spec.scheduler, offers, Role.SCHEDULER),
     )
@@ -49,7 +50,8 @@ def check_name(name: str) -> None:
 def check_workers(workers: Workers) -> None:
     if not 0 <= workers.minimum <= workers.wanted <= workers.maximum:
         raise InvalidRequest(
-            f"Not 0 ≤ minimum {workers.minimum} ≤ wanted {workers.wanted} ≤ maximum {workers.maximum}.",
+            f"Not 0 ≤ minimum {workers.minimum} ≤ wanted {workers.wanted} "
+            f"≤ maximum {workers.maximum}.",
             hint="Give n_workers as N, [min, max] or [min, start, max].",
         )
 
@@ -127,7 +129,8 @@ def _check_fits(spec: ClusterSpec, role: Role, offers: Sequence[Offer]) -> None:
         raise _unknown("machine type", unknown[0], sorted({it.machine_type for it in offers}))
     if any(fits(asked, it) for it in offers):
         raise NotPossible(
-            f"The {role}'s machine is not offered as {spec.spot_policy} in {spec.zone or 'any zone'}.",
+            f"The {role}'s machine is not offered as {spec.spot_policy} "
+            f"in {spec.zone or 'any zone'}.",
             hint="Choose another spot_policy or zone.",
         )
     raise NotPossible(

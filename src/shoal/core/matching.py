@@ -1,8 +1,8 @@
 """Which listed VM is which instance: by the VM's id, by its name, or by its batch's tag.
 
 A cloud that names VMs as we say shows the instance's id. One that does not shows its own id and the
-batch's tag: then each VM is bound, once, to an instance of that batch that has none. What is nobody's
-is a stranger, or, where its batch has instances on record, superfluous.
+batch's tag: then each VM is bound, once, to an instance of that batch that has none. What is
+nobody's is a stranger or, where its batch has instances on record, superfluous.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def match_vms(world: World) -> Matched:
 
 
 def absence_counts(world: World) -> bool:
-    """Not soon after the start or a jump of the clock: what seems long ago may just have happened."""
+    """Not soon after the start or a jump of the clock: what seems long ago may be new."""
     if world.listing is None:
         return False
     if world.clock_trusted_since is None:

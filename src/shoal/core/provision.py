@@ -1,41 +1,32 @@
 """The plan: from the whole world to what is to be done about it. Pure; nothing is remembered.
 
 Planned from scratch each pass, so that start, restart after a crash and steady state are one code
-path. Three rules make it impossible to lose a VM: nothing is launched that is not on record, absence
-is believed only from a listing begun late enough, and what carries our tag without a living record
-is ended.
+path. Three rules make it impossible to lose a VM: nothing is launched that is not on record,
+absence is believed only from a listing begun late enough, and what carries our tag without a living
+record is ended. Doing a plan twice, or half, does no harm: the next one sees the rest.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
-from shoal.core import sweeping, workers
-from shoal.core.actions import (
-    Action,
-    Alarm,
-    Bind,
-    End,
-    Gone,
-    Launch,
-    Release,
-    Settle,
-    Sweep,
-    Terminate,
-)
-from shoal.core.matching import Matched, match_vms
-from shoal.core.records import Cluster, EndKind, Instance, Observation, Vm, World
-from shoal.wire.ids import ClusterId, InstanceId
+from shoal.core import scheduling, workers
+from shoal.core.actions import Action, Bind, End, Gone, Launch, Release, Settle, Terminate
+from shoal.core.ailments import ailments
+from shoal.core.choose import paused
+from shoal.core.lifecycle import ACTIVE
+from shoal.core.matching import Matched, absence_counts, match_vms
+from shoal.core.records import Cluster, Instance, Vm, World
+from shoal.core.sweeping import sweep
+from shoal.wire.ids import BatchId, ClusterId, InstanceId
 from shoal.wire.specs import Role
-from shoal.wire.views import InstanceState, Stage
-
-_ACTIVE = (InstanceState.INTENDED, InstanceState.LAUNCHED)
+from shoal.wire.views import InstanceState
 
 
 def plan(world: World) -> list[Action]:
-    """Everything to do now. Doing it twice, or half, does no harm: the next plan sees the rest."""
+    """Everything to do now; linear in the instances and VMs."""
     matched = match_vms(world)
     of_cluster: dict[ClusterId, list[Instance]] = defaultdict(list)
     for it in world.instances:
@@ -43,16 +34,19 @@ def plan(world: World) -> list[Action]:
     actions: list[Action] = [*_binding(matched)]
     for cluster in world.clusters:
         actions += _cluster(world, matched, cluster, of_cluster[cluster.id])
-    actions += _launching(world)
+    released = {id for it in actions if isinstance(it, Release) for id in it.instances}
+    actions += _launching(world, matched, released)
     actions += _ending_vms(world, matched)
     actions += _believing_gone(world, matched)
-    actions += _sweeping(world, matched)
+    actions += sweep(world, matched)
     return actions
 
 
 def _binding(matched: Matched) -> Iterator[Action]:
     for id, vm in matched.to_bind.items():
         yield Bind(id, vm, f"a listing shows it as {vm.id}")
+    for id, vm in matched.to_locate.items():
+        yield Bind(id, vm, f"its agent's address is {vm.address} now")
 
 
 def _cluster(
@@ -61,116 +55,81 @@ def _cluster(
     if cluster.ended_at is not None:
         yield from _ended(cluster, instances)
         return
-    failed = list(_failures(world, matched, cluster, instances))
-    yield from failed
-    lost = {id for action in failed if isinstance(action, Release) for id in action.instances}
-    if any(isinstance(action, End) for action in failed):
+    found = list(ailments(world, matched, cluster, instances))
+    yield from found
+    if any(isinstance(it, End) for it in found):
         return
-    living = [it for it in instances if it.state in _ACTIVE and it.id not in lost]
-    yield from workers.wanted(world, cluster, living, instances)
+    lost = {id for it in found if isinstance(it, Release) for id in it.instances}
+    active = [it for it in instances if it.state in ACTIVE and it.id not in lost]
+    schedulers = _schedulers(active)
+    scheduler = schedulers[0] if schedulers else None
+    if more := tuple(it.id for it in schedulers[1:]):
+        yield Release(cluster.id, more, False, "its cluster has a scheduler already")
+    having = [it for it in active if it.role is Role.WORKER]
+    if (late := scheduling.too_late(world, cluster, instances)) is not None:
+        yield late
+    elif scheduler is None:
+        yield from scheduling.provide(world, cluster, having, instances)
+    else:
+        yield from workers.provide(world, cluster, scheduler, having, instances)
+
+
+def _schedulers(active: Sequence[Instance]) -> list[Instance]:
+    """The one that is there first, then those that should not be."""
+    found = [it for it in active if it.role is Role.SCHEDULER]
+    return sorted(found, key=lambda it: (it.state is not InstanceState.LAUNCHED, it.created_at))
 
 
 def _ended(cluster: Cluster, instances: list[Instance]) -> Iterator[Action]:
-    active = tuple(it.id for it in instances if it.state in _ACTIVE)
-    if active:
+    if active := tuple(it.id for it in instances if it.state in ACTIVE):
         yield Release(cluster.id, active, False, f"its cluster has ended: {cluster.end_reason}")
     if not instances:
         yield Settle(cluster.id, "its last VM is gone")
 
 
-def _failures(
-    world: World, matched: Matched, cluster: Cluster, instances: list[Instance]
-) -> Iterator[Action]:
-    """Instances that went wrong, each with why."""
-    head = world.heads.get(cluster.id)
-    head_speaks = head is not None and _fresh(world, head.heard_at, share=0.5)
-    drained = []
-    for it in instances:
-        if it.state not in _ACTIVE:
-            continue
-        seen = world.observations.get(it.id)
-        if seen is not None and seen.stage is Stage.FAILED and it.role is Role.SCHEDULER:
-            yield End(cluster.id, EndKind.FAILED, f"The scheduler's VM failed: {seen.failure}")
-        elif (why := _wrong(world, matched, it, seen, head_speaks=head_speaks)) is not None:
-            was_ready = seen is not None and seen.stage in (Stage.READY, Stage.DRAINING)
-            yield Release(cluster.id, (it.id,), not was_ready, why)
-            if it.spot and it.id in matched.vanished:
-                yield workers.avoid_preempted(world, it)
-        elif it.retiring_since is not None and _drained(world, it, seen):
-            drained.append(it.id)
-    if drained:
-        yield Release(cluster.id, tuple(drained), False, "not wanted any more, and drained")
-
-
-def _wrong(
-    world: World,
-    matched: Matched,
-    it: Instance,
-    seen: Observation | None,
-    *,
-    head_speaks: bool,
-) -> str | None:
-    timing, now = world.timing, world.now
-    if it.id in matched.vanished:
-        return "the cloud does not have it any more: preempted, or ended by itself"
-    if it.state is InstanceState.INTENDED:
-        return None
-    if seen is not None and seen.stage is Stage.FAILED:
-        return seen.failure or "its agent says that it failed"
-    speaks = it.role is Role.SCHEDULER or head_speaks  # else its silence is the head's
-    since = _trusted(world, it.launched_at or it.since)
-    if seen is None and speaks and now - since > timedelta(seconds=timing.boot_timeout_s):
-        return f"its agent was not heard of within {timing.boot_timeout_s:.0f} s of its launch"
-    if seen is None or not speaks or it.id not in matched.running:
-        return None
-    heard = seen.heard_at
-    if it.role is Role.SCHEDULER and (head := world.heads.get(it.cluster)) is not None:
-        heard = max(heard, head.heard_at)
-    if now - _trusted(world, heard) > timedelta(seconds=timing.silence_timeout_s):
-        return f"its agent is silent for {timing.silence_timeout_s:.0f} s; the cloud says it runs"
-    return None
-
-
-def _drained(world: World, it: Instance, seen: Observation | None) -> bool:
-    if seen is None or seen.stage is Stage.DRAINED or it.retiring_since is None:
-        return True
-    return world.now - it.retiring_since > timedelta(seconds=world.timing.drain_timeout_s)
-
-
-def _fresh(world: World, heard_at: datetime, *, share: float) -> bool:
-    return world.now - heard_at < timedelta(seconds=share * world.timing.silence_timeout_s)
-
-
-def _trusted(world: World, moment: datetime) -> datetime:
-    """Waiting counts from when this server could see: nobody was heard while it was away."""
-    return max(moment, world.clock_trusted_since or moment)
-
-
-def _launching(world: World) -> Iterator[Action]:
+def _launching(world: World, matched: Matched, released: set[InstanceId]) -> Iterator[Action]:
     """Each batch on record with an instance that no cloud has answered for."""
-    waiting = {it.batch for it in world.instances if it.state is InstanceState.INTENDED}
-    ended = {it.id for it in world.clusters if it.ended_at is not None}
+    if paused(world.marks):
+        return
+    waiting: dict[BatchId, list[InstanceId]] = defaultdict(list)
+    for it in world.instances:
+        if it.state is not InstanceState.INTENDED:
+            continue
+        if it.id not in matched.to_bind and it.id not in released:
+            waiting[it.batch].append(it.id)
+    if not waiting:
+        return
+    bound: dict[BatchId, list[str]] = defaultdict(list)
+    for it in world.instances:
+        if it.vm and it.batch in waiting:
+            bound[it.batch].append(it.vm)
     for batch in world.batches:
-        if batch.id in waiting and batch.cluster not in ended and not workers.throttled(world):
-            yield Launch(batch, f"{batch.count} on record, and not answered for")
+        if batch.id in waiting:
+            ids = tuple(waiting[batch.id])
+            why = f"{len(ids)} of {batch.count} on record are not answered for"
+            yield Launch(batch, why, ids, tuple(bound[batch.id]))
 
 
 def _ending_vms(world: World, matched: Matched) -> Iterator[Action]:
-    listed_since = world.listing.begun_at if world.listing else None
+    """Asked in every pass until a listing lacks them. One that is listed as ending is left to it
+    for a while, and then asked again: some clouds stop a VM, and bill what is left of it."""
+    listing = world.listing
+    lag = timedelta(seconds=world.timing.listing_lag_s)
     vms: list[Vm] = []
     for it in world.instances:
-        if it.state is not InstanceState.RELEASED:
+        if it.state is not InstanceState.RELEASED or it.released_at is None:
             continue
         vm = matched.listed.get(it.id)
         if vm is not None:
-            vms += [vm] if vm.running else []
-        elif it.vm and (
-            listed_since is None or it.released_at is None or listed_since <= it.released_at
-        ):
+            if vm.running or (listing and listing.begun_at > it.released_at + lag):
+                vms.append(vm)
+        elif it.vm and (listing is None or listing.begun_at <= it.released_at):
             vms.append(_as_recorded(it))
-    vms += matched.unbound
     if vms:
-        yield Terminate(tuple(vms), f"{len(vms)} released and not known to be gone")
+        yield Terminate(tuple(vms), f"{len(vms)} released, and not known to be gone")
+    if matched.superfluous:
+        why = f"{len(matched.superfluous)} more than their batches have instances for"
+        yield Terminate(tuple(matched.superfluous), why)
 
 
 def _as_recorded(it: Instance) -> Vm:
@@ -180,29 +139,27 @@ def _as_recorded(it: Instance) -> Vm:
         batch=it.batch,
         cluster=it.cluster,
         created_at=it.created_at,
+        address=it.address,
         zone=it.zone,
+        machine_type=it.machine_type,
+        spot=it.spot,
     )
 
 
 def _believing_gone(world: World, matched: Matched) -> Iterator[Action]:
     """Gone is seen, not returned."""
-    if world.listing is None or not sweeping.absence_counts(world):
+    if world.listing is None or not absence_counts(world):
         return
-    lag = timedelta(seconds=world.timing.listing_lag_s)
+    believed = world.listing.begun_at - timedelta(seconds=world.timing.listing_lag_s)
     gone: dict[ClusterId, list[InstanceId]] = defaultdict(list)
     for it in world.instances:
-        if it.state is not InstanceState.RELEASED or it.id in matched.listed:
-            continue
-        late_enough = it.released_at is not None and world.listing.begun_at > it.released_at + lag
-        if late_enough and not (not it.vm and it.batch in matched.batches_with_unbound):
+        if (
+            it.state is InstanceState.RELEASED
+            and it.released_at is not None
+            and it.released_at < believed
+            and it.id not in matched.listed
+            and (it.vm or it.batch not in matched.crowded)
+        ):
             gone[it.cluster].append(it.id)
     for cluster, ids in gone.items():
-        yield Gone(cluster, tuple(ids), "a listing later than its release lacks it")
-
-
-def _sweeping(world: World, matched: Matched) -> Iterator[Action]:
-    verdict = sweeping.judge(world, matched)
-    if verdict.alarm:
-        yield Alarm("sweep-fuse", verdict.alarm, world.now)
-    if verdict.vms:
-        yield Sweep(verdict.vms, "it carries our tag and has no living record")
+        yield Gone(cluster, tuple(ids), "a listing begun later than its release lacks it")

@@ -6,7 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+import msgspec
+
 from shoal.core.cost import cost_uusd, total_uusd
+from shoal.core.lifecycle import ACTIVE
 from shoal.core.records import (
     Cluster,
     EndKind,
@@ -26,8 +29,6 @@ from shoal.wire.views import (
     WorkerCounts,
 )
 
-_ACTIVE = (InstanceState.INTENDED, InstanceState.LAUNCHED)
-
 
 def cluster_view(
     cluster: Cluster,
@@ -40,20 +41,22 @@ def cluster_view(
     url: str,
     seq: int,
 ) -> ClusterView:
+    """`instances`: past ones too; `marks`: of the cluster's cloud, expired ones too."""
     counts = worker_counts(cluster, instances, observations)
-    status = _status(cluster, counts, head, marks)
-    up = head is not None and cluster.ended_at is None
+    hindered = hindrances(instances, marks, now)
+    status = _status(cluster, counts, head, hindered)
+    wanted = cluster.ended_at is None
     return ClusterView(
         id=cluster.id,
         name=cluster.spec.name,
         workspace=cluster.workspace,
         owner=cluster.owner,
         status=status,
-        sentence=_sentence(cluster, status, counts, instances, observations, marks),
+        sentence=_sentence(cluster, status, counts, hindered, instances, observations),
         spec=cluster.spec,
         workers=counts,
         created_at=cluster.created_at,
-        scheduler_address=head.scheduler_address if head is not None and up else "",
+        scheduler_address=head.scheduler_address if head is not None and wanted else "",
         details_url=f"{url}/clusters/{cluster.id}" if url else "",
         cost_uusd=total_uusd(cost_uusd(it, now) for it in instances),
         price_uusd_per_hour=total_uusd(
@@ -66,21 +69,16 @@ def cluster_view(
 
 
 def instance_view(it: Instance, seen: Observation | None, now: datetime) -> InstanceView:
-    stage, since, detail = Stage.BOOTING, it.since, ""
-    if seen is not None:
-        stage, since, detail = seen.stage, seen.since, seen.failure or seen.detail
-    if it.state not in _ACTIVE:
-        stage, since = Stage.STOPPING, it.since
-    elif it.retiring_since is not None and stage is Stage.READY:
-        stage = Stage.DRAINING
+    stage = _stage(it, seen)
+    told = seen if seen is not None and seen.stage is stage else None
     return InstanceView(
         id=it.id,
         role=it.role,
         state=it.state,
         stage=stage,
-        since=min(since, now),
+        since=min(told.since if told else it.since, now),
         why=it.why,
-        detail=detail,
+        detail=(seen.failure or seen.detail) if seen else "",
         zone=it.zone,
         machine_type=it.machine_type,
         spot=it.spot,
@@ -98,13 +96,13 @@ def worker_counts(
     instances: Iterable[Instance],
     observations: Mapping[InstanceId, Observation],
 ) -> WorkerCounts:
+    """What is active, once each; nothing is wanted of a cluster that has ended."""
     counts: Counter[str] = Counter()
     for it in instances:
-        if it.role is Role.WORKER and it.state in _ACTIVE:
+        if it.role is Role.WORKER and it.state in ACTIVE:
             counts[_standing(it, observations.get(it.id))] += 1
-    wanted = cluster.spec.workers.wanted if cluster.ended_at is None else 0
     return WorkerCounts(
-        wanted=wanted,
+        wanted=cluster.spec.workers.wanted if cluster.ended_at is None else 0,
         launching=counts["launching"],
         preparing=counts["preparing"],
         ready=counts["ready"],
@@ -112,19 +110,47 @@ def worker_counts(
     )
 
 
+class Hindrance(msgspec.Struct, frozen=True):
+    """Why some workers cannot be had for now."""
+
+    why: str
+    hint: str = ""
+
+
+def hindrances(
+    instances: Iterable[Instance], marks: Iterable[PoolMark], now: datetime
+) -> tuple[Hindrance, ...]:
+    """Marks that stand, and that this cluster's own attempts ran into."""
+    met = {it.why for it in instances if it.role is Role.WORKER and it.launched_at is None}
+    found = {it.why: it.hint for it in marks if it.until > now and it.why in met}
+    return tuple(Hindrance(why, hint) for why, hint in found.items())
+
+
 def _standing(it: Instance, seen: Observation | None) -> str:
     if it.retiring_since is not None:
         return "draining"
     if seen is None or it.state is InstanceState.INTENDED:
         return "launching"
+    if seen.stage is Stage.DRAINING:
+        return "draining"
     return "ready" if seen.stage is Stage.READY else "preparing"
+
+
+def _stage(it: Instance, seen: Observation | None) -> Stage:
+    if it.state not in ACTIVE:
+        return Stage.FAILED if it.failed else Stage.STOPPING
+    if seen is None:
+        return Stage.BOOTING
+    if it.retiring_since is not None and seen.stage is Stage.READY:
+        return Stage.DRAINING
+    return seen.stage
 
 
 def _status(
     cluster: Cluster,
     counts: WorkerCounts,
     head: HeadObservation | None,
-    marks: Sequence[PoolMark],
+    hindered: Sequence[Hindrance],
 ) -> ClusterStatus:
     if cluster.ended_at is not None:
         if cluster.end_kind is EndKind.FAILED:
@@ -134,19 +160,21 @@ def _status(
         return ClusterStatus.STARTING
     if counts.ready >= counts.wanted:
         return ClusterStatus.READY
-    on_their_way = counts.ready + counts.launching + counts.preparing
-    if on_their_way < counts.wanted and marks:
-        return ClusterStatus.DEGRADED
-    return ClusterStatus.SCALING
+    return ClusterStatus.DEGRADED if _missing(counts) and hindered else ClusterStatus.SCALING
+
+
+def _missing(counts: WorkerCounts) -> int:
+    """Wanted, and nobody is on the way."""
+    return max(0, counts.wanted - counts.ready - counts.launching - counts.preparing)
 
 
 def _sentence(
     cluster: Cluster,
     status: ClusterStatus,
     counts: WorkerCounts,
+    hindered: Sequence[Hindrance],
     instances: Sequence[Instance],
     observations: Mapping[InstanceId, Observation],
-    marks: Sequence[PoolMark],
 ) -> str:
     workers = f"{counts.ready} of {counts.wanted} workers are ready"
     match status:
@@ -154,7 +182,9 @@ def _sentence(
             return f"{status}: {cluster.end_reason}"
         case ClusterStatus.ENDING:
             left = sum(it.state is not InstanceState.GONE for it in instances)
-            return f"ending: {cluster.end_reason}; {left} VMs remain"
+            return (
+                f"ending: {cluster.end_reason}; {left} {'VM is' if left == 1 else 'VMs are'} left"
+            )
         case ClusterStatus.STARTING:
             return f"starting: {_scheduler_words(instances, observations)}"
         case ClusterStatus.READY:
@@ -162,17 +192,19 @@ def _sentence(
         case ClusterStatus.SCALING:
             return f"scaling: {workers}"
         case ClusterStatus.DEGRADED:
-            missing = counts.wanted - counts.ready - counts.launching - counts.preparing
-            why = "; ".join(dict.fromkeys(it.why for it in marks))
-            return f"degraded: {missing} of {counts.wanted} workers cannot be had: {why}"
+            why = "; ".join(it.why + (f" – {it.hint}" if it.hint else "") for it in hindered)
+            return f"degraded: {workers}; {_missing(counts)} cannot be had now: {why}"
 
 
 def _scheduler_words(
     instances: Sequence[Instance], observations: Mapping[InstanceId, Observation]
 ) -> str:
-    for it in instances:
-        if it.role is Role.SCHEDULER and it.state in _ACTIVE:
-            seen = observations.get(it.id)
-            said = f", {seen.detail}" if seen and seen.detail else ""
-            return f"the scheduler's VM is {seen.stage if seen else it.state}{said}"
-    return "the scheduler's VM is about to be asked for"
+    active = [it for it in instances if it.role is Role.SCHEDULER and it.state in ACTIVE]
+    if not active:
+        return "the scheduler's VM is about to be asked for"
+    it = active[-1]
+    seen = observations.get(it.id)
+    if seen is None:
+        known = "is asked for" if it.state is InstanceState.INTENDED else "boots"
+        return f"the scheduler's VM {known}"
+    return f"the scheduler's VM is {seen.stage}{f', {seen.detail}' if seen.detail else ''}"

@@ -18,7 +18,7 @@ FUSE_SHARE = 0.25  # of all that is listed
 
 
 def sweep(world: World, matched: Matched) -> Iterator[Action]:
-    """Those on record, and gone by it, are always ended: the record knows that nobody wants them."""
+    """Those on record, and gone by it, are always ended: nobody wants them, that is known."""
     if world.listing is None:
         return
     past = tuple(it for it in matched.strangers if _is_past(world, it))

@@ -134,13 +134,24 @@ def _state(scheduler: Any, minimum: int) -> Message:
     return {
         "address": scheduler.address,
         "dashboard_address": f"{host}:{dashboard.port}" if dashboard else "",
-        "clients": sum(not name.startswith(_NOT_PEOPLE) for name in scheduler.clients),
+        "clients": max(_people(scheduler), _watchers(scheduler)),
         "workers": len(scheduler.workers),
         "tasks": _unfinished(scheduler),
         "idle": scheduler.check_idle() is not None,
         "adaptive_target": scheduler.adaptive_target(),
         "closable": _closable(scheduler, minimum),
     }
+
+
+def _people(scheduler: Any) -> int:
+    return sum(not name.startswith(_NOT_PEOPLE) for name in scheduler.clients)
+
+
+def _watchers(scheduler: Any) -> int:
+    """A session with a Cluster object but no Client (yet) is somebody too: it subscribes to the
+    workers' status (distributed.deploy.Cluster)."""
+    observer = scheduler.plugins.get("worker-status")
+    return int(observer is not None and not observer.bcomm.closed())
 
 
 def _unfinished(scheduler: Any) -> int:

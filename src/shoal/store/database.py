@@ -32,6 +32,8 @@ from shoal.store.tables import samples
 P = ParamSpec("P")
 R = TypeVar("R")
 
+Transaction = Connection  # what a question is asked in; handed through by those without SQL
+
 BUSY_TIMEOUT_S = 5.0
 _THREADS = 8
 

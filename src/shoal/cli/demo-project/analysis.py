@@ -2,7 +2,6 @@
 
 import sys
 import time
-from pathlib import Path
 
 import dask.dataframe as dd
 import flight_delays  # a project of yours, installed editable
@@ -47,25 +46,20 @@ def show(rows, table):
 
 
 def show_origins(client):
-    """Where each worker imports things from: an environment of its own, not this one."""
-    print(f"\nThis session runs in {sys.prefix} and has flight_delays from {where(flight_delays)}")
-    for address, found in sorted(client.run(imported_from).items()):
-        print(f"Worker {address} runs in {found['prefix']}:")
+    """Where things are imported from: each worker has an environment of its own."""
+    print("\nflight_delays (editable) and seasons (a loose module) are imported from")
+    print(f"  this session  {flight_delays.__file__}\n{'':16}{seasons.__file__}")
+    for number, found in enumerate(client.run(imported_from).values(), start=1):
+        print(f"  worker {number}, in its own {found['prefix']}")
         for name in ("flight_delays", "seasons", "pandas"):
-            print(f"    {name:14} {found[name]}")
+            print(f"{'':16}…{found[name].removeprefix(found['prefix'])}")
 
 
 def imported_from():
-    import flight_delays
     import pandas
-    import seasons
 
     modules = (flight_delays, seasons, pandas)
     return {"prefix": sys.prefix, **{it.__name__: it.__file__ for it in modules}}
-
-
-def where(module):
-    return Path(module.__file__).parent
 
 
 def show_times(seconds):

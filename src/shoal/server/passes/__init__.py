@@ -1,1 +1,1 @@
-"""What the server does by itself, pass after pass."""
+"""What is done again and again; the one that matters most is reconcile."""

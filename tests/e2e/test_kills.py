@@ -1,0 +1,131 @@
+"""kill -9 of each process in the middle of a computation: it finishes, or fails with a clear word."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from tests.e2e.session import Script, Session, until
+
+pytestmark = pytest.mark.long
+
+COMPUTING = """
+    import time
+    import shoal
+
+    def slow(x):
+        time.sleep(0.25)
+        return x * x
+
+    if __name__ == "__main__":
+        with shoal.Cluster("computing", n_workers=2, worker_cpu=1) as cluster:
+            with cluster.get_client() as client:
+                client.wait_for_workers(2)
+                futures = client.map(slow, range(60))
+                print("COMPUTING", flush=True)
+                try:
+                    print("SUM", sum(client.gather(futures)), flush=True)
+                except Exception as error:
+                    print("FAILED", type(error).__name__, error, flush=True)
+"""
+RIGHT = f"SUM {sum(x * x for x in range(60))}"
+
+
+def computing(session: Session) -> Script:
+    script = session.start(COMPUTING)
+    script.says("COMPUTING")
+    return script
+
+
+def test_it_finishes_when_a_dask_worker_is_killed(session: Session) -> None:
+    script = computing(session)
+    session.process(2, "worker").kill()
+    script.says(RIGHT)
+    script.finish()
+
+
+def test_it_finishes_when_a_workers_agent_is_killed_and_the_vm_is_replaced(
+    session: Session,
+) -> None:
+    script = computing(session)
+    session.process(3, "agent").kill()
+    script.says(RIGHT)
+    script.finish()
+    events = session.shoal("cluster", "events", "computing").stdout
+    assert "ended by itself" in events
+
+
+def test_it_finishes_when_the_server_is_killed(session: Session) -> None:
+    script = computing(session)
+    os.kill(session.server_pid(), signal.SIGKILL)
+    script.says(RIGHT)
+    script.finish()
+
+
+def test_it_fails_with_a_word_when_the_head_is_killed(session: Session) -> None:
+    script = computing(session)
+    session.process(1, "agent").kill()
+    script.over()
+    assert not any(RIGHT in line for line in script.lines)
+    until(
+        lambda: "scheduler" in session.shoal("cluster", "show", "computing").stdout.lower(),
+        20,
+    )
+    session.nothing_left()
+
+
+def test_nothing_stays_when_the_client_is_killed(session: Session) -> None:
+    script = session.start(
+        """
+        import time
+        import shoal
+        if __name__ == "__main__":
+            cluster = shoal.Cluster("orphan", n_workers=1, worker_cpu=1, no_client_timeout="2 s")
+            client = cluster.get_client()
+            client.wait_for_workers(1)
+            print("UP", flush=True)
+            time.sleep(600)
+        """
+    )
+    script.says("UP")
+    script.kill()
+    session.nothing_left(30)
+    assert "client" in session.shoal("cluster", "show", "orphan").stdout
+
+
+def test_stop_rules_hold_without_the_server_and_the_client(session: Session) -> None:
+    script = session.start(
+        """
+        import time
+        import shoal
+        if __name__ == "__main__":
+            cluster = shoal.Cluster("alone", n_workers=1, worker_cpu=1, no_client_timeout="2 s")
+            client = cluster.get_client()
+            client.wait_for_workers(1)
+            print("UP", flush=True)
+            time.sleep(600)
+        """
+    )
+    script.says("UP")
+    os.kill(session.server_pid(), signal.SIGKILL)
+    script.kill()
+    until(lambda: not session.processes(), 30, session.left)
+    session.shoal("server", "start")
+    session.nothing_left()
+
+
+def test_ctrl_c_while_it_starts_leaves_nothing(session: Session) -> None:
+    script = session.start(
+        """
+        import shoal
+        if __name__ == "__main__":
+            print("BEGUN", flush=True)
+            shoal.Cluster("interrupted", n_workers=2, worker_cpu=1)
+        """
+    )
+    script.says("Workers")
+    script.interrupt()
+    assert script.over(30) != 0
+    session.nothing_left(30)

@@ -1,0 +1,173 @@
+"""The matrix: each story, in each kind of weather, killed at each point where it can be."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from shoal.clouds.sim import SimCloud
+from shoal.clouds.sim_knobs import Fate, Knobs
+from shoal.core.records import Batch, Timing
+from shoal.server.passes.reconcile import Reconciler
+from shoal.store.database import Database
+from tests.kill import oracle
+from tests.kill.rig import Scene, Site, Snapshot, boot_text
+from tests.kill.stories import Story
+
+MOST_STEPS = 60
+LAG_S = 15.0
+
+
+class Weather(msgspec.Struct, frozen=True):
+    """`launches`, `terminates`: what becomes of calls."""
+
+    name: str
+    lag_s: float = 0.0
+    named: bool = True
+    calls: tuple[Fate, ...] = (Fate.FINE,)
+
+    def knobs(self, story: Story) -> Knobs:
+        return Knobs(
+            named=self.named,
+            appear_lag_s=self.lag_s,
+            vanish_lag_s=self.lag_s,
+            ending_s=5.0,
+            late_s=35.0,
+            launches=self.calls,
+            terminates=self.calls,
+            vms=story.vms,
+            timing=Timing(
+                listing_lag_s=self.lag_s + 1.0,
+                boot_timeout_s=60.0,
+                silence_timeout_s=120.0,
+                drain_timeout_s=60.0,
+                capacity_mark_s=25.0,
+                preempted_mark_s=60.0,
+            ),
+        )
+
+
+CALLS = {
+    "": (Fate.FINE,),
+    "lost requests": (Fate.LOST_REQUEST, Fate.FINE),
+    "lost answers": (Fate.LOST_ANSWER, Fate.FINE),
+    "late requests": (Fate.LATE_REQUEST, Fate.FINE),
+}
+WEATHERS = tuple(
+    Weather(
+        ", ".join(it for it in ("lag" if lag else "", "" if named else "unnamed", calls) if it)
+        or "fine",
+        lag,
+        named,
+        CALLS[calls],
+    )
+    for lag in (0.0, LAG_S)
+    for named in (True, False)
+    for calls in CALLS
+)
+
+
+class Variant(msgspec.Struct, frozen=True):
+    """Who reconciles; the broken ones are for seeing that the matrix sees."""
+
+    reconciler: type[Reconciler] = Reconciler
+    provider: Callable[[Site], SimCloud] | None = None
+    text: Callable[[Batch], str] = boot_text
+
+
+class Failure(msgspec.Struct, frozen=True):
+    story: str
+    weather: str
+    killed: tuple[str, ...]
+    complaints: tuple[str, ...]
+
+
+class Column:
+    """One story in one weather: the run that nobody kills, and from it all the others."""
+
+    def __init__(
+        self,
+        databases: list[Database],
+        story: Story,
+        weather: Weather,
+        variant: Variant | None = None,
+    ) -> None:
+        self.story, self.weather = story, weather
+        self._databases = databases[: story.sites]
+        self._variant = variant or Variant()
+        self._snapshots: list[Snapshot] = []
+
+    async def undisturbed(self) -> Failure | None:
+        self.scene = self._scene()
+        self._snapshots = []
+        complaints = await self._continue(0, keep=True)
+        self.points = self.scene.points.count
+        return self._judge(complaints)
+
+    async def killed(self, *at: int) -> Failure | None:
+        """Killed at these points, and begun again each time."""
+        saved = [it for it in self._snapshots if it.points < min(at)][-1]
+        self.scene.restore(saved)
+        self.scene.points.kills = frozenset(at)
+        complaints = await self._continue(saved.step)
+        self.scene.points.kills = frozenset()
+        return self._judge(complaints)
+
+    async def visited(self, at: int) -> Failure | None:
+        """At this point the other replica makes a whole pass."""
+        saved = [it for it in self._snapshots if it.points < at][-1]
+        self.scene.restore(saved)
+        points = self.scene.points
+        points.guests, points.guest = frozenset([at]), self.scene.sites[0].replicas[1].run_pass
+        complaints = await self._continue(saved.step)
+        points.guests = frozenset()
+        points.died_at = [f"{at}: a guest"]
+        return self._judge(complaints)
+
+    def _scene(self) -> Scene:
+        return Scene(
+            self._databases,
+            knobs=self.weather.knobs(self.story),
+            had=self.story.had,
+            demand=self.story.demand,
+            replicas=self.story.replicas,
+            variant=self._variant.reconciler,
+            provider=self._variant.provider,
+            text=self._variant.text,
+        )
+
+    async def _continue(self, step: int, *, keep: bool = False) -> list[str]:
+        """Until all is as asked and stays so for another step."""
+        scene, quiet = self.scene, 0
+        unmet = ["nothing was done"]
+        for number in range(step, MOST_STEPS):
+            if keep:
+                self._snapshots.append(scene.save(number))
+            for at, do in self.story.script:
+                if round(at / 10) == number:
+                    await do(scene)
+            await scene.step()
+            scene.advance()
+            if scene.elapsed_s > self.story.until_s:
+                unmet = oracle.unmet(scene, self.story)
+                quiet = 0 if unmet else quiet + 1
+                if quiet == 2:
+                    break
+        return unmet
+
+    def _judge(self, unmet: list[str]) -> Failure | None:
+        complaints = (*unmet, *oracle.broken(self.scene, self.story))
+        if not complaints:
+            return None
+        died = tuple(self.scene.points.died_at)
+        return Failure(self.story.name, self.weather.name, died, complaints)
+
+
+def pairs(column: Column, count: int, seed: str) -> Iterator[tuple[int, int]]:
+    """The same each time."""
+    dice = random.Random(f"{seed} {column.story.name} {column.weather.name}")
+    for _ in range(count):
+        first = dice.randint(1, column.points)
+        yield first, first + dice.randint(1, 40)

@@ -1,0 +1,282 @@
+"""A control plane on a simulated cloud, step by step, that can be killed and begun again anywhere.
+
+A scene is everything there is: the account, one or two installations with their databases, replicas
+and clusters, and the time. It can be saved at the beginning of a step and continued from there, so
+that a run that is killed late needs not repeat what came before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+import msgspec
+from sqlalchemy import insert
+
+from shoal.clouds.sim import SimCloud
+from shoal.clouds.sim_account import SimAccount
+from shoal.clouds.sim_agents import Demand, head_report
+from shoal.clouds.sim_clock import BEGAN, VirtualClock
+from shoal.clouds.sim_knobs import Knobs, Pool, Step
+from shoal.core.records import Batch, Cluster, EndKind
+from shoal.server.passes.reconcile import Reconciler
+from shoal.store import clusters, instances, observations, tables
+from shoal.store.database import Database
+from shoal.wire.events import Event, EventKind
+from shoal.wire.ids import ClusterId, EnvironmentId, InstallationId, UserName, WorkspaceName
+from shoal.wire.specs import Cloud, ClusterSpec, Hardware, Range, SpotPolicy, Workers
+from tests.kill.points import FrailDatabase, FrailProvider, Killed, Points
+
+STEP_S = 10.0
+_GIB = 1 << 30
+SMALL = Hardware(cpu=Range(2, 4), memory_bytes=Range(1, 64 * _GIB))
+
+
+def pools(count: int = 1000, *, spot: int = 1000) -> tuple[Pool, ...]:
+    """Two zones with two machine types."""
+    return tuple(
+        Pool(
+            region="sim-1",
+            zone=zone,
+            machine_type=name,
+            spot=is_spot,
+            vcpu=vcpu,
+            memory_bytes=4 * vcpu * _GIB,
+            price_uusd_per_hour=vcpu * 10_000 // (3 if is_spot else 1),
+            capacity=(Step(0.0, spot if is_spot else count),),
+        )
+        for zone in ("sim-1a", "sim-1b")
+        for name, vcpu in (("s2", 2), ("s4", 4))
+        for is_spot in (False, True)
+    )
+
+
+def boot_text(batch: Batch) -> str:
+    return f"#!/bin/sh\n# {batch.cluster} {batch.role} {batch.head_address}\n"
+
+
+class Replica:
+    """One server process."""
+
+    def __init__(self, scene: Scene, site: Site) -> None:
+        self._scene, self._site = scene, site
+        self.begin()
+
+    def begin(self) -> None:
+        """A new process: it knows nothing, and trusts no absence from before."""
+        scene = self._scene
+        self.trusted_since = scene.clock()
+        self.reconciler = scene.variant(
+            database=FrailDatabase(self._site.database, scene.points),
+            provider=scene.provider(self._site),
+            boot_text=scene.boot_text,
+            clock=scene.clock,
+        )
+
+    async def run_pass(self) -> None:
+        try:
+            listing = await self.reconciler.observe()
+            await self.reconciler.run_pass(listing, self.trusted_since)
+        except BaseException:
+            if not self._scene.points.dead:
+                raise
+            self._scene.points.dead = False
+            self.begin()
+
+    def saved(self) -> Saved:
+        kept = self.reconciler
+        return Saved(self.trusted_since, dict(kept._offers), dict(kept._alarms))
+
+    def restore(self, saved: Saved) -> None:
+        self.begin()
+        self.trusted_since = saved.trusted_since
+        self.reconciler._offers.update(saved.offers)
+        self.reconciler._alarms.update(saved.alarms)
+
+
+class Saved(msgspec.Struct, frozen=True):
+    trusted_since: datetime
+    offers: dict
+    alarms: dict
+
+
+class Site:
+    """An installation: a database, its replicas, and the users of it."""
+
+    def __init__(self, scene: Scene, number: int, database: Database, replicas: int) -> None:
+        self.installation = InstallationId(f"i-{number:010d}")
+        self.number = number
+        self.database = database
+        self.scene = scene
+        self.cluster = ClusterId(f"c-{number:010d}")  # the story's, once it is created
+        self.sim = SimCloud(scene.account, self.installation, scene.clock)
+        self.replicas = [Replica(scene, self) for _ in range(replicas)]
+
+    def raw(self) -> sqlite3.Connection:
+        """For the oracle's own questions."""
+        connection = self.database.engine.raw_connection()
+        driver = connection.driver_connection
+        connection.close()  # a StaticPool keeps it
+        assert isinstance(driver, sqlite3.Connection)
+        return driver
+
+    async def hear(self) -> None:
+        """What the agents say reaches the store."""
+        scene = self.scene
+        for cluster in await self.database.run(clusters.unsettled, Cloud.SIM):
+            known = await self.database.run(instances.all_of_cluster, cluster.id)
+            report = head_report(scene.account, cluster.id, known, scene.clock(), scene.demand)
+            if report is not None:
+                await self.database.run(observations.record, report, scene.clock())
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    step: int
+    points: int
+    now: datetime
+    account: SimAccount
+    rows: tuple[bytes, ...]
+    replicas: tuple[Saved, ...]
+    complaints: tuple[str, ...]
+
+
+class Scene:
+    def __init__(
+        self,
+        databases: list[Database],
+        *,
+        knobs: Knobs,
+        had: tuple[Pool, ...] = (),
+        demand: tuple[Demand, ...] = (),
+        replicas: int = 1,
+        variant: type[Reconciler] = Reconciler,
+        provider: Callable[[Site], SimCloud] | None = None,
+        text: Callable[[Batch], str] = boot_text,
+    ) -> None:
+        self.clock = VirtualClock()
+        self.account = SimAccount(had or pools(), self.clock(), knobs)
+        self.points = Points()
+        self.demand = demand
+        self.variant = variant
+        self.boot_text = text
+        self.complaints: list[str] = []
+        self._provider = provider or (lambda site: site.sim)
+        self.sites: list[Site] = []
+        for number, database in enumerate(databases, start=1):
+            self.sites.append(Site(self, number, database, replicas))
+            deserialize(self.sites[-1], template(number))
+
+    @property
+    def elapsed_s(self) -> float:
+        return (self.clock() - BEGAN).total_seconds()
+
+    def provider(self, site: Site) -> FrailProvider:
+        def on_record(batch: Batch) -> None:
+            if not site.raw().execute("SELECT 1 FROM batch WHERE id = ?", (batch.id,)).fetchall():
+                self.complaints.append(f"{batch.id} was asked for before it was on record")
+
+        return FrailProvider(self._provider(site), self.points, on_record)
+
+    async def step(self) -> None:
+        for site in self.sites:
+            await site.hear()
+            for replica in site.replicas:
+                await replica.run_pass()
+
+    def advance(self) -> None:
+        self.clock.advance(STEP_S)
+        self.account.advance(self.clock())
+
+    def save(self, step: int) -> Snapshot:
+        return Snapshot(
+            step=step,
+            points=self.points.count,
+            now=self.clock(),
+            account=self.account.copy(),
+            rows=tuple(site.raw().serialize() for site in self.sites),
+            replicas=tuple(it.saved() for site in self.sites for it in site.replicas),
+            complaints=tuple(self.complaints),
+        )
+
+    def restore(self, saved: Snapshot) -> None:
+        self.clock.set(saved.now)
+        self.account = saved.account.copy()
+        self.points.count, self.points.dead = saved.points, False
+        self.points.died_at = []
+        self.complaints = list(saved.complaints)
+        kept = iter(saved.replicas)
+        for site, rows in zip(self.sites, saved.rows, strict=True):
+            site.sim.account = self.account
+            deserialize(site, rows)
+            for replica in site.replicas:
+                replica.restore(next(kept))
+
+    # What users do.
+
+    async def create(self, workers: Workers, *, spot: bool = False, site: int = 0) -> None:
+        here = self.sites[site]
+        spec = ClusterSpec(
+            "etl",
+            Cloud.SIM,
+            workers,
+            EnvironmentId("env-1"),
+            worker=SMALL,
+            scheduler=SMALL,
+            spot_policy=SpotPolicy.SPOT_WITH_FALLBACK if spot else SpotPolicy.ON_DEMAND,
+        )
+        made = Cluster(
+            here.cluster, WorkspaceName("team"), UserName("ada"), spec, 1, self.clock()
+        )
+        told = Event(self.clock(), EventKind.CLUSTER_CREATED, "ada", "asked", cluster=made.id)
+        await here.database.run(clusters.create, made, told)
+
+    async def scale(self, wanted: int, *, site: int = 0) -> None:
+        here = self.sites[site]
+        told = Event(self.clock(), EventKind.CLUSTER_SCALED, "ada", "asked", cluster=here.cluster)
+        workers = Workers(wanted, wanted, wanted)
+        await here.database.run(clusters.change_workers, here.cluster, None, workers, told)
+
+    async def delete(self, *, site: int = 0) -> None:
+        here = self.sites[site]
+        now = self.clock()
+        told = Event(now, EventKind.CLUSTER_ENDING, "ada", "asked", cluster=here.cluster)
+        await here.database.run(
+            clusters.end, here.cluster, EndKind.USER, "closed by ada", now, told
+        )
+
+
+_templates: dict[int, bytes] = {}
+
+
+def template(number: int) -> bytes:
+    """A migrated database with its installation row, made once."""
+    if number not in _templates:
+        database = Database.open("sqlite://", inline=True)
+        with database.engine.begin() as tx:
+            row = {"id": f"i-{number:010d}", "key_fingerprint": ""}
+            tx.execute(insert(tables.installation).values(row))
+        connection = database.engine.raw_connection()
+        assert isinstance(connection.driver_connection, sqlite3.Connection)
+        _templates[number] = connection.driver_connection.serialize()
+        connection.close()
+        database.close()
+    return _templates[number]
+
+
+def deserialize(site: Site, rows: bytes) -> None:
+    site.raw().deserialize(rows)
+    site.raw().execute("PRAGMA foreign_keys = ON")
+
+
+@contextmanager
+def databases(count: int = 2) -> Iterator[list[Database]]:
+    opened = [Database.open("sqlite://", inline=True) for _ in range(count)]
+    try:
+        yield opened
+    finally:
+        for it in opened:
+            it.close()
