@@ -66,6 +66,7 @@ class Cluster:
             python_hint=sys.executable,
         )
         self._directory = directory
+        self.prefix: tuple[str, ...] = ()  # a program that starts the agents
         self.environments: dict[int, Path] = {}  # of VMs that do not share the machine's store
         self._environments = environments
         self._network = f"127.{60 + os.getpid() % 60}.{next(_blocks) % 250}"
@@ -90,7 +91,8 @@ class Cluster:
             "SHOAL_VM_END": "exit",
         }
         self.agents[name] = subprocess.Popen(
-            [sys.executable, "-I", "-m", "shoal.agent", directory / "boot.json"], env=environment
+            [*self.prefix, sys.executable, "-I", "-m", "shoal.agent", directory / "boot.json"],
+            env=environment,
         )
         return self.agents[name]
 

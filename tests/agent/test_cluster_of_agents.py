@@ -86,6 +86,21 @@ def test_a_killed_dask_worker_is_replaced_and_the_computation_finishes(cluster: 
     asyncio.run(scenario())
 
 
+def test_a_killed_scheduler_is_started_again_where_it_was(cluster: Cluster) -> None:
+    async def scenario() -> None:
+        await start(cluster)
+        before = cluster.scheduler.address
+        cluster.dask_child(0).kill()
+        await cluster.until(lambda it: it.scheduler.address == "")
+        await cluster.until(lambda it: it.scheduler.address and ready(0, 1)(it))
+        assert cluster.scheduler.address == before
+        async with cluster.client() as client:
+            await client.wait_for_workers(1)
+            assert await client.submit(slow, 1) == 2
+
+    asyncio.run(scenario())
+
+
 def test_a_killed_agent_takes_its_dask_worker_along(cluster: Cluster) -> None:
     async def scenario() -> None:
         await start(cluster, workers=2)
@@ -100,6 +115,7 @@ def test_a_killed_agent_takes_its_dask_worker_along(cluster: Cluster) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.long
 def test_when_the_head_is_killed_its_workers_end_by_themselves(cluster: Cluster) -> None:
     async def scenario() -> None:
         cluster.start(0)
@@ -160,6 +176,7 @@ def test_a_retired_worker_hands_over_its_data_and_is_not_started_again(cluster: 
     asyncio.run(scenario())
 
 
+@pytest.mark.long
 def test_all_workers_can_be_retired_at_once(cluster: Cluster) -> None:
     async def scenario() -> None:
         await start(cluster, workers=2)
@@ -195,6 +212,7 @@ def test_an_idle_cluster_ends_itself_and_says_why(cluster: Cluster) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.long
 def test_a_cluster_without_a_server_still_keeps_its_stop_rules(cluster: Cluster) -> None:
     async def scenario() -> None:
         for number in (0, 1):
@@ -210,6 +228,10 @@ def test_a_client_that_shuts_the_cluster_down_ends_its_vms(cluster: Cluster) -> 
         await start(cluster)
         async with cluster.client() as client:
             await client.shutdown()
+        await cluster.until(lambda it: it.last is not None and it.last.stop)
+        assert cluster.last is not None
+        assert cluster.last.stop is not None
+        assert cluster.last.stop.rule == "shutdown"
         await cluster.gone()
 
     asyncio.run(scenario())

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.agent.messages import Serving
-from shoal.agent.stop_rules import Since, Situation, since, verdict
+from shoal.agent.stop_rules import Since, Situation, fresh, since, verdict
 from shoal.wire.specs import StopRules
 
 RULES = StopRules(
@@ -85,6 +85,12 @@ def test_a_state_is_as_old_as_the_first_of_the_looks_that_saw_it_without_a_break
         holds = told is not None and told.idle
         began = (now if began is None else began) if holds else None
         assert state.idle_s == began
+
+
+def test_a_scheduler_that_has_fallen_silent_is_taken_for_busy() -> None:
+    told = Serving("tls://scheduler", idle=True)
+    assert fresh(told, 5.0) == told
+    assert fresh(told, 120.0) is None
 
 
 def test_a_scheduler_that_is_not_up_is_neither_idle_nor_lonely() -> None:

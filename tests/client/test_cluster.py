@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning:distributed"),
 ]
 
-QUIET = {"show_widget": False}
+QUIET = {"show_widget": False, "worker_memory": "1 GiB"}
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +165,7 @@ def test_bad_arguments_create_nothing(place: dict[str, str]) -> None:
 
 def test_a_cluster_that_takes_too_long_is_given_up(place: dict[str, str]) -> None:
     before = running(place)
-    with pytest.raises(ClusterFailed, match="did not come up within 0.2 s"):
+    with pytest.raises(ClusterFailed, match=r"did not come up within 0\.2 s"):
         shoal.Cluster("slow", n_workers=1, timeout="200 ms", **QUIET)
     assert running(place) == before
 
@@ -174,7 +174,7 @@ SESSION = """
 import sys, time
 import distributed, shoal
 print("begun", flush=True)
-cluster = shoal.Cluster({name!r}, n_workers=1, show_widget=False{more})
+cluster = shoal.Cluster({name!r}, n_workers=1, worker_memory="1 GiB", show_widget=False{more})
 print("up", flush=True)
 {then}
 """

@@ -104,6 +104,7 @@ class Column:
         self._snapshots = []
         complaints = await self._continue(0, keep=True)
         self.points = self.scene.points.count
+        self.distinct = tuple(self.scene.points.distinct)
         return self._judge(complaints)
 
     async def killed(self, *at: int) -> Failure | None:
@@ -169,5 +170,5 @@ def pairs(column: Column, count: int, seed: str) -> Iterator[tuple[int, int]]:
     """The same each time."""
     dice = random.Random(f"{seed} {column.story.name} {column.weather.name}")
     for _ in range(count):
-        first = dice.randint(1, column.points)
+        first = dice.choice(column.distinct)
         yield first, first + dice.randint(1, 40)

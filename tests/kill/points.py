@@ -18,20 +18,28 @@ class Killed(BaseException):
 
 class Points:
     """Counts them. `kills`: the numbers of those at which the process dies; `guests`: at which
-    somebody else's work comes between."""
+    somebody else's work comes between.
+
+    `distinct`: the points before which something was written, or the cloud was called. To die at
+    another one leaves the same behind as to die at the distinct one before it, so that killing at
+    the distinct ones is killing at all of them.
+    """
 
     def __init__(self) -> None:
         self.count = 0
+        self.distinct: list[int] = []
         self.kills: frozenset[int] = frozenset()
         self.guests: frozenset[int] = frozenset()
         self.guest: Callable[[], Awaitable[None]] | None = None
         self.dead = False
         self.died_at: list[str] = []
 
-    async def reach(self, what: str) -> None:
+    async def reach(self, what: str, *, changed: bool = False) -> None:
         if self.dead:
             raise Killed(what)  # what other tasks of a dead process would still do
         self.count += 1
+        if changed or self.count == 1:
+            self.distinct.append(self.count)
         if self.count in self.kills:
             self.dead = True
             self.died_at.append(f"{self.count}: {what}")
@@ -43,15 +51,17 @@ class Points:
 class FrailDatabase(Database):
     """A database whose user can die at each question."""
 
-    def __init__(self, inner: Database, points: Points) -> None:
+    def __init__(self, inner: Database, points: Points, changes: Callable[[], int]) -> None:
         self._inner = inner
         self._points = points
+        self._changes = changes  # how many rows were ever written
 
     async def run(self, question: Any, *args: Any, **kwargs: Any) -> Any:
         name = f"{question.__module__.rpartition('.')[2]}.{question.__name__}"
         await self._points.reach(f"before {name}")
+        before = self._changes()
         answer = await self._inner.run(question, *args, **kwargs)
-        await self._points.reach(f"after {name}")
+        await self._points.reach(f"after {name}", changed=self._changes() != before)
         return answer
 
 
@@ -81,7 +91,7 @@ class FrailProvider:
         try:
             return await self._inner.launch(batch, boot_text)
         finally:
-            await self._points.reach("after launch")
+            await self._points.reach("after launch", changed=True)
 
     async def list(self) -> Sequence[Vm]:
         await self._points.reach("before list")
@@ -92,8 +102,4 @@ class FrailProvider:
         try:
             await self._inner.terminate(vms)
         finally:
-            await self._points.reach("after terminate")
-
-    def head_address(self, batch: Batch) -> str | None:
-        answer: str | None = self._inner.head_address(batch)  # type: ignore[attr-defined]
-        return answer
+            await self._points.reach("after terminate", changed=True)

@@ -32,6 +32,7 @@ from shoal.wire.specs import Cloud, ClusterSpec, Hardware, Range, SpotPolicy, Wo
 from tests.kill.points import FrailDatabase, FrailProvider, Killed, Points
 
 STEP_S = 10.0
+HEARTBEAT_S = 30.0
 _GIB = 1 << 30
 SMALL = Hardware(cpu=Range(2, 4), memory_bytes=Range(1, 64 * _GIB))
 
@@ -71,7 +72,7 @@ class Replica:
         scene = self._scene
         self.trusted_since = scene.clock()
         self.reconciler = scene.variant(
-            database=FrailDatabase(self._site.database, scene.points),
+            database=FrailDatabase(self._site.database, scene.points, self._site.changes),
             provider=scene.provider(self._site),
             boot_text=scene.boot_text,
             clock=scene.clock,
@@ -114,6 +115,8 @@ class Site:
         self.scene = scene
         self.cluster = ClusterId(f"c-{number:010d}")  # the story's, once it is created
         self.sim = SimCloud(scene.account, self.installation, scene.clock)
+        self.told: object = None  # what the head said last
+        self.told_at = scene.clock()
         self.replicas = [Replica(scene, self) for _ in range(replicas)]
 
     def raw(self) -> sqlite3.Connection:
@@ -124,14 +127,22 @@ class Site:
         assert isinstance(driver, sqlite3.Connection)
         return driver
 
+    def changes(self) -> int:
+        return self.raw().total_changes
+
     async def hear(self) -> None:
-        """What the agents say reaches the store."""
-        scene = self.scene
-        for cluster in await self.database.run(clusters.unsettled, Cloud.SIM):
-            known = await self.database.run(instances.all_of_cluster, cluster.id)
-            report = head_report(scene.account, cluster.id, known, scene.clock(), scene.demand)
-            if report is not None:
-                await self.database.run(observations.record, report, scene.clock())
+        """What the agents say reaches the store: what is new at once, the rest now and then."""
+        scene, now = self.scene, self.scene.clock()
+        if not scene.account.alive(now):
+            return
+        known = await self.database.run(instances.all_of_cluster, self.cluster)
+        report = head_report(scene.account, self.cluster, known, now, scene.demand)
+        if report is None:
+            return
+        news = [(it.instance, it.stage) for it in report.vms], report.scheduler
+        if news != self.told or now - self.told_at >= timedelta(seconds=HEARTBEAT_S):
+            self.told, self.told_at = news, now
+            await self.database.run(observations.record, report, now)
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -211,6 +222,7 @@ class Scene:
         kept = iter(saved.replicas)
         for site, rows in zip(self.sites, saved.rows, strict=True):
             site.sim.account = self.account
+            site.told = None
             deserialize(site, rows)
             for replica in site.replicas:
                 replica.restore(next(kept))

@@ -37,7 +37,8 @@ def main() -> None:
     logging.getLogger("shoal").setLevel(logging.INFO)
     age_s = max(time.time() - boot_file.stat().st_mtime, 0.0)  # of the VM, not of this process
     if boot.role is Role.SCHEDULER:
-        with socket.create_server((vm.host, vm.port), backlog=_BACKLOG) as door:
+        family = socket.AF_INET6 if ":" in vm.host else socket.AF_INET
+        with socket.create_server((vm.host, vm.port), family=family, backlog=_BACKLOG) as door:
             from shoal.agent import head
 
             asyncio.run(_live(head.run(boot, vm, door, age_s=age_s)))
@@ -51,6 +52,7 @@ async def _live(life: Coroutine[None, None, None]) -> None:
     from shoal.agent import processes
 
     processes.adopt_descendants()
+    processes.allow_many_files()
     lived = False
     try:
         await life

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import subprocess
 import threading
@@ -20,6 +21,8 @@ import msgspec
 from shoal.agent.log_lines import Splitter
 from shoal.agent.messages import Command, Told, read_told
 from shoal.wire.specs import Role
+
+_log = logging.getLogger(__name__)
 
 _START = Path(__file__).parents[1] / "plugins" / "start.py"
 _PROGRAMS = {Role.SCHEDULER: "scheduler_process", Role.WORKER: "worker_process"}
@@ -88,6 +91,7 @@ class DaskChild:
             stderr=subprocess.PIPE,
             cwd=directory,
             env=environment,
+            umask=0o022,  # the agent's own is stricter; a user's files are like anywhere else
         )
         return cls(process)
 
@@ -133,7 +137,12 @@ class DaskChild:
 async def _read_messages(pipe: IO[bytes], heard: Callable[[Told], None]) -> None:
     reader = await _reader(pipe)
     async for line in reader:
-        heard(read_told(line))
+        try:
+            told = read_told(line)
+        except msgspec.MsgspecError as error:
+            _log.warning("a message of the Dask process cannot be read: %s", error)
+            continue
+        heard(told)
 
 
 async def _read_lines(pipe: IO[bytes], line: Callable[[str], None]) -> None:

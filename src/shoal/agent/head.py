@@ -69,7 +69,8 @@ class Head:
         )
         self._ending = Ending()
         self._since = stop_rules.Since()
-        self._cluster_born_s = self._born_s
+        self._serving_s = 0.0  # when the scheduler spoke last
+        self._cluster_born_s: float | None = None
 
     async def run(self, door: socket.socket) -> None:
         self._ending.on_signals()
@@ -89,15 +90,16 @@ class Head:
 
     def serving(self, told: Serving) -> None:
         first = self._desk.serving is None
+        self._serving_s = self._clock.monotonic_s()
         self._desk.scheduler(told)
         if first:
             self._tell_retirements()
 
     def ended(self, why: str, *, clean: bool) -> None:
         self._desk.scheduler(None)
-        if clean:  # only a client's `shutdown()` closes a scheduler so
+        if clean:  # by a client's `shutdown()`, or by an option of the user's
             self._tender.halt()
-            self._ending.decide(End("a client has shut the scheduler down", rule="shutdown"))
+            self._ending.decide(End("its Dask scheduler was shut down", rule="shutdown"))
 
     # -- the jobs ----------------------------------------------------------------------------
 
@@ -124,15 +126,18 @@ class Head:
             if orders.stop:
                 self._ending.decide(End(orders.stop))
                 return
-            self._cluster_born_s = self._clock.monotonic_s() - self._age_s(orders)
+            self._note_age(orders)
             own_host = self._vm.port == AGENT_PORT
             self._tender.ask(
                 asked.of_scheduler(orders, self._vm, self._security, own_host=own_host)
             )
             self._tell_retirements()
 
-    def _age_s(self, orders: Orders) -> float:
-        return max((self._clock.now() - orders.created_at).total_seconds(), 0.0)
+    def _note_age(self, orders: Orders) -> None:
+        """Once: from then on the wall clock may jump."""
+        if self._cluster_born_s is None:
+            age_s = (self._clock.now() - orders.created_at).total_seconds()
+            self._cluster_born_s = self._clock.monotonic_s() - max(age_s, 0.0)
 
     def _tell_retirements(self) -> None:
         if self._desk.orders is not None and self._desk.serving is not None:
@@ -167,9 +172,10 @@ class Head:
         why = dead_man.verdict(self._boot, age_s=now_s - self._born_s, silent_s=unled_s)
         if why:
             return End(why, rule="dead_man")
-        if orders is None:
+        if orders is None or self._cluster_born_s is None:
             return None
-        self._since = stop_rules.since(self._since, told, now_s)
+        fresh = stop_rules.fresh(told, now_s - self._serving_s)
+        self._since = stop_rules.since(self._since, fresh, now_s)
         found = stop_rules.verdict(
             orders.stop_rules,
             stop_rules.Situation(

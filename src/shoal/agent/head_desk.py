@@ -151,7 +151,7 @@ class HeadDesk:
     def post(self, instance: InstanceId) -> Post:
         if instance not in self._posts:
             self._posts[instance] = Post(self._first_version)
-            self._refresh()
+            self._renew(instance, self._posts[instance])
         return self._posts[instance]
 
     def beat(self, beat: WorkerBeat) -> BeatAnswer:
@@ -174,11 +174,13 @@ class HeadDesk:
 
     def _refresh(self) -> None:
         for instance, post in self._posts.items():
-            content = self._part_of(instance, post.version)
-            if content != post.content:
-                post.version += 1
-                post.content = self._part_of(instance, post.version)
-                post.changed.ring()
+            self._renew(instance, post)
+
+    def _renew(self, instance: InstanceId, post: Post) -> None:
+        if self._part_of(instance, post.version) != post.content:
+            post.version += 1
+            post.content = self._part_of(instance, post.version)
+            post.changed.ring()
 
     def _part_of(self, instance: InstanceId, version: int) -> WorkerOrders | None:
         orders = self.orders

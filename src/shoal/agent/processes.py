@@ -16,12 +16,26 @@ import psutil
 
 from shoal.agent.standing import Use
 
+_FILES = 65_536
 _PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 
 
 def adopt_descendants() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def allow_many_files() -> None:
+    """A head and its scheduler hold several connections to each worker; 1024 is a usual limit.
+    Children inherit it."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def children() -> dict[int, psutil.Process]:

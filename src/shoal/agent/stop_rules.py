@@ -12,12 +12,21 @@ from shoal.agent.messages import Serving
 from shoal.wire.specs import StopRules
 
 
+_FRESH_S = 10.0  # it speaks every second
+
+
 class Since(msgspec.Struct, frozen=True):
     """Since when each is so, by a clock that cannot jump; `None`: it is not so, or not known."""
 
     idle_s: float | None = None
     no_clients_s: float | None = None
     no_workers_s: float | None = None
+
+
+def fresh(told: Serving | None, age_s: float) -> Serving | None:
+    """A scheduler that is too busy to speak is in use, whatever it said last: stalls of minutes
+    are known, over huge graphs."""
+    return told if age_s < _FRESH_S else None
 
 
 def since(before: Since, told: Serving | None, now_s: float) -> Since:

@@ -176,6 +176,7 @@ class Tender:
             return
         self._see(preparing=False, prepared=manifest.id, gave_up=False)
         self.wake.ring()
+        await asyncio.to_thread(preparation.forget_old, self._vm)
 
     def _report_preparation(self, told: RealiseProgress) -> None:
         if self._seen.child is None and self._seen.preparing:
@@ -196,7 +197,11 @@ class Tender:
         assert self._python is not None
         prefix = self._vm.prefix(asked.manifest.id)
         environment = child_environment(os.environ, asked.environ, prefix, self._vm.dask)
-        child = DaskChild.start(self._role, self._python, environment, self._vm.dask)
+        try:
+            child = DaskChild.start(self._role, self._python, environment, self._vm.dask)
+        except OSError as error:
+            self._give_up(f"It cannot be started: {error}")
+            return
         self._child = child
         self._see(child=Child(asked.manifest.id))
         self._standing.stage(Stage.STARTING, "importing Dask")

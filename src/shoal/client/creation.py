@@ -167,7 +167,7 @@ async def _complete(api: Api, asked: Asked, name: str, progress: Progress) -> Cl
     """The environment is copied while the server is found; most of the time both are there."""
     try:
         async with asyncio.TaskGroup() as group:
-            if api.place is None:
+            if not asked.spec.name:  # else connected already
                 group.create_task(_connect(api, asked, progress))
             copying = group.create_task(environment.copy(asked.software, progress))
     except ExceptionGroup as several:

@@ -116,7 +116,9 @@ def _local_memory(spec: ClusterSpec, offers: Sequence[Offer], role: Role) -> Ran
         return Range(1, 1)
     if role is Role.SCHEDULER:
         return Range(sizes[0], sizes[0])
-    share = _SHARE * sizes[-1] / max(1, spec.workers.maximum)
+    cores = max(it.vcpu for it in offers)
+    cpus = spec.worker.cpu.most if spec.worker.cpu else 1
+    share = _SHARE * sizes[-1] / max(1, spec.workers.maximum, cores // cpus)
     size = max((it for it in sizes if it <= share), default=sizes[0])
     return Range(size, size)
 

@@ -11,10 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import traceback
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from .pipe import Message, Pipe
+
+logger = logging.getLogger("distributed.scheduler")
 
 STOPPED, CANNOT_BE = 0, 2
 _LEAST_S, _MOST_S = 0.2, 1.0
@@ -69,17 +73,12 @@ async def _serve(pipe: Pipe, scheduler: Any, asked: Message) -> None:
 
     retirement = Retirement(scheduler)
     reports = _Reports(pipe, scheduler, asked["minimum"])
-    jobs = [
-        asyncio.create_task(job)
-        for job in (retirement.carry_out(), reports.send(), _obey(pipe, retirement, reports))
-    ]
+    beside = [asyncio.create_task(_unharmed(it)) for it in (retirement.carry_out, reports.send)]
+    told_to_stop = asyncio.create_task(_obey(pipe, retirement, reports))
     finished = asyncio.create_task(scheduler.finished())
-    await asyncio.wait([*jobs, finished], return_when=asyncio.FIRST_COMPLETED)
-    for job in jobs:
-        job.cancel()
-    for outcome in await asyncio.gather(*jobs, return_exceptions=True):
-        if isinstance(outcome, Exception):
-            raise outcome
+    await asyncio.wait([told_to_stop, finished], return_when=asyncio.FIRST_COMPLETED)
+    for task in (*beside, told_to_stop):
+        task.cancel()
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(scheduler.close(reason="shoal-stop"), _CLOSE_WITHIN_S)
     pipe.end(STOPPED)
@@ -91,6 +90,19 @@ async def _obey(pipe: Pipe, retirement: Any, reports: _Reports) -> None:
         if message["op"] == "retire":
             retirement.ask(message["names"])
             reports.minimum = message["minimum"]
+
+
+async def _unharmed(job: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Run what goes on beside the scheduler. Should it fail, that is logged and it begins anew: no
+    computation is lost because a report could not be made."""
+    while True:
+        task = asyncio.ensure_future(job())
+        try:
+            await asyncio.wait([task])
+        finally:
+            task.cancel()
+        logger.error("a part of Shoal in the scheduler failed", exc_info=task.exception())
+        await asyncio.sleep(_MOST_S)
 
 
 class _Reports:

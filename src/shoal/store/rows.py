@@ -13,7 +13,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 
 def columns(kind: type[msgspec.Struct], table: Table) -> list[Column[Any]]:
-    return [table.c[field.name] for field in msgspec.structs.fields(kind)]
+    return [table.c[name] for name in kind.__struct_fields__]
 
 
 def selecting(kind: type[msgspec.Struct], table: Table) -> Select[Any]:
