@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -25,14 +26,17 @@ ROUNDS, RUNS = 3, 3
 
 def measure() -> list[Row]:
     with tempfile.TemporaryDirectory() as directory:
-        python = _environment(Path(directory) / "venv")
+        python = environment_with_all(Path(directory) / "venv", gateway=True)
+        work = Path(directory) / "work"
+        work.mkdir()
+        shutil.copy(HERE / "contenders.py", work)
         state = dict(os.environ, SHOAL_STATE_DIR=f"{directory}/state")
         state.pop("PYTHONDONTWRITEBYTECODE", None)
         seconds: dict[str, list[float]] = {it: [] for it in CONTENDERS}
         try:
             for _ in range(ROUNDS):
                 for which in CONTENDERS:
-                    seconds[which] += _run(python, which, state, directory)
+                    seconds[which] += _run(python, which, state, work)
         finally:
             subprocess.run([python.parent / "shoal", "server", "stop"], env=state, check=False)
     median = {it: statistics.median(times) for it, times in seconds.items()}
@@ -45,21 +49,20 @@ def measure() -> list[Row]:
     ]
 
 
-def _environment(where: Path) -> Path:
-    """One environment with all three, as a user would install them."""
+def environment_with_all(where: Path, *, gateway: bool) -> Path:
+    """One environment with Shoal (and dask-gateway), as a user would install them."""
     python = where / "bin" / "python"
-    packages = [f"{HERE.parent}", "dask-gateway", "dask-gateway-server[local]"]
+    packages = [f"{HERE.parent}"]
+    packages += ["dask-gateway", "dask-gateway-server[local]"] if gateway else []
     uv_bin = uv.find_uv_bin()
     subprocess.run([uv_bin, "venv", "--quiet", "--python", sys.executable, where], check=True)
-    subprocess.run(
-        [uv_bin, "pip", "install", "--quiet", "--python", python, *packages], check=True
-    )
+    subprocess.run([uv_bin, "pip", "install", "--quiet", "--python", python, *packages], check=True)
     return python
 
 
-def _run(python: Path, which: str, environment: dict[str, str], cwd: str) -> list[float]:
+def _run(python: Path, which: str, environment: dict[str, str], cwd: Path) -> list[float]:
     done = subprocess.run(
-        [python, HERE / "contenders.py", which, str(RUNS)],
+        [python, cwd / "contenders.py", which, str(RUNS)],
         env=environment,
         cwd=cwd,
         check=True,

@@ -104,8 +104,11 @@ def _errors() -> str:
         if provider.__name__ == kind.__module__ or kind.__module__ == errors.__name__:
             status = problems.from_error(_sample(kind)).status
             rows.append(f'| <a id="{kind.code}"></a>`{kind.code}` | `{kind.__name__}` | {status} |')
-    return (inspect.getdoc(errors) or "").partition("\n\n")[0] + "\n\n```text\n" + _picture() + (
-        "\n```\n\n" + _table("code | class | HTTP status", rows)
+    return (
+        (inspect.getdoc(errors) or "").partition("\n\n")[0]
+        + "\n\n```text\n"
+        + _picture()
+        + ("\n```\n\n" + _table("code | class | HTTP status", rows))
     )
 
 

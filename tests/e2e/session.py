@@ -156,9 +156,7 @@ class Script:
         return status
 
 
-def until(
-    holds: Callable[[], bool], timeout_s: float, why: Callable[[], str] = lambda: ""
-) -> None:
+def until(holds: Callable[[], bool], timeout_s: float, why: Callable[[], str] = lambda: "") -> None:
     """Wait for a condition; fail with `why` if it does not come."""
     deadline = time.monotonic() + timeout_s
     waiting = threading.Event()

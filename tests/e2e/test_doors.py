@@ -97,7 +97,7 @@ def test_another_workspaces_token_sees_nothing(session: Session) -> None:
                 pass
         """
     )
-    made = session.shoal("token", "create", "--user", "eve", "--workspace", "other", "--json")
+    made = session.shoal("token", "create", "eve", "--workspace", "other", "--json")
     secret = json.loads(made.stdout)["secret"]
     url = json.loads((session.state / "server.json").read_text())["url"]
     eve = httpx2.Client(

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.e2e.session import Session, until
+from tests.e2e.session import Session
 
 pytestmark = pytest.mark.long
 

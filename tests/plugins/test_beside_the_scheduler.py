@@ -29,4 +29,6 @@ def test_a_part_that_fails_begins_anew_and_says_so(caplog: pytest.LogCaptureFixt
     with caplog.at_level(logging.ERROR), asyncio.Runner(loop_factory=looptime.new_event_loop) as it:
         it.run(scenario())
     assert begun == 3
-    assert caplog.text.count("a worker that has just left") == 2
+    assert [str(it.exc_info[1]) for it in caplog.records if it.exc_info] == [
+        "'a worker that has just left'"
+    ] * 2

@@ -41,9 +41,7 @@ def an_offer(**changes: object) -> Offer:
 
 def a_cluster(number: int = 1, *, name: str = "etl", workers: int = 2) -> Cluster:
     spec = ClusterSpec(name, Cloud.SIM, Workers(workers, workers, workers), EnvironmentId("env-1"))
-    return Cluster(
-        ClusterId(f"c-{number:010d}"), RESEARCH, UserName("ada"), spec, 1, later(number)
-    )
+    return Cluster(ClusterId(f"c-{number:010d}"), RESEARCH, UserName("ada"), spec, 1, later(number))
 
 
 def a_batch(cluster: Cluster, number: int = 1, *, count: int = 2, first: int = 1) -> Batch:

@@ -11,7 +11,6 @@ import msgspec
 from shoal.agent.messages import Serving
 from shoal.wire.specs import StopRules
 
-
 _FRESH_S = 10.0  # it speaks every second
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import datetime
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, Select, case, func, select
 
 from shoal.core.records import (
     Batch,
@@ -36,8 +38,33 @@ class Rows(msgspec.Struct, frozen=True):
     marks: tuple[PoolMark, ...]
 
 
+class _Questions(msgspec.Struct, frozen=True):
+    """Asked each pass, and the same each time: made once."""
+
+    batches: Select[Any]
+    instances: Select[Any]
+    observations: Select[Any]
+    heads: Select[Any]
+    numbers: Select[Any]
+    batch_counts: Select[Any]
+
+
 def read(tx: Connection, cloud: Cloud, now: datetime) -> Rows:
+    questions = _questions(cloud)
     found = tuple(clusters.unsettled(tx, cloud))
+    return Rows(
+        clusters=found,
+        batches=tuple(tx.execute(questions.batches).scalars()),
+        instances=tuple(read_rows(tx, Instance, questions.instances)),
+        observations={it.instance: it for it in read_rows(tx, Observation, questions.observations)},
+        heads={it.cluster: it for it in read_rows(tx, HeadObservation, questions.heads)},
+        tallies=_tallies(tx, questions, found) if found else {},
+        marks=tuple(pools.current(tx, cloud, now)),
+    )
+
+
+@functools.cache
+def _questions(cloud: Cloud) -> _Questions:
     here = (_instance.c.cloud == cloud, _instance.c.state != InstanceState.GONE)
     living = select(_instance.c.id).where(*here)
     living_batches = select(_instance.c.batch).where(*here).distinct()
@@ -45,29 +72,35 @@ def read(tx: Connection, cloud: Cloud, now: datetime) -> Rows:
         tables.cluster.c.cloud == cloud, tables.cluster.c.settled_at.is_(None)
     )
     batch, observation, head = tables.batch, tables.observation, tables.head
-    instances = selecting(Instance, _instance).where(*here).order_by(_instance.c.number)
-    observed = selecting(Observation, observation).where(observation.c.instance.in_(living))
-    heads = selecting(HeadObservation, head).where(head.c.cluster.in_(unsettled))
-    return Rows(
-        clusters=found,
-        batches=tuple(
-            tx.execute(select(batch.c.record).where(batch.c.id.in_(living_batches))).scalars()
-        ),
-        instances=tuple(read_rows(tx, Instance, instances)),
-        observations={it.instance: it for it in read_rows(tx, Observation, observed)},
-        heads={it.cluster: it for it in read_rows(tx, HeadObservation, heads)},
-        tallies=_tallies(tx, found),
-        marks=tuple(pools.current(tx, cloud, now)),
+    is_worker = _instance.c.role == Role.WORKER
+    launched = is_worker & _instance.c.launched_at.is_not(None)
+    ready = is_worker & _instance.c.ready_at.is_not(None)
+    return _Questions(
+        batches=select(batch.c.record).where(batch.c.id.in_(living_batches)),
+        instances=selecting(Instance, _instance).where(*here).order_by(_instance.c.number),
+        observations=selecting(Observation, observation).where(observation.c.instance.in_(living)),
+        heads=selecting(HeadObservation, head).where(head.c.cluster.in_(unsettled)),
+        numbers=select(
+            _instance.c.cluster,
+            func.max(_instance.c.number),
+            func.sum(case((launched, 1), else_=0)),
+            func.sum(case((_instance.c.failed, 1), else_=0)),
+            func.sum(case((ready, 1), else_=0)),
+        )
+        .where(_instance.c.cluster.in_(unsettled))
+        .group_by(_instance.c.cluster),
+        batch_counts=select(batch.c.cluster, func.count())
+        .where(batch.c.cluster.in_(unsettled))
+        .group_by(batch.c.cluster),
     )
 
 
-def _tallies(tx: Connection, found: tuple[Cluster, ...]) -> dict[ClusterId, Tally]:
-    ids = [it.id for it in found]
-    if not ids:
-        return {}
-    numbers = _numbers(tx, ids)
-    batches = dict(_batches(tx, ids))
-    return {id: _tally(tx, id, batches.get(id, 0), numbers.get(id)) for id in ids}
+def _tallies(
+    tx: Connection, questions: _Questions, found: tuple[Cluster, ...]
+) -> dict[ClusterId, Tally]:
+    numbers = {row[0]: _Numbers(*row[1:]) for row in tx.execute(questions.numbers)}
+    batches = {row[0]: row[1] for row in tx.execute(questions.batch_counts)}
+    return {it.id: _tally(tx, it.id, batches.get(it.id, 0), numbers.get(it.id)) for it in found}
 
 
 class _Numbers(msgspec.Struct, frozen=True):
@@ -75,33 +108,6 @@ class _Numbers(msgspec.Struct, frozen=True):
     workers_launched: int
     failed: int
     workers_ready: int
-
-
-def _numbers(tx: Connection, ids: list[ClusterId]) -> dict[ClusterId, _Numbers]:
-    ready_worker = (_instance.c.role == Role.WORKER) & _instance.c.ready_at.is_not(None)
-    launched_worker = (_instance.c.role == Role.WORKER) & _instance.c.launched_at.is_not(None)
-    query = (
-        select(
-            _instance.c.cluster,
-            func.max(_instance.c.number),
-            func.sum(case((launched_worker, 1), else_=0)),
-            func.sum(case((_instance.c.failed, 1), else_=0)),
-            func.sum(case((ready_worker, 1), else_=0)),
-        )
-        .where(_instance.c.cluster.in_(ids))
-        .group_by(_instance.c.cluster)
-    )
-    return {row[0]: _Numbers(row[1], row[2], row[3], row[4]) for row in tx.execute(query)}
-
-
-def _batches(tx: Connection, ids: list[ClusterId]) -> list[tuple[ClusterId, int]]:
-    batch = tables.batch
-    query = (
-        select(batch.c.cluster, func.count())
-        .where(batch.c.cluster.in_(ids))
-        .group_by(batch.c.cluster)
-    )
-    return [(row[0], row[1]) for row in tx.execute(query)]
 
 
 def _tally(tx: Connection, id: ClusterId, batches: int, numbers: _Numbers | None) -> Tally:

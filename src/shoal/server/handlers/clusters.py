@@ -177,7 +177,7 @@ async def _changed_view(desk: Desk, found: Cluster, changed: Cluster | None) -> 
 
 async def stop_cluster(desk: Desk, asked: Incoming[None, requests.StopCluster]) -> views.Ended:
     found, now = await _find(desk, asked), desk.clock()
-    why = f"{asked.caller.user}: {asked.body.reason}"
+    why = asked.body.reason
     event = Event(now, EventKind.CLUSTER_ENDING, asked.caller.user, why, cluster=found.id)
     did = await desk.database.run(rows.end, found.id, EndKind.USER, why, now, event)
     await _changed(desk)

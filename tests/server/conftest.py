@@ -1,0 +1,102 @@
+"""A whole server in this process: real routes, real store, the sim cloud; no loop unless asked."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx2
+import msgspec
+import pytest
+
+from shoal.server import gate
+from shoal.server.bell import Bell
+from shoal.server.desk import Desk
+from shoal.server.handlers import HANDLERS
+from shoal.server.passes.reconcile import Reconciler
+from shoal.server.routing import app
+from shoal.server.settings import Settings
+from shoal.store import environments, installation, tokens
+from shoal.store.database import Database
+from shoal.trust.installation_key import create_or_read
+from shoal.wire.environments import Manifest
+from shoal.wire.ids import EnvironmentId, UserName, WorkspaceName
+from shoal.wire.specs import Cloud, ClusterSpec, Workers
+from shoal.wire.views import TokenView
+from tests.server.small_cloud import SmallCloud
+
+ENVIRONMENT = Manifest(EnvironmentId("env-1"), "lock-version = '1.0'\n", "3.11.7", "x")
+
+
+class Served:
+    """The app, and clients of it with tokens of different people."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self._app = app(desk, HANDLERS)
+
+    def token(self, user: str, workspace: str, *scopes: str) -> str:
+        secret = gate.new_secret()
+        view = TokenView(
+            f"t-{user}-{workspace}",
+            UserName(user),
+            WorkspaceName(workspace),
+            scopes,
+            self.desk.clock(),
+            None,
+        )
+        asyncio.run(self.desk.database.run(tokens.create, view, gate.hash_of(secret)))
+        return secret
+
+    def ask(self, token: str, method: str, path: str, body: object = None) -> httpx2.Response:
+        async def call() -> httpx2.Response:
+            transport = httpx2.ASGITransport(app=self._app)
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            async with httpx2.AsyncClient(
+                transport=transport, base_url="http://shoal", headers=headers
+            ) as client:
+                content = None if body is None else msgspec.json.encode(body)
+                return await client.request(method, path, content=content)
+
+        return asyncio.run(call())
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    settings = Settings(state_dir=tmp_path)
+    database = Database.open(settings.database_url, inline=True)
+    key = create_or_read(tmp_path / "installation.key")
+    own = asyncio.run(database.run(installation.read, key.fingerprint()))
+    asyncio.run(database.run(environments.put, ENVIRONMENT))
+
+    def now() -> datetime:
+        return datetime.now(UTC)
+
+    cloud = SmallCloud()
+    reconciler = Reconciler(
+        database=database, provider=cloud, boot_text=lambda batch: batch.id, clock=now
+    )
+    desk = Desk(
+        settings=settings,
+        installation=own,
+        database=database,
+        key=key,
+        providers={Cloud.SIM: cloud},
+        reconcilers={Cloud.SIM: reconciler},
+        clock=now,
+        started_at=now(),
+        told=Bell(),
+        wanted=Bell(),
+        stopping=asyncio.Event(),
+        last_request_at=time.monotonic(),
+    )
+    yield Served(desk)
+    database.close()
+
+
+def a_spec(name: str = "etl", **changes: object) -> ClusterSpec:
+    made = ClusterSpec(name, Cloud.SIM, Workers(2, 2, 2), ENVIRONMENT.id)
+    return msgspec.structs.replace(made, **changes)

@@ -1,0 +1,87 @@
+"""The API is what its OpenAPI document says: no 5xx and no undocumented answer, whatever is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+
+import httpx2
+import hypothesis
+import pytest
+import schemathesis
+import uvicorn
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from shoal.server.handlers import HANDLERS
+from shoal.server.openapi import document
+from shoal.server.routing import app
+from shoal.wire.endpoints import ENDPOINTS
+from tests.server.conftest import Served
+
+CHECKS = (
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+)
+NOT_FUZZED = {"changes", "stop_server"}  # endless; ends the server
+SCHEMA = schemathesis.openapi.from_dict(document())
+
+
+@pytest.fixture
+def url(served: Served) -> Iterator[str]:
+    config = uvicorn.Config(app(served.desk, HANDLERS), lifespan="off", log_config=None)
+    server = uvicorn.Server(config)
+    listening = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])))
+    thread.start()
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(10)
+    listening.close()
+
+
+def test_the_document_has_every_endpoint() -> None:
+    told = {it["operationId"] for path in document()["paths"].values() for it in path.values()}
+    assert told == {it.name for it in ENDPOINTS}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "endpoint", [it for it in ENDPOINTS if it.name not in NOT_FUZZED], ids=lambda it: it.name
+)
+def test_whatever_is_sent_is_answered_as_documented(
+    served: Served, url: str, endpoint: object
+) -> None:
+    token = served.token("ada", "research", "clusters", "admin")
+    operation = SCHEMA[endpoint.path][endpoint.method]  # type: ignore[attr-defined]
+
+    @hypothesis.given(case=operation.as_strategy())
+    @hypothesis.settings(
+        max_examples=40, deadline=None, derandomize=True, database=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )  # fmt: skip
+    def fuzz(case: schemathesis.Case) -> None:
+        case.call_and_validate(
+            base_url=url, headers={"Authorization": f"Bearer {token}"}, checks=list(CHECKS)
+        )
+
+    fuzz()
+
+
+def test_a_method_or_path_that_is_not_there_is_a_problem(served: Served) -> None:
+    token = served.token("ada", "research", "clusters")
+    wrong_method = served.ask(token, "DELETE", "/v1/clusters")
+    wrong_path = served.ask(token, "GET", "/v1/nonsense")
+    assert (wrong_method.status_code, wrong_path.status_code) == (405, 404)
+    for answer in (wrong_method, wrong_path):
+        assert answer.headers["content-type"] == "application/problem+json"
+    assert isinstance(wrong_path, httpx2.Response)
