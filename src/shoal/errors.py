@@ -1,6 +1,6 @@
 """The errors that users of Shoal meet: one tree, each with a sentence and a next step.
 
-    ShoalError                    anything Shoal says no to; has `message`, `hint` and a stable `code`
+    ShoalError                    Shoal says no; has `message`, `hint` and a stable `code`
     ├── InvalidRequest            what was asked cannot be: a name, a size, a contradiction
     │   └── NotPossible           well-formed, but nothing fits (no such machine, region, package)
     ├── NotAllowed                who asks may not

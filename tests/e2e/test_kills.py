@@ -1,4 +1,4 @@
-"""kill -9 of each process in the middle of a computation: it finishes, or fails with a clear word."""
+"""kill -9 of each process in mid-computation: it finishes, or fails with a clear word."""
 
 from __future__ import annotations
 

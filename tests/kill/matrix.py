@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -28,7 +28,9 @@ class Weather(msgspec.Struct, frozen=True):
     named: bool = True
     calls: tuple[Fate, ...] = (Fate.FINE,)
 
-    def knobs(self, story: Story) -> Knobs:
+    def knobs(self, story: Story, believed_lag_s: float | None = None) -> Knobs:
+        if believed_lag_s is None:
+            believed_lag_s = self.lag_s + 1.0
         return Knobs(
             named=self.named,
             appear_lag_s=self.lag_s,
@@ -39,7 +41,7 @@ class Weather(msgspec.Struct, frozen=True):
             terminates=self.calls,
             vms=story.vms,
             timing=Timing(
-                listing_lag_s=self.lag_s + 1.0,
+                listing_lag_s=believed_lag_s,
                 boot_timeout_s=60.0,
                 silence_timeout_s=120.0,
                 drain_timeout_s=60.0,
@@ -73,6 +75,7 @@ class Variant(msgspec.Struct, frozen=True):
     """Who reconciles; the broken ones are for seeing that the matrix sees."""
 
     reconciler: type[Reconciler] = Reconciler
+    listing_lag_s: float | None = None  # as the reconciler believes; None: a little more than it is
     provider: Callable[[Site], SimCloud] | None = None
     text: Callable[[Batch], str] = boot_text
 
@@ -85,7 +88,10 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Column:
-    """One story in one weather: the run that nobody kills, and from it all the others."""
+    """One story in one weather: the run that nobody kills, and from it all the others.
+
+    A run that is killed is the undisturbed one up to there, so it begins at the last step before.
+    """
 
     def __init__(
         self,
@@ -130,7 +136,7 @@ class Column:
     def _scene(self) -> Scene:
         return Scene(
             self._databases,
-            knobs=self.weather.knobs(self.story),
+            knobs=self.weather.knobs(self.story, self._variant.listing_lag_s),
             had=self.story.had,
             demand=self.story.demand,
             replicas=self.story.replicas,
@@ -166,9 +172,47 @@ class Column:
         return Failure(self.story.name, self.weather.name, died, complaints)
 
 
-def pairs(column: Column, count: int, seed: str) -> Iterator[tuple[int, int]]:
-    """The same each time."""
-    dice = random.Random(f"{seed} {column.story.name} {column.weather.name}")
+class Extent(msgspec.Struct, frozen=True):
+    """How much of the matrix: None is every point."""
+
+    points: int | None = None  # in each column, spread evenly
+    pairs: int = 0  # in each column
+    visits: int | None = None  # in the columns of stories with two replicas
+
+
+class Report(msgspec.Struct):
+    runs: int = 0
+    points: int = 0  # I/O points of all columns
+    failures: list[Failure] = []
+
+    def count(self, failure: Failure | None) -> None:
+        self.runs += 1
+        if failure is not None:
+            self.failures.append(failure)
+
+
+async def walk(columns: Iterable[Column], extent: Extent, report: Report) -> None:
+    for column in columns:
+        report.count(await column.undisturbed())
+        report.points += column.points
+        for at in spread(column.distinct, extent.points):
+            report.count(await column.killed(at))
+        for first, second in pairs(column, extent.pairs):
+            report.count(await column.killed(first, second))
+        if column.story.replicas > 1:
+            for at in spread(range(1, column.points + 1), extent.visits):
+                report.count(await column.visited(at))
+
+
+def spread(points: Sequence[int], count: int | None) -> Sequence[int]:
+    if count is None or count >= len(points):
+        return points
+    return [points[place * len(points) // count] for place in range(count)]
+
+
+def pairs(column: Column, count: int) -> Iterator[tuple[int, int]]:
+    """Two deaths, the second soon after the first. Chance, but the same each time."""
+    dice = random.Random(f"{column.story.name} {column.weather.name}")
     for _ in range(count):
         first = dice.choice(column.distinct)
         yield first, first + dice.randint(1, 40)

@@ -50,7 +50,7 @@ def unmet(scene: Scene, story: Story) -> list[str]:
         known = rows(site)
         found += _asked(site, story, known)
         found += _agreed(scene, site, known)
-    if scene.account._under_way:
+    if scene.account.expecting:
         found.append("a request is still under way")
     return found
 
@@ -75,9 +75,7 @@ def _asked(site: Site, story: Story, known: list[Row]) -> list[str]:
 def _agreed(scene: Scene, site: Site, known: list[Row]) -> list[str]:
     """The cloud and the record say the same: each VM that exists is one living row's."""
     alive = {
-        vm.id
-        for vm in scene.account.alive(scene.clock())
-        if vm.installation == site.installation
+        vm.id for vm in scene.account.alive(scene.clock()) if vm.installation == site.installation
     }
     used = [it.vm for it in known if it.state == "launched"]
     return [

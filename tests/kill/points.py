@@ -70,9 +70,7 @@ class FrailProvider:
 
     cloud = Cloud.SIM
 
-    def __init__(
-        self, inner: Provider, points: Points, on_record: Callable[[Batch], None]
-    ) -> None:
+    def __init__(self, inner: Provider, points: Points, on_record: Callable[[Batch], None]) -> None:
         self._inner = inner
         self._points = points
         self._on_record = on_record

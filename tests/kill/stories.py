@@ -92,8 +92,14 @@ STORIES = (
         had=pools(1000),
     ),
     Story("preemption", ((0, create(3, spot=True)), (80, preempt(1))), workers=3, most_vms=5),
+    Story("two replicas", ((0, create(3)), (70, scale(1))), workers=1, most_vms=4, replicas=2),
     Story(
-        "two replicas", ((0, create(3)), (70, scale(1))), workers=1, most_vms=4, replicas=2
+        "two replicas, no capacity",
+        ((0, create(4)), (100, room(1000))),
+        workers=4,
+        most_vms=5,
+        replicas=2,
+        had=pools(2),
     ),
     Story(
         "two installations",

@@ -1,4 +1,4 @@
-"""The API is what its OpenAPI document says: no 5xx and no undocumented answer, whatever is sent."""
+"""The API is what its OpenAPI document says: no 5xx, no undocumented answer, whatever is sent."""
 
 from __future__ import annotations
 

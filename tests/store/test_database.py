@@ -47,7 +47,7 @@ def test_opening_again_changes_nothing(database_url: str) -> None:
 
 def test_a_newer_schema_is_refused(database: Database, database_url: str) -> None:
     ask(database, lambda tx: tx.execute(text("UPDATE alembic_version SET version_num = '9999'")))
-    with pytest.raises(StoreFault, match="9999.*knows up to"):
+    with pytest.raises(StoreFault, match=r"9999.*knows up to"):
         Database.open(database_url)
 
 

@@ -26,7 +26,7 @@ T = TypeVar("T")
 _TIMEOUT_S = 10.0
 
 
-class HeadSilent(ShoalError):  # noqa: N818  named as all in errors.py
+class HeadSilent(ShoalError):
     """The head did not answer, or not with what was asked."""
 
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import click
 
-from shoal import __version__
 from shoal.errors import InvalidRequest, ShoalError
+from shoal.version import VERSION
 
 INTERRUPTED = 130
 
@@ -67,7 +67,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="shoal", message="%(prog)s %(version)s")
+@click.version_option(VERSION, prog_name="shoal", message="%(prog)s %(version)s")
 def cli() -> None:
     """Dask clusters on your own cloud account, with the environment you already have.
 

@@ -18,8 +18,9 @@ from urllib.parse import quote
 import httpx2
 import msgspec
 
-from shoal import __version__, errors
+from shoal import errors
 from shoal.client.place import Place
+from shoal.version import VERSION
 from shoal.wire import endpoints, problems
 from shoal.wire.endpoints import Endpoint
 
@@ -191,7 +192,7 @@ def _client(place: Place, transport: Transport | None) -> httpx2.AsyncClient:
     loopback = place.url.startswith("http://")
     return httpx2.AsyncClient(
         base_url=place.url,
-        headers={"authorization": f"Bearer {place.token}", "user-agent": f"shoal/{__version__}"},
+        headers={"authorization": f"Bearer {place.token}", "user-agent": f"shoal/{VERSION}"},
         timeout=_TIMEOUT,
         transport=transport,
         verify=not loopback,  # building an SSL context takes longer than a call

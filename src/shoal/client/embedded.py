@@ -20,9 +20,9 @@ import httpx2
 import msgspec
 from packaging.version import Version
 
-import shoal
 from shoal.client.place import Place
 from shoal.errors import ServerFault, ServerUnreachable
+from shoal.version import VERSION
 from shoal.wire import endpoints
 from shoal.wire.state_directory import ServerFile, StateDirectory
 from shoal.wire.views import ServerInfo
@@ -44,7 +44,7 @@ def ensure(state: StateDirectory, report: Report = lambda sentence: None) -> Pla
         with filelock.FileLock(state.start_lock, timeout=START_TIMEOUT_S + STOP_TIMEOUT_S):
             found = running(state)
             if found is not None and outdated(found):
-                report(f"replacing the Shoal server {found.version} by {shoal.__version__}")
+                report(f"replacing the Shoal server {found.version} by {VERSION}")
                 stop(state)
                 found = None
             found = found or _start(state, report)
@@ -95,7 +95,7 @@ def info(found: ServerFile) -> ServerInfo | None:
 
 
 def outdated(found: ServerFile) -> bool:
-    return Version(found.version) < Version(shoal.__version__)
+    return Version(found.version) < Version(VERSION)
 
 
 def stop(state: StateDirectory) -> ServerFile | None:

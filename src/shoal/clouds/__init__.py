@@ -1,1 +1,1 @@
-"""Clouds: a Protocol of four calls, and one adapter each. Retry, failover, cost and clean-up are core's."""
+"""Clouds: a Protocol of four calls, and an adapter each. Retry, failover and clean-up are core's."""

@@ -4,8 +4,8 @@
     vms/<name>/boot.sh     the boot text, run in a session of its own
     ended/<name>/          the tombstone: vm.json and the console log, kept for a day
 
-A process belongs to a VM if it is in the VM's control group, or carries its name in the environment:
-both survive daemonising and the death of the server.
+A process belongs to a VM if it is in the VM's control group, or carries its name in the
+environment: both survive daemonising and the death of the server.
 """
 
 from __future__ import annotations
@@ -109,9 +109,9 @@ class VmDirectories:
             if vm.installation != self._installation:
                 continue
             running = _alive(vm)
-            if not running and (vm.pid or _age(vm) > _HALF_MADE_S):
-                if self._finish(vm, grace_s=0.0):
-                    continue
+            over = not running and (vm.pid or _age(vm) > _HALF_MADE_S)
+            if over and self._finish(vm, grace_s=0.0):
+                continue
             shown.append(_shown(vm, running=running))
         self._prune()
         return shown

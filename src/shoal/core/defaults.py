@@ -88,10 +88,10 @@ def _unknown(kind: str, given: str, known: Sequence[str]) -> NotPossible:
 
 def _sized(spec: ClusterSpec, asked: Hardware, offers: Sequence[Offer], role: Role) -> Hardware:
     """Balanced machines by default: 4 vCPU with 4 GiB each; on the local cloud one vCPU a worker,
-    and memory such that all workers fit."""
-    if asked.vm_types or asked.gpu:
-        return asked
+    and memory such that all workers fit. Memory that was asked for decides alone."""
     local = spec.cloud is Cloud.LOCAL
+    if asked.vm_types or asked.gpu or (asked.memory_bytes and not asked.cpu and not local):
+        return asked
     cpu = asked.cpu or _default_cpu(offers, 1 if local else 4)
     memory = asked.memory_bytes or (
         _local_memory(spec, offers, role) if local else _balanced_memory(cpu)
@@ -124,7 +124,8 @@ def _local_memory(spec: ClusterSpec, offers: Sequence[Offer], role: Role) -> Ran
 
 
 def _check_fits(spec: ClusterSpec, role: Role, offers: Sequence[Offer]) -> None:
-    if fitting(spec, role, offers):
+    if found := fitting(spec, role, offers):
+        _check_one_kind(found)
         return
     asked = spec.scheduler if role is Role.SCHEDULER else spec.worker
     if unknown := [it for it in asked.vm_types if it not in {o.machine_type for o in offers}]:
@@ -139,6 +140,16 @@ def _check_fits(spec: ClusterSpec, role: Role, offers: Sequence[Offer]) -> None:
         f"No machine fits the {role}: {_described(asked)}.",
         hint=f"Nearest are: {_near(asked, offers)}.",
     )
+
+
+def _check_one_kind(offers: Sequence[Offer]) -> None:
+    """One environment serves all workers: it is built for one kind of processor."""
+    kinds = {it.arch: it.machine_type for it in offers}
+    if len(kinds) > 1:
+        mixed = ", ".join(f"{name} ({arch})" for arch, name in sorted(kinds.items()))
+        raise InvalidRequest(
+            f"The machine types have different processors: {mixed}.", hint="Name types of one kind."
+        )
 
 
 def _described(asked: Hardware) -> str:

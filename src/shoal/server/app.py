@@ -152,7 +152,7 @@ async def _serve_http(desk: Desk, http: _Server, listening: socket.socket) -> No
 
 
 async def _when_started(desk: Desk, http: _Server, ready: Callable[[Desk], None]) -> None:
-    while not http.started and not desk.stopping.is_set():
+    while not http.started and not desk.stopping.is_set():  # noqa: ASYNC110  uvicorn has no event
         await asyncio.sleep(0.005)
     ready(desk)
 

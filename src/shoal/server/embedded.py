@@ -12,11 +12,11 @@ from pathlib import Path
 import filelock
 import msgspec
 
-import shoal
 from shoal.errors import Conflict, ShoalError
 from shoal.server import gate
 from shoal.server.desk import Desk
 from shoal.store import clusters, tokens
+from shoal.version import VERSION
 from shoal.wire.ids import UserName, WorkspaceName
 from shoal.wire.state_directory import ServerFile, StateDirectory
 from shoal.wire.views import TokenView
@@ -72,7 +72,7 @@ async def _known(desk: Desk, secret: str) -> bool:
 
 def announce(desk: Desk, token_file: Path) -> None:
     """Tell clients where the server is: the last thing done before it answers."""
-    told = ServerFile(desk.url, os.getpid(), shoal.__version__, str(token_file))
+    told = ServerFile(desk.url, os.getpid(), VERSION, str(token_file))
     _write_private(desk.settings.state.server_file, msgspec.json.encode(told).decode())
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-import shoal
 from shoal.errors import ShoalError
+from shoal.version import VERSION
 from shoal.wire import problems
 from shoal.wire.endpoints import ENDPOINTS, EVERYWHERE, Endpoint
 
@@ -28,7 +28,7 @@ def document() -> Json:
         )
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Shoal", "version": shoal.__version__},
+        "info": {"title": "Shoal", "version": VERSION},
         "paths": paths,
         "components": {
             "schemas": components,
@@ -68,7 +68,7 @@ def _path_parameters(endpoint: Endpoint) -> list[Json]:
 def _query_parameters(endpoint: Endpoint) -> list[Json]:
     if endpoint.query is None:
         return []
-    (reference,), components = msgspec.json.schema_components([endpoint.query])
+    _, components = msgspec.json.schema_components([endpoint.query])
     properties: Json = components[endpoint.query.__name__].get("properties", {})
     return [{"name": name, "in": "query", "schema": it} for name, it in properties.items()]
 

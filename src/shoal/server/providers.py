@@ -1,4 +1,4 @@
-"""Which clouds this server can reach, constructed: each adapter is imported only when it is used."""
+"""Which clouds this server can reach, constructed; an adapter is imported when it is used."""
 
 from __future__ import annotations
 

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
 from packaging.utils import canonicalize_name
 
-from shoal.software.scan import Distribution, Loose, Scan, source_directory
+from shoal.errors import InvalidRequest
+from shoal.software.loose import Loose, Module
+from shoal.software.needs import needed_by
+from shoal.software.scan import Distribution, Scan
 
+# Both sides of a Dask connection must agree on these: never left out, never another version.
+MUST_MATCH = frozenset({"dask", "distributed", "cloudpickle", "msgpack", "tornado"})
 # Installers are not part of what a program imports; the target has its own.
 _INSTALLERS = frozenset({"pip", "setuptools", "wheel", "distribute", "pkg-resources"})
 
 
 class Index(msgspec.Struct, frozen=True, tag=True):
-    """To be had from a package index at exactly this version."""
+    """To be had from a package index at exactly this version. `installer`: who installed it here
+    if that was not from an index (then the index may not have it)."""
 
     name: str
     version: str
+    metadata: Path
+    installer: str = ""
 
 
 class Editable(msgspec.Struct, frozen=True, tag=True):
@@ -41,7 +49,8 @@ class Repacked(msgspec.Struct, frozen=True, tag=True):
 
 
 class Modules(msgspec.Struct, frozen=True, tag=True):
-    loose: Loose
+    directory: Path
+    modules: tuple[Module, ...]
 
 
 class NotPortable(msgspec.Struct, frozen=True, tag=True):
@@ -54,53 +63,74 @@ Item: TypeAlias = Index | Editable | Repacked | Modules | NotPortable
 
 
 class Filters(msgspec.Struct, frozen=True):
-    """Names as users write them; `only` wins over what was scanned, `ignore` over both."""
+    """Names of packages and modules, as users write them. `only`: these and what they need."""
 
     ignore: tuple[str, ...] = ()
     only: tuple[str, ...] | None = None
 
 
-def classify(scan: Scan, filters: Filters = Filters()) -> tuple[Item, ...]:  # noqa: B008  frozen
+def classify(scan: Scan, filters: Filters | None = None) -> tuple[Item, ...]:
     """Everything scanned, less what the filters leave out."""
-    ignored = frozenset(map(canonicalize_name, filters.ignore))
-    only = None if filters.only is None else frozenset(map(canonicalize_name, filters.only))
-    kept = [it for it in scan.distributions if _wanted(it.name, ignored, only)]
-    items: list[Item] = [_item(it) for it in kept]
-    if only is None:
-        items += [_modules(it) for it in scan.loose]
-    names = {it.name for it in scan.distributions}
-    items += [_conda(it) for it in scan.conda if only is None and it.partition(" ")[0] not in names]
+    chosen = _Chosen(scan, filters or Filters())
+    items = [_item(it) for it in scan.distributions if chosen.package(it.name)]
+    items += [it for loose in scan.loose for it in _loose(loose, chosen)]
+    if chosen.only is None:
+        items += _conda(scan)
     return tuple(items)
 
 
-def _conda(package: str) -> Item:
-    name, _, version = package.partition(" ")
-    return NotPortable(name, version, "a conda package, which cannot be synced yet")
+class _Chosen:
+    """What the filters leave."""
 
+    def __init__(self, scan: Scan, filters: Filters) -> None:
+        self.ignored = frozenset(map(canonicalize_name, filters.ignore))
+        self.only = None if filters.only is None else needed_by(filters.only, scan.distributions)
+        if wrong := self.ignored & MUST_MATCH:
+            raise InvalidRequest(
+                f"A Dask worker does not run without {', '.join(sorted(wrong))}.",
+                hint=f"Do not ignore any of {', '.join(sorted(MUST_MATCH))}.",
+            )
+        if self.only is not None:
+            self.only |= needed_by(tuple(MUST_MATCH), scan.distributions)
 
-def _wanted(name: str, ignored: Collection[str], only: Collection[str] | None) -> bool:
-    return name not in ignored and (only is None or name in only) and name not in _INSTALLERS
+    def package(self, name: str) -> bool:
+        return name not in _INSTALLERS and self.module(name)
+
+    def module(self, name: str) -> bool:
+        plain = canonicalize_name(name)
+        return plain not in self.ignored and (self.only is None or plain in self.only)
 
 
 def _item(it: Distribution) -> Item:
-    if not it.name or not it.version:
-        return NotPortable(
-            it.name or it.metadata.name, it.version, "its metadata has no name or version"
-        )
-    if it.editable:
-        source = source_directory(it)
-        if source is None or not source.is_dir():
-            return NotPortable(it.name, it.version, f"its project {source} is not there any more")
-        return Editable(it.name, it.version, source)
+    if it.project is not None:
+        if not it.project.is_dir():
+            reason = f"its project {it.project} is not there any more"
+            return NotPortable(it.name, it.version, reason)
+        return Editable(it.name, it.version, it.project)
+    if not it.version:
+        return NotPortable(it.name, "", "its metadata names no version")
+    if it.installer:
+        return Index(it.name, it.version, it.metadata, it.installer)
     if it.direct_url is not None:
         origin = "git" if it.direct_url.vcs_info else "a file or URL"
         return Repacked(it.name, it.version, it.metadata, origin)
-    if it.metadata.suffix == ".egg-info":
-        return NotPortable(it.name, it.version, "the operating system installed it")
-    return Index(it.name, it.version)
+    return Index(it.name, it.version, it.metadata)
 
 
-def _modules(loose: Loose) -> Item:
-    if loose.too_large:
-        return NotPortable(str(loose.directory), "", "more than 20 MiB of modules")
-    return Modules(loose)
+def _loose(it: Loose, chosen: _Chosen) -> Iterator[Item]:
+    modules = tuple(module for module in it.modules if chosen.module(module.name))
+    if modules:
+        yield Modules(it.directory, modules)
+    for name in filter(chosen.module, it.too_large):
+        yield NotPortable(name, "", f"{it.directory / name} and its files are more than 20 MiB")
+
+
+def _conda(scan: Scan) -> Iterator[Item]:
+    """Python packages of a conda environment are looked for on the index; the rest cannot be."""
+    python = {it.name for it in scan.distributions} | {"python"}
+    names = [it.partition(" ")[0] for it in scan.conda]
+    rest = [name for name in names if canonicalize_name(name) not in python]
+    if rest:
+        shown = ", ".join(rest[:5]) + (f" and {len(rest) - 5} more" if len(rest) > 5 else "")
+        reason = f"{shown} are not Python packages; conda environments cannot be synced as such yet"
+        yield NotPortable("conda packages", "", reason)

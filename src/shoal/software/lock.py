@@ -80,8 +80,8 @@ def compiled(requirements: str, target: Target, *, closed: bool) -> str:
         arguments: list[str | Path] = ["pip", "compile", source]
         arguments += ["--no-deps"] if closed else []
         return tidy(_uv([
-            *arguments, "--format", "pylock.toml", "--no-header", "--no-annotate", "--generate-hashes",
-            "--python-version", target.python, "--python-platform", target.platform,
+            *arguments, "--format", "pylock.toml", "--no-header", "--no-annotate",
+            "--generate-hashes", "--python-version", target.python, "--python-platform", target.platform,
         ]))  # fmt: skip
 
 
@@ -132,5 +132,5 @@ def _uv(arguments: Sequence[str | Path]) -> str:
         raise NotOnIndex(missing[1], words)
     raise EnvironmentFailed(
         f"The environment could not be locked:\n{words}",
-        hint="Is the package index reachable? `uv` reads its own settings: UV_DEFAULT_INDEX, uv.toml.",
+        hint="Is the package index reachable? `uv` reads UV_DEFAULT_INDEX and uv.toml.",
     )

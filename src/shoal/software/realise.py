@@ -56,7 +56,7 @@ async def realise(
     report: Report,
     python_hint: Path | None = None,
 ) -> Realised:
-    """`wheels` holds files named by SHA-256. Raises EnvironmentFailed with the installer's words."""
+    """`wheels`: files named by SHA-256. Raises EnvironmentFailed with the installer's words."""
     return await asyncio.to_thread(_realise, manifest, wheels, prefix, store, report, python_hint)
 
 

@@ -1,23 +1,25 @@
 """What can be imported in this interpreter, and where it came from. Reads; decides nothing.
 
-Must be quick (hundreds of distributions in well under half a second), so it reads directory names
-and opens only the few files that tell an unusual origin.
+Must be quick (hundreds of distributions in well under half a second), so it believes the names of
+metadata directories and opens only the few files that tell an unusual origin.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import sysconfig
 from collections.abc import Iterator, Sequence
 from email.parser import HeaderParser
 from pathlib import Path
+from urllib.request import url2pathname
 
 import msgspec
 from packaging.utils import canonicalize_name
 
-_SKIPPED_DIRECTORIES = frozenset({"node_modules", "build", "dist", "venv", "env", "__pycache__"})
-MAX_LOOSE_BYTES = 20 << 20
+from shoal.software.loose import Loose, loose_modules
+
+_SYSTEM_PACKAGES = "/usr/lib/python3"  # where Debian's and Fedora's own packages are
+_PROJECT_FILES = ("pyproject.toml", "setup.py")
 
 
 class DirectUrl(msgspec.Struct, frozen=True):
@@ -35,151 +37,136 @@ class Distribution(msgspec.Struct, frozen=True):
     version: str
     metadata: Path
     direct_url: DirectUrl | None = None
-
-    @property
-    def editable(self) -> bool:
-        url = self.direct_url
-        return bool(url and url.dir_info and url.dir_info.get("editable"))
-
-
-class Loose(msgspec.Struct, frozen=True):
-    """Modules and packages of a directory that belong to no distribution."""
-
-    directory: Path
-    files: tuple[Path, ...]  # relative to it
-    size_bytes: int
-    too_large: bool = False
+    project: Path | None = None  # where an editable one is worked on
+    installer: str = ""  # "conda" or "system": one whose packages are not an index's
 
 
 class Scan(msgspec.Struct, frozen=True):
     python: str
-    distributions: tuple[Distribution, ...]
+    distributions: tuple[Distribution, ...]  # by name
     loose: tuple[Loose, ...]
-    conda: tuple[str, ...]  # "name version" of packages that conda installed
+    conda: tuple[str, ...]  # "name version" of what conda installed, Python or not
 
 
-def scan(working_directory: Path, path: Sequence[str] | None = None) -> Scan:
-    """`path`: what to search, `sys.path` if not given."""
+def scan(
+    working_directory: Path, path: Sequence[str] | None = None, prefix: Path | None = None
+) -> Scan:
+    """`path`: what to search, `sys.path` if not given; `prefix`: where conda would be."""
     searched = [Path(entry or working_directory) for entry in (sys.path if path is None else path)]
+    found = distributions(searched, prefix)
+    projects = [it.project for it in found if it.project is not None]
+    loose = loose_modules(working_directory, searched, projects)
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Scan(version, found, loose, _conda_packages(_conda_meta(prefix)))
+
+
+def distributions(searched: Sequence[Path], prefix: Path | None = None) -> tuple[Distribution, ...]:
+    """The first of each name wins, as it does for an import."""
+    conda = _conda_meta(prefix).is_dir()
     found: dict[str, Distribution] = {}
     for directory in searched:
-        for distribution in _distributions(directory):
+        for distribution in _in_directory(directory, conda):
             found.setdefault(distribution.name, distribution)
-    sources = [s for it in found.values() if (s := source_directory(it)) is not None]
-    loose = [
-        it
-        for directory in _user_directories([working_directory, *searched], sources)
-        if (it := _loose(directory)) is not None
-    ]
-    version = ".".join(map(str, sys.version_info[:3]))
-    return Scan(version, tuple(found[name] for name in sorted(found)), tuple(loose), _conda())
+    return tuple(found[name] for name in sorted(found))
 
 
-def source_directory(distribution: Distribution) -> Path | None:
-    """Where an editable project lives."""
-    url = distribution.direct_url
-    if url is None or not distribution.editable or not url.url.startswith("file://"):
-        return None
-    from urllib.request import url2pathname
-
-    return Path(url2pathname(url.url.removeprefix("file://")))
-
-
-def _distributions(directory: Path) -> Iterator[Distribution]:
+def _in_directory(directory: Path, conda: bool) -> Iterator[Distribution]:
     try:
-        entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
+        entries = sorted(os.listdir(directory))
     except OSError:  # sys.path may name what is not there, or a zip file
         return
     for entry in entries:
-        stem, _, suffix = entry.name.rpartition(".")
-        if suffix == "dist-info":
-            yield _from_dist_info(Path(entry.path), stem)
-        elif suffix == "egg-info":
-            yield _from_egg_info(Path(entry.path))
+        stem, _, suffix = entry.rpartition(".")
+        if suffix not in ("dist-info", "egg-info") or entry.startswith(("~", ".")):
+            continue  # pip renames to ~ what it could not remove
+        metadata = directory / entry
+        read = _dist_info(metadata, stem, conda) if suffix == "dist-info" else _egg_info(metadata)
+        if read is not None and read.name:
+            yield read
 
 
-def _from_dist_info(metadata: Path, stem: str) -> Distribution:
+def _dist_info(metadata: Path, stem: str, conda: bool) -> Distribution | None:
+    if not (metadata / "METADATA").exists():
+        return None  # a left-over: Python does not see a distribution in it either
     name, _, version = stem.partition("-")
-    try:
-        raw = (metadata / "direct_url.json").read_bytes()
-    except OSError:
-        return Distribution(canonicalize_name(name), version, metadata)
-    try:
-        url = msgspec.json.decode(raw, type=DirectUrl)
-    except msgspec.DecodeError:
-        url = None
-    return Distribution(canonicalize_name(name), version, metadata, url)
-
-
-def _from_egg_info(metadata: Path) -> Distribution:
-    information = metadata / "PKG-INFO" if metadata.is_dir() else metadata
-    headers = HeaderParser().parsestr(information.read_text(errors="replace"), headersonly=True)
+    if not version or "_" in version:  # old installers wrote "1.0-1" as "1.0_1"
+        name, version = _headers(metadata / "METADATA")
+    url = _direct_url(metadata)
+    editable = url is not None and url.dir_info is not None and url.dir_info.get("editable")
     return Distribution(
-        canonicalize_name(headers["Name"] or ""), headers["Version"] or "", metadata
+        canonicalize_name(name),
+        version,
+        metadata,
+        direct_url=url,
+        project=_directory_of(url.url) if editable and url else None,
+        installer=_installer(metadata, conda),
     )
 
 
-def _user_directories(searched: Sequence[Path], sources: Sequence[Path]) -> Iterator[Path]:
-    """Those that neither Python nor an installer put on the path."""
-    paths = sysconfig.get_paths()
-    ours = [Path(p).resolve() for p in (sys.prefix, sys.base_prefix, sys.exec_prefix)]
-    ours += [Path(paths[key]).resolve() for key in ("stdlib", "platstdlib", "purelib", "platlib")]
-    seen: set[Path] = set()
-    for directory in searched:
-        resolved = directory.resolve()
-        if resolved in seen or not resolved.is_dir():
-            continue
-        seen.add(resolved)
-        inside_python = any(resolved == o or o in resolved.parents for o in ours)
-        is_source = any(resolved in (s.resolve(), s.resolve() / "src") for s in sources)
-        if (
-            not inside_python
-            and not is_source
-            and resolved.name not in ("dist-packages", "site-packages")
-        ):
-            yield resolved
+def _egg_info(metadata: Path) -> Distribution | None:
+    """Of `setup.py develop`, or of an installer older than PEP 376."""
+    information = metadata / "PKG-INFO" if metadata.is_dir() else metadata
+    try:
+        name, version = _headers(information)
+    except OSError:
+        return None
+    project = _project_around(metadata.parent)
+    return Distribution(
+        canonicalize_name(name),
+        version,
+        metadata,
+        project=project,
+        installer="" if project else "system",
+    )
 
 
-def _loose(directory: Path) -> Loose | None:
-    files: list[Path] = []
-    size = 0
-    for entry in sorted(os.scandir(directory), key=lambda entry: entry.name):
-        for file in _modules(entry):
-            size += file.stat().st_size
-            files.append(file.relative_to(directory))
-            if size > MAX_LOOSE_BYTES:
-                return Loose(directory, (), size, too_large=True)
-    return Loose(directory, tuple(files), size) if files else None
+def _headers(file: Path) -> tuple[str, str]:
+    headers = HeaderParser().parsestr(
+        file.read_text(encoding="utf-8", errors="replace"), headersonly=True
+    )
+    return headers["Name"] or "", headers["Version"] or ""
 
 
-def _modules(entry: os.DirEntry[str]) -> Iterator[Path]:
-    """The files of one importable module or package."""
-    path = Path(entry.path)
-    if entry.name.startswith("."):
-        return
-    if (
-        entry.is_file()
-        and path.suffix == ".py"
-        and path.stem.isidentifier()
-        and path.stem != "setup"
-    ):
-        yield path
-    elif entry.is_dir() and entry.name.isidentifier() and _is_package(path):
-        for root, directories, names in os.walk(path):
-            directories[:] = sorted(d for d in directories if not _skipped(d))
-            yield from (Path(root, name) for name in sorted(names) if not name.endswith(".pyc"))
+def _direct_url(metadata: Path) -> DirectUrl | None:
+    try:
+        raw = (metadata / "direct_url.json").read_bytes()
+    except OSError:
+        return None
+    try:
+        return msgspec.json.decode(raw, type=DirectUrl)
+    except msgspec.DecodeError:
+        return None
 
 
-def _is_package(path: Path) -> bool:
-    return path.name not in _SKIPPED_DIRECTORIES and (path / "__init__.py").is_file()
+def _directory_of(url: str) -> Path | None:
+    return Path(url2pathname(url.removeprefix("file://"))) if url.startswith("file://") else None
 
 
-def _skipped(name: str) -> bool:
-    return name.startswith(".") or name in _SKIPPED_DIRECTORIES
+def _project_around(directory: Path) -> Path | None:
+    """The project whose importable directory this is: itself, or its src."""
+    for candidate in (directory, directory.parent if directory.name == "src" else directory):
+        if any((candidate / name).is_file() for name in _PROJECT_FILES):
+            return candidate
+    return None
 
 
-def _conda() -> tuple[str, ...]:
-    directory = Path(sys.prefix, "conda-meta")
+def _installer(metadata: Path, conda: bool) -> str:
+    if metadata.as_posix().startswith(_SYSTEM_PACKAGES):
+        return "system"
+    if not conda:
+        return ""
+    try:
+        name = (metadata / "INSTALLER").read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+    return name if name == "conda" else ""
+
+
+def _conda_meta(prefix: Path | None) -> Path:
+    return (prefix or Path(sys.prefix)) / "conda-meta"
+
+
+def _conda_packages(directory: Path) -> tuple[str, ...]:
     if not directory.is_dir():
         return ()
     stems = [file.stem.rsplit("-", 2) for file in sorted(directory.glob("*.json"))]

@@ -1,7 +1,7 @@
-"""Wheels written here: loose modules, and distributions repacked from their installed files.
+"""Wheels written here: the same files give the same bytes, whoever builds them and when.
 
-The same files give the same bytes (fixed dates, sorted entries), so that an environment's id does
-not change while nothing in it does.
+Fixed dates, sorted entries, a RECORD of our own: an environment's id must not change while nothing
+in it does. (The format: packaging.python.org/specifications/binary-distribution-format.)
 """
 
 from __future__ import annotations
@@ -11,38 +11,40 @@ import csv
 import hashlib
 import io
 import zipfile
-from collections.abc import Iterable
-from email.parser import HeaderParser
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
 
-from shoal.errors import EnvironmentFailed
-from shoal.software.classify import Repacked
-from shoal.software.scan import Loose
+from shoal.software.classify import Modules
 
 LOOSE_NAME = "shoal-loose-modules"
 _DATE = (1980, 1, 1, 0, 0, 0)
-_NOT_REPACKED = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"})
+_SIGNATURES = ("RECORD", "RECORD.jws", "RECORD.p7s")
 
 
-class Content(msgspec.Struct, frozen=True):
-    """A wheel's file name and bytes."""
+class Wheel(msgspec.Struct, frozen=True):
+    """What is in a wheel. `files`: by their names in it, as bytes or as where they lie."""
 
     filename: str
-    data: bytes
+    information: str  # its .dist-info directory
+    files: Mapping[str, bytes | Path]
+    executable: frozenset[str] = frozenset()
 
 
-def from_modules(loose: Iterable[Loose]) -> Content:
-    """One wheel of all loose modules; its version is a hash of them. The first directory wins."""
-    files: dict[str, bytes] = {}
-    for it in loose:
-        for file in it.files:
-            files.setdefault(file.as_posix(), (it.directory / file).read_bytes())
-    digest = hashlib.sha256()
-    for name in sorted(files):
-        digest.update(name.encode() + b"\0" + hashlib.sha256(files[name]).digest())
-    version = f"0+{digest.hexdigest()[:16]}"
+def from_modules(items: Iterable[Modules], but: frozenset[str] = frozenset()) -> Wheel | None:
+    """One wheel of all loose modules, less those called as in `but`; None if none is left. Of two
+    directories with a module of one name the first wins. The version is a hash of the content."""
+    files: dict[str, bytes | Path] = {}
+    taken = set(but)
+    for item in items:
+        for module in item.modules:
+            if module.name not in taken:
+                files |= {it.as_posix(): item.directory / it for it in module.files}
+        taken.update(module.name for module in item.modules)
+    if not files:
+        return None
+    version = f"0+{_hash_of(files)[:16]}"
     stem = f"{LOOSE_NAME.replace('-', '_')}-{version}"
     files[f"{stem}.dist-info/METADATA"] = (
         f"Metadata-Version: 2.1\nName: {LOOSE_NAME}\nVersion: {version}\n".encode()
@@ -50,62 +52,65 @@ def from_modules(loose: Iterable[Loose]) -> Content:
     files[f"{stem}.dist-info/WHEEL"] = (
         b"Wheel-Version: 1.0\nGenerator: shoal\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     )
-    return Content(f"{stem}-py3-none-any.whl", write(files, f"{stem}.dist-info"))
+    return Wheel(f"{stem}-py3-none-any.whl", f"{stem}.dist-info", files)
 
 
-def repack(item: Repacked) -> Content:
-    """A wheel of a distribution's files as they are installed."""
-    site, information = item.metadata.parent, item.metadata.name
-    try:
-        record = (item.metadata / "RECORD").read_text(encoding="utf-8")
-        headers = HeaderParser().parsestr((item.metadata / "WHEEL").read_text(encoding="utf-8"))
-        files = {
-            name: (site / name).read_bytes()
-            for name in _recorded(record)
-            if not (name.startswith(f"{information}/") and Path(name).name in _NOT_REPACKED)
-        }
-    except OSError as error:
-        raise EnvironmentFailed(
-            f"{item.name} {item.version} was installed from {item.origin}, and its installed files "
-            f"are not complete: {error}",
-            hint=f"Reinstall {item.name}, or leave it out with package_sync_ignore.",
-        ) from error
-    stem = information.removesuffix(".dist-info")
-    return Content(f"{stem}-{_tags(headers.get_all('Tag') or [])}.whl", write(files, information))
+def read(wheel: Path) -> Wheel:
+    """What another builder made."""
+    with zipfile.ZipFile(wheel) as archive:
+        entries = [it for it in archive.infolist() if not it.is_dir()]
+        information = next(
+            name for it in entries if (name := it.filename.split("/")[0]).endswith(".dist-info")
+        )
+        unsigned = [
+            it for it in entries if it.filename not in {f"{information}/{n}" for n in _SIGNATURES}
+        ]
+        return Wheel(
+            wheel.name,
+            information,
+            {it.filename: archive.read(it) for it in unsigned},
+            frozenset(it.filename for it in unsigned if it.external_attr >> 16 & 0o111),
+        )
 
 
-def _recorded(record: str) -> Iterable[str]:
-    """Paths below site-packages: scripts are made again by the installer from the entry points."""
-    for row in csv.reader(io.StringIO(record)):
-        name = row[0] if row else ""
-        if name and not name.startswith(("..", "/")) and "__pycache__/" not in name:
-            yield name
-
-
-def _tags(tags: list[str]) -> str:
-    """The compressed tag set of a file name: py2.py3-none-any."""
-    parts = [tag.split("-") for tag in tags or ["py3-none-any"]]
-    return "-".join(".".join(dict.fromkeys(part)) for part in zip(*parts, strict=True))
-
-
-def write(files: dict[str, bytes], information: str) -> bytes:
-    """A wheel's bytes, with its RECORD; files in order of their names, metadata last."""
+def write(wheel: Wheel, directory: Path) -> Path:
+    """Files in the order of their names, metadata last."""
     record = io.StringIO()
     rows = csv.writer(record, lineterminator="\n")
-    buffer = io.BytesIO()
-    ordered = sorted(files, key=lambda name: (name.startswith(f"{information}/"), name))
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    ordered = sorted(wheel.files, key=lambda name: (name.startswith(wheel.information), name))
+    made = directory / wheel.filename
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name in ordered:
-            rows.writerow((name, f"sha256={_urlsafe(files[name])}", len(files[name])))
-            archive.writestr(_entry(name), files[name])
-        rows.writerow((f"{information}/RECORD", "", ""))
-        archive.writestr(_entry(f"{information}/RECORD"), record.getvalue())
-    return buffer.getvalue()
+            data = _content(wheel.files[name])
+            rows.writerow((name, f"sha256={_urlsafe(data)}", len(data)))
+            archive.writestr(_entry(name, name in wheel.executable), data)
+        rows.writerow((f"{wheel.information}/RECORD", "", ""))
+        archive.writestr(_entry(f"{wheel.information}/RECORD", executable=False), record.getvalue())
+    return made
 
 
-def _entry(name: str) -> zipfile.ZipInfo:
+def provides(wheel: Path) -> frozenset[str]:
+    """The names of the modules and packages that it brings."""
+    with zipfile.ZipFile(wheel) as archive:
+        tops = {name.split("/")[0] for name in archive.namelist()}
+    return frozenset(it.split(".")[0] for it in tops if not it.endswith((".dist-info", ".data")))
+
+
+def _hash_of(files: Mapping[str, bytes | Path]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(name.encode() + b"\0" + hashlib.sha256(_content(files[name])).digest())
+    return digest.hexdigest()
+
+
+def _content(source: bytes | Path) -> bytes:
+    return source if isinstance(source, bytes) else source.read_bytes()
+
+
+def _entry(name: str, executable: bool) -> zipfile.ZipInfo:
     entry = zipfile.ZipInfo(name, _DATE)
-    entry.external_attr = 0o644 << 16
+    entry.create_system = 3  # Unix, wherever it is written
+    entry.external_attr = (0o100755 if executable else 0o100644) << 16
     entry.compress_type = zipfile.ZIP_DEFLATED
     return entry
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, Select, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from shoal.core.records import Cluster, EndKind
@@ -96,10 +98,15 @@ def page(
 
 def unsettled(tx: Connection, cloud: Cloud | None) -> list[Cluster]:
     """Those that still need looking after: wanted, or with VMs that are not gone."""
+    return read(tx, Cluster, _unsettled(cloud))
+
+
+@functools.cache  # asked each pass
+def _unsettled(cloud: Cloud | None) -> Select[Any]:
     query = selecting(Cluster, _cluster).where(_cluster.c.settled_at.is_(None))
     if cloud is not None:
         query = query.where(_cluster.c.cloud == cloud)
-    return read(tx, Cluster, query.order_by(_cluster.c.created_at))
+    return query.order_by(_cluster.c.created_at)
 
 
 def change_workers(

@@ -14,7 +14,6 @@ import msgspec
 from shoal import errors
 from shoal.wire import environments, events, requests, views
 
-
 Limit = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 Cursor = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 

@@ -41,7 +41,7 @@ class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What one VM must offer. `vm_types` (in order of preference) excludes `cpu` and `memory_bytes`."""
+    """What one VM must offer. `vm_types` (best first) excludes `cpu` and `memory_bytes`."""
 
     cpu: Range | None = None
     memory_bytes: Range | None = None
@@ -53,7 +53,7 @@ class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 
 
 class Workers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How many: `minimum` ≤ `wanted` ≤ `maximum`. Equal ends: fixed; else the head adapts `wanted`."""
+    """How many: `minimum` ≤ `wanted` ≤ `maximum`. Equal ends: fixed; else Dask's load decides."""
 
     minimum: int
     wanted: int

@@ -1,4 +1,4 @@
-"""Clusters: asked for, looked at, changed, ended. Handlers write what is asked; the loop does it."""
+"""Clusters: asked for, looked at, changed, ended. Handlers write what is asked; the loop acts."""
 
 from __future__ import annotations
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 
-import shoal
 from shoal.clouds.provider import LaunchError
 from shoal.core.records import Offer
 from shoal.errors import CloudError, NotFound
 from shoal.server.desk import Desk, Incoming
 from shoal.store import clusters as cluster_rows
 from shoal.store.database import masked
+from shoal.version import VERSION
 from shoal.wire.endpoints import Nothing, OfferQuery
 from shoal.wire.specs import Cloud
 from shoal.wire.views import OfferList, OfferView, ServerInfo
@@ -20,7 +20,7 @@ async def server(desk: Desk, asked: Incoming[None, None]) -> ServerInfo:
     unsettled = await desk.database.run(cluster_rows.unsettled, None)
     mine = [it for it in unsettled if it.workspace == asked.caller.workspace and not it.ended_at]
     return ServerInfo(
-        version=shoal.__version__,
+        version=VERSION,
         installation=desk.installation,
         database=masked(desk.settings.database_url),
         embedded=desk.settings.embedded,

@@ -1,0 +1,48 @@
+"""Wherever a reconciler dies, the next one finds its way: nothing leaks, nothing is double, and
+what was asked for comes true."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import pytest
+
+from tests.kill.matrix import WEATHERS, Column, Extent, Report, walk
+from tests.kill.rig import databases
+from tests.kill.stories import STORIES, Story
+
+SAMPLE = Extent(points=8, pairs=5, visits=8)
+WHOLE = Extent(pairs=35)
+
+
+def _numbered() -> list[tuple[int, Story]]:
+    return list(enumerate(STORIES))
+
+
+@pytest.mark.parametrize(("number", "story"), _numbered(), ids=[it.name for it in STORIES])
+def test_a_story_survives_a_sample_of_deaths(number: int, story: Story) -> None:
+    weathers = WEATHERS[number % 5 :: 5]  # over the stories, each of them
+    report = Report()
+    with databases(story.sites) as opened:
+        asyncio.run(walk((Column(opened, story, it) for it in weathers), SAMPLE, report))
+    assert report.runs > 30
+    assert report.failures == []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_every_story_in_every_weather_survives_death_at_every_point(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    report = Report()
+    with databases() as opened:
+        every = (Column(opened, *it) for it in itertools.product(STORIES, WEATHERS))
+        asyncio.run(walk(every, WHOLE, report))
+    with capsys.disabled():
+        print(
+            f"\n{report.runs} runs at {report.points} I/O points of "
+            f"{len(STORIES) * len(WEATHERS)} columns, {len(report.failures)} failures"
+        )
+    assert report.failures[:5] == []
+    assert report.runs >= 10_000
