@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME …]`: run them, and print the table that docs/reference/performance.md shows."""
+"""`python -m benchmarks [NAME …]`: run them, and print the table of docs/reference/performance.md."""
 
 from __future__ import annotations
 

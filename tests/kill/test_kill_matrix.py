@@ -12,7 +12,7 @@ from tests.kill.matrix import WEATHERS, Column, Extent, Report, walk
 from tests.kill.rig import databases
 from tests.kill.stories import STORIES, Story
 
-SAMPLE = Extent(points=8, pairs=5, visits=8)
+SAMPLE = Extent(points=7, pairs=4, visits=7)
 WHOLE = Extent(pairs=35)
 
 

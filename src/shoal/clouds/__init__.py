@@ -1,1 +1,1 @@
-"""Clouds: a Protocol of four calls, and an adapter each. Retry, failover and clean-up are core's."""
+"""Clouds: a Protocol of four calls, and an adapter each. The rest is core's."""

@@ -108,4 +108,4 @@ class LocalCloud:
 
 def _limit_bytes() -> int:
     """VMs' sizes are limits rather than reservations: together they may be twice the memory."""
-    return _OVERCOMMIT * psutil.virtual_memory().total
+    return _OVERCOMMIT * int(psutil.virtual_memory().total)

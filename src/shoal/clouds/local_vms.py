@@ -270,8 +270,8 @@ def _alive(vm: LocalVm) -> bool:
         return False
     try:
         process = psutil.Process(vm.pid)
-        same = abs(process.create_time() - vm.process_started) < 1.0
-        return same and process.status() != psutil.STATUS_ZOMBIE
+        same = bool(abs(process.create_time() - vm.process_started) < 1.0)
+        return same and bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from shoal.core.records import Cluster, Offer, PoolMark
-from shoal.wire.specs import ClusterSpec, Hardware, Role, SpotPolicy
+from shoal.wire.specs import Cloud, ClusterSpec, Hardware, Role, SpotPolicy
 
 _MAX_ALTERNATIVES = 12
 
@@ -97,7 +97,7 @@ def fits(asked: Hardware, offer: Offer) -> bool:
         and (memory is None or memory.least <= offer.memory_bytes <= memory.most)
         and offer.gpu == asked.gpu
         and asked.gpu_type in (None, offer.gpu_type)
-        and (offer.cloud in ("local", "sim") or asked.arm == (offer.arch == "aarch64"))
+        and (offer.cloud is Cloud.LOCAL or asked.arm == (offer.arch == "aarch64"))
     )
 
 

@@ -1,7 +1,7 @@
 """Wheels for what no index has, each made once for the same content, on the client.
 
-The cache is keyed by what goes in: the files of an editable project, of loose modules, of an
-installed distribution. It may be deleted at any time.
+The cache is keyed by what goes in: the files of an editable project, of loose modules, the record
+of an installed distribution. It may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -9,117 +9,143 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import uv
+import msgspec
 
 from shoal.errors import EnvironmentFailed
-from shoal.software import wheels
+from shoal.software import builders, wheels
 from shoal.software.classify import Editable, Modules, Repacked
+from shoal.software.loose import skipped
+from shoal.software.repack import repack
 from shoal.wire.environments import WheelFile
 
-_SKIPPED = frozenset({"__pycache__", "build", "dist", "node_modules", "venv", "env"})
 _LARGE_BYTES = 8 << 20  # larger files are known by size and time rather than content
-_LAST_WORDS = 15  # lines of the builder's output
+_DESCRIPTION = "wheel.json"
 
 
-def editable(item: Editable, cache: Path) -> tuple[WheelFile, Path]:
-    """The project's wheel, built by its own build backend unless this very source was built."""
-    directory = cache / "wheels" / f"{item.name}-{tree_hash(item.source)}"
-    built = next(directory.glob("*.whl"), None) if directory.is_dir() else None
-    if built is None:
-        built = _build(item, directory)
-    return _described(built, item.name, "editable"), built
+class Built(msgspec.Struct, frozen=True):
+    wheel: WheelFile
+    path: Path
 
 
-def repacked(item: Repacked, cache: Path) -> tuple[WheelFile, Path]:
-    key = hashlib.sha256(f"{item.metadata}\0".encode() + _record(item)).hexdigest()[:32]
-    directory = cache / "wheels" / f"{item.name}-{key}"
-    made = next(directory.glob("*.whl"), None) if directory.is_dir() else None
+def editable(item: Editable, cache: Path) -> Built:
+    """The project's wheel, by its own build backend unless this very source was built before."""
+    key = f"{item.name}-{_short(tree_hash(item.source), sys.version)}"
+    return _once(key, item.name, "editable", cache, lambda draft: _build(item, draft, cache))
+
+
+def repacked(item: Repacked, cache: Path) -> Built:
+    key = f"{item.name}-{_short(str(item.metadata), _record(item))}"
+    return _once(
+        key, item.name, "repacked", cache, lambda draft: wheels.write(repack(item), draft)
+    )
+
+
+def modules(
+    items: tuple[Modules, ...], cache: Path, but: frozenset[str] = frozenset()
+) -> Built | None:
+    """Those that none of our wheels brings (`but`)."""
+    made = wheels.from_modules(items, but)
     if made is None:
-        made = _keep(wheels.repack(item), directory)
-    return _described(made, item.name, "repacked"), made
-
-
-def modules(items: tuple[Modules, ...], cache: Path) -> tuple[WheelFile, Path]:
-    content = wheels.from_modules(it.loose for it in items)
-    directory = cache / "wheels" / content.filename.removesuffix(".whl")
-    made = directory / content.filename
-    if not made.exists():
-        made = _keep(content, directory)
-    return _described(made, wheels.LOOSE_NAME, "modules"), made
+        return None
+    key = made.filename.removesuffix(".whl")
+    return _once(
+        key, wheels.LOOSE_NAME, "modules", cache, lambda draft: wheels.write(made, draft)
+    )
 
 
 def tree_hash(source: Path) -> str:
-    """32 hex digits of a project's files, less what is built, cached or hidden."""
+    """64 hex digits of a project's files, less what is built, cached or hidden."""
     digest = hashlib.sha256()
-    for file in _files(source):
+    for file in sources(source):
         digest.update(file.relative_to(source).as_posix().encode() + b"\0")
         facts = file.stat()
         if facts.st_size > _LARGE_BYTES:
             digest.update(f"{facts.st_size} {facts.st_mtime_ns}".encode())
         else:
             digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()[:32]
+    return digest.hexdigest()
 
 
-def _files(source: Path) -> Iterator[Path]:
-    for root, directories, names in os.walk(source):
+def sources(project: Path) -> Iterator[Path]:
+    for root, directories, names in os.walk(project):
         directories[:] = sorted(
-            it
-            for it in directories
-            if not it.startswith(".") and it not in _SKIPPED and not it.endswith(".egg-info")
+            it for it in directories if not (skipped(Path(root, it)) or it.endswith(".egg-info"))
         )
         yield from (file for name in sorted(names) if (file := Path(root, name)).is_file())
 
 
-def _build(item: Editable, directory: Path) -> Path:
+def _once(
+    key: str, name: str, kind: str, cache: Path, make: Callable[[Path], Path]
+) -> Built:
+    """Whole or not at all, whoever else is making the same."""
+    directory = cache / "wheels" / key
+    if (found := _found(directory)) is not None:
+        return found
     directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=directory.parent) as draft:
-        done = subprocess.run(
-            [uv.find_uv_bin(), "build", "--wheel", "--quiet", "--out-dir", draft, item.source],
-            env=dict(os.environ, SOURCE_DATE_EPOCH="315532800"),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        built = next(Path(draft).glob("*.whl"), None)
-        if done.returncode != 0 or built is None:
-            words = "\n".join(done.stderr.strip().splitlines()[-_LAST_WORDS:])
-            raise EnvironmentFailed(
-                f"The wheel of {item.name} ({item.source}) could not be built:\n{words}",
-                hint=f"See it fail with: uv build --wheel {item.source}",
-            )
-        return _publish(built, directory)
+    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".making-") as scratch:
+        draft = Path(scratch, "wheel")
+        draft.mkdir()
+        described = _describe(make(draft), name, kind)
+        (draft / _DESCRIPTION).write_bytes(msgspec.json.encode(described))
+        try:
+            draft.replace(directory)
+        except OSError:  # made by another meanwhile: its bytes are the same
+            if _found(directory) is None:
+                raise
+    return Built(described, directory / described.filename)
 
 
-def _keep(content: wheels.Content, directory: Path) -> Path:
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=directory.parent) as draft:
-        file = Path(draft, content.filename)
-        file.write_bytes(content.data)
-        return _publish(file, directory)
+def _found(directory: Path) -> Built | None:
+    try:
+        wheel = msgspec.json.decode((directory / _DESCRIPTION).read_bytes(), type=WheelFile)
+    except FileNotFoundError:
+        return None
+    return Built(wheel, directory / wheel.filename)
 
 
-def _publish(file: Path, directory: Path) -> Path:
-    """Whole or not at all, whoever else is doing the same."""
-    directory.mkdir(exist_ok=True)
-    wanted = directory / file.name
-    draft = directory / f".{os.getpid()}.{file.name}"
-    shutil.copyfile(file, draft)
-    return draft.replace(wanted)
-
-
-def _record(item: Repacked) -> bytes:
-    record = item.metadata / "RECORD"
-    return record.read_bytes() if record.exists() else b""
-
-
-def _described(wheel: Path, name: str, kind: str) -> WheelFile:
+def _describe(wheel: Path, name: str, kind: str) -> WheelFile:
     data = wheel.read_bytes()
     version = wheel.name.split("-")[1]
     return WheelFile(wheel.name, hashlib.sha256(data).hexdigest(), len(data), name, version, kind)
+
+
+def _build(item: Editable, draft: Path, cache: Path) -> Path:
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            system = builders.build_system(item.source)
+            project = _copied(item.source, Path(scratch)) if system.litters else item.source
+            out = Path(scratch, "out")
+            out.mkdir()
+            built = builders.build_wheel(project, system, out, cache)
+        except builders.BuildFailed as error:
+            raise EnvironmentFailed(
+                f"The wheel of {item.name} ({item.source}) could not be built:\n{error.message}",
+                hint=f"See it fail with: uv build --wheel {item.source}",
+            ) from error
+        return wheels.write(wheels.read(built), draft)
+
+
+def _copied(project: Path, scratch: Path) -> Path:
+    """Its sources, for a backend that writes beside them; .git tells some their version."""
+    copy = scratch / project.name
+    for file in sources(project):
+        target = copy / file.relative_to(project)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file, target)
+    if (project / ".git").exists() and sys.platform != "win32":
+        (copy / ".git").symlink_to(project / ".git")
+    return copy
+
+
+def _record(item: Repacked) -> str:
+    record = item.metadata / "RECORD"
+    return record.read_text(encoding="utf-8") if record.exists() else ""
+
+
+def _short(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

@@ -11,17 +11,14 @@ import os
 import shutil
 import sys
 import tempfile
-import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import filelock
 import msgspec
 
 from shoal.errors import EnvironmentFailed
 from shoal.software.installer import attempt, last_words, run
-from shoal.software.realise import python_of
+from shoal.software.prefixes import python_of
 
 _NEEDS_MORE = 3  # exit status: what is missing is in the file "requires"
 _PROGRAM = """
@@ -40,37 +37,31 @@ hooks.build_wheel(out)
 """
 
 
-class BuildSystem(msgspec.Struct, frozen=True):
+class BuildSystem(msgspec.Struct, frozen=True, rename="kebab"):
     """The [build-system] of a project; PEP 517's defaults for one that has none."""
 
     requires: tuple[str, ...] = ("setuptools>=40.8",)
-    backend: str = "setuptools.build_meta:__legacy__"
-    path: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, project: Path) -> BuildSystem:
-        try:
-            read = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return cls()
-        except tomllib.TOMLDecodeError as error:
-            raise EnvironmentFailed(
-                f"{project / 'pyproject.toml'} cannot be read: {error}"
-            ) from error
-        return cls._from(read.get("build-system", {}))
-
-    @classmethod
-    def _from(cls, table: Mapping[str, Any]) -> BuildSystem:
-        return cls(
-            tuple(table.get("requires", cls().requires)),
-            table.get("build-backend", cls().backend),
-            tuple(table.get("backend-path", ())),
-        )
+    build_backend: str = "setuptools.build_meta:__legacy__"
+    backend_path: tuple[str, ...] = ()
 
     @property
     def litters(self) -> bool:
         """setuptools writes build/ and *.egg-info beside the sources."""
-        return self.backend.startswith("setuptools")
+        return self.build_backend.startswith("setuptools")
+
+
+class _PyProject(msgspec.Struct, frozen=True, rename="kebab"):
+    build_system: BuildSystem = BuildSystem()
+
+
+def build_system(project: Path) -> BuildSystem:
+    file = project / "pyproject.toml"
+    if not file.exists():
+        return BuildSystem()
+    try:
+        return msgspec.toml.decode(file.read_bytes(), type=_PyProject).build_system
+    except msgspec.DecodeError as error:
+        raise BuildFailed(f"{file} cannot be read: {error}") from error
 
 
 def build_wheel(project: Path, system: BuildSystem, out: Path, cache: Path) -> Path:
@@ -98,8 +89,8 @@ def _run(
     python = _builder(requires, cache)
     path = os.pathsep.join((str(python.parent), os.environ.get("PATH", "")))
     done = run(
-        [python, "-I", "-c", _PROGRAM, out, system.backend, "\n".join(requires)]
-        + [str(project / it) for it in system.path],
+        [python, "-I", "-c", _PROGRAM, out, system.build_backend, "\n".join(requires)]
+        + [str(project / it) for it in system.backend_path],
         cwd=project,
         environment=dict(os.environ, PATH=path, SOURCE_DATE_EPOCH="315532800"),
     )

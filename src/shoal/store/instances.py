@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from shoal.core.records import Batch, Instance, Vm
@@ -155,7 +155,7 @@ def _matching(
     tx: Connection,
     ids: Collection[InstanceId],
     states: Sequence[InstanceState],
-    *conditions: object,
+    *conditions: ColumnElement[bool],
 ) -> _Found:
     """Those in one of the states, locked until the transaction ends."""
     found: list[tuple[InstanceId, ClusterId, InstanceState]] = []
