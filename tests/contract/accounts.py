@@ -1,0 +1,136 @@
+"""An account of each cloud to hold a provider against: the same few things, whatever the cloud.
+
+A new cloud joins the contract with one class here.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Collection
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+
+from shoal.clouds.local import LocalCloud
+from shoal.clouds.provider import Provider
+from shoal.clouds.sim import SimCloud
+from shoal.clouds.sim_account import SimAccount
+from shoal.clouds.sim_clock import VirtualClock
+from shoal.clouds.sim_knobs import Knobs, Pool, Step
+from shoal.core.records import Offer
+from shoal.wire.ids import InstallationId
+
+OURS, THEIRS = InstallationId("i-ours"), InstallationId("i-theirs")
+FEW = 5  # more than this many of the chosen offer cannot be had
+
+
+class Account(Protocol):
+    boot_text: str
+
+    def provider(self, installation: InstallationId = OURS) -> Provider:
+        """Another one each time, as after a restart."""
+        ...
+
+    def now(self) -> datetime: ...
+
+    def choose(self, offers: Collection[Offer]) -> Offer:
+        """An offer of which FEW + 1 cannot be had."""
+        ...
+
+    def settle(self) -> None:
+        """Until what was asked has happened, and every lag is over."""
+        ...
+
+    def left(self) -> str:
+        """What is still there of anybody's VMs; empty: nothing."""
+        ...
+
+
+class Sim:
+    boot_text = "#!/bin/sh\n"
+
+    def __init__(self, *, named: bool) -> None:
+        self._clock = VirtualClock()
+        pool = Pool("sim-1", "sim-1a", "s4", capacity=(Step(0.0, FEW),))
+        self._account = SimAccount((pool,), self._clock(), Knobs(named=named))
+
+    def provider(self, installation: InstallationId = OURS) -> Provider:
+        return SimCloud(self._account, installation, self._clock)
+
+    def now(self) -> datetime:
+        return self._clock()
+
+    def choose(self, offers: Collection[Offer]) -> Offer:
+        return next(iter(offers))
+
+    def settle(self) -> None:
+        self._clock.advance(300)
+
+    def left(self) -> str:
+        running = [it.id for it in self._account.vms.values() if it.ended_at is None]
+        return " ".join([*running, *self._account.incidents])
+
+
+class Local:
+    """VMs whose boot text is a shell that sleeps, with a child that has left its session."""
+
+    boot_text = "#!/bin/sh\nsetsid sleep 600 &\nexec sleep 600\n"
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def provider(self, installation: InstallationId = OURS) -> Provider:
+        return LocalCloud(
+            self._root / "local",
+            installation,
+            agent_python=lambda: Path(sys.executable),
+            environments=self._root / "environments",
+            clock=self.now,
+        )
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def choose(self, offers: Collection[Offer]) -> Offer:
+        """So large that the machine's memory is not promised more often than FEW times."""
+        most = 2 * psutil.virtual_memory().total
+        fit = [it for it in offers if most // (FEW + 1) < it.memory_bytes <= most // FEW]
+        largest = max(offers, key=lambda it: it.memory_bytes)
+        return fit[0] if fit else largest
+
+    def settle(self) -> None:
+        deadline, waiting = time.monotonic() + 10, threading.Event()
+        while self._ending() and time.monotonic() < deadline:
+            waiting.wait(0.05)
+        waiting.wait(LocalCloud.timing.listing_lag_s)
+
+    def _ending(self) -> bool:
+        """A VM whose main process has ended, and whose directory is still there."""
+        vms = self._root / "local" / "vms"
+        names = [it.name for it in vms.iterdir() if not it.name.startswith(".")]
+        return len(names) > len({_vm_of(it) for it in self._processes()} & set(names))
+
+    def _processes(self) -> list[psutil.Process]:
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("TMPDIR", "").startswith(str(self._root)):
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return [it for it in found if it.is_running() and it.status() != psutil.STATUS_ZOMBIE]
+
+    def left(self) -> str:
+        vms = [it.name for it in (self._root / "local" / "vms").iterdir()]
+        return " ".join([*vms, *(str(it.cmdline()) for it in self._processes())])
+
+
+def _vm_of(process: psutil.Process) -> str:
+    try:
+        return process.environ().get("SHOAL_VM_NAME", "")
+    except psutil.Error:
+        return ""
