@@ -172,7 +172,7 @@ class Model:
         for vm in answer.vms:
             if vm.id in action.bound:
                 continue
-            id = InstanceId(vm.name) if vm.name else left[0]
+            id = InstanceId(vm.name) if vm.name else next(iter(left), None)
             if id in left:
                 left.remove(id)
                 self._bind(id, vm)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from shoal.core.actions import (
@@ -19,6 +20,7 @@ from shoal.wire.views import InstanceState, Stage
 from tests.core.worlds import (
     C1,
     NOW,
+    TIMING,
     ago,
     cluster,
     ended,
@@ -51,6 +53,7 @@ def test_an_unnamed_vm_is_bound_to_one_instance_of_its_batch() -> None:
     assert isinstance(found[0], Bind)
     assert isinstance(found[1], Launch)
     assert (found[0].instance, found[1].waiting) == (two.id, (three.id,))
+    assert found[1].bound == ("e-1",)
 
 
 def test_an_unnamed_vm_whose_instance_is_gone_is_never_bound_to_another() -> None:
@@ -164,6 +167,17 @@ def test_an_ended_cluster_releases_everything_and_settles_when_nothing_is_left()
     assert len(action.instances) == 3
     assert [type(it) for it in planned(world(ended()))] == [Settle]
     assert not planned(world(ended(), worker(2, state=RELEASED)), Settle)
+
+
+def test_a_head_may_say_farewell_while_nothing_more_is_launched() -> None:
+    patient = msgspec.structs.replace(TIMING, farewell_s=20.0)
+    waiting, heads = worker(2, state=INTENDED), {C1: head()}
+    some = world(ended(), scheduler(), waiting, heads=heads, timing=patient)
+    [action] = planned(some, Release, Launch)
+    assert isinstance(action, Release)
+    assert action.instances == (waiting.id,)
+    later = world(ended(), scheduler(), heads=heads, timing=TIMING)
+    assert planned(later, Release)
 
 
 def test_a_stranger_is_ended_when_it_is_old_enough() -> None:

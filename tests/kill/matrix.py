@@ -13,7 +13,7 @@ from shoal.core.records import Batch, Timing
 from shoal.server.passes.reconcile import Reconciler
 from shoal.store.database import Database
 from tests.kill import oracle
-from tests.kill.rig import Scene, Site, Snapshot, boot_text
+from tests.kill.rig import STEP_S, Scene, Site, Snapshot, boot_text
 from tests.kill.stories import Story
 
 MOST_STEPS = 60
@@ -120,7 +120,14 @@ class Column:
         self.scene.points.kills = frozenset(at)
         complaints = await self._continue(saved.step)
         self.scene.points.kills = frozenset()
+        if not self.scene.points.died_at:
+            complaints.append(f"nobody died at {at}: the run is not what it was")
         return self._judge(complaints)
+
+    @property
+    def deaths(self) -> int:
+        """In the last run."""
+        return len(self.scene.points.died_at)
 
     async def visited(self, at: int) -> Failure | None:
         """At this point the other replica makes a whole pass."""
@@ -152,9 +159,9 @@ class Column:
         for number in range(step, MOST_STEPS):
             if keep:
                 self._snapshots.append(scene.save(number))
-            for at, do in self.story.script:
-                if round(at / 10) == number:
-                    await do(scene)
+            for it in self.story.script:
+                if round(it.at_s / STEP_S) == number:
+                    await it.do(scene)
             await scene.step()
             scene.advance()
             if scene.elapsed_s > self.story.until_s:
@@ -182,6 +189,7 @@ class Extent(msgspec.Struct, frozen=True):
 
 class Report(msgspec.Struct):
     runs: int = 0
+    deaths: int = 0
     points: int = 0  # I/O points of all columns
     failures: list[Failure] = []
 
@@ -197,8 +205,10 @@ async def walk(columns: Iterable[Column], extent: Extent, report: Report) -> Non
         report.points += column.points
         for at in spread(column.distinct, extent.points):
             report.count(await column.killed(at))
+            report.deaths += column.deaths
         for first, second in pairs(column, extent.pairs):
             report.count(await column.killed(first, second))
+            report.deaths += column.deaths
         if column.story.replicas > 1:
             for at in spread(range(1, column.points + 1), extent.visits):
                 report.count(await column.visited(at))

@@ -34,8 +34,8 @@ def rows(site: Site) -> list[Row]:
         "released_at, gone_at FROM instance"
     )
     return [
-        Row(*it[:6], bool(it[6]), *(_moment(each) for each in it[7:]))
-        for it in site.raw().execute(query)
+        Row(id, batch, cluster, role, state, vm, bool(retiring), *map(_moment, times))
+        for id, batch, cluster, role, state, vm, retiring, *times in site.raw().execute(query)
     ]
 
 

@@ -74,10 +74,7 @@ class FrailProvider:
         self._inner = inner
         self._points = points
         self._on_record = on_record
-
-    @property
-    def timing(self) -> Timing:
-        return self._inner.timing
+        self.timing: Timing = inner.timing
 
     async def offers(self, region: str | None) -> Sequence[Offer]:
         await self._points.reach("before offers")

@@ -20,7 +20,7 @@ from shoal.clouds.sim_account import SimAccount
 from shoal.clouds.sim_agents import Demand, head_report
 from shoal.clouds.sim_clock import BEGAN, VirtualClock
 from shoal.clouds.sim_knobs import Knobs, Pool, Step
-from shoal.core.records import Batch, Cluster, EndKind
+from shoal.core.records import Batch, Cluster, EndKind, Offer
 from shoal.errors import ShoalError
 from shoal.server.passes.reconcile import Reconciler
 from shoal.store import clusters, instances, observations, tables
@@ -101,9 +101,11 @@ class Replica:
 
 
 class Saved(msgspec.Struct, frozen=True):
+    """What a replica holds in memory."""
+
     trusted_since: datetime
-    offers: dict
-    alarms: dict
+    offers: dict[str | None, tuple[datetime, tuple[Offer, ...]]]
+    alarms: dict[str, str]
 
 
 class Site:

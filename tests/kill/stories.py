@@ -18,9 +18,18 @@ from tests.kill.rig import Scene, pools
 Do = Callable[[Scene], Awaitable[None]]
 
 
+class Deed(msgspec.Struct, frozen=True):
+    """Somebody does something, so many seconds after the beginning."""
+
+    at_s: float
+    words: str
+    do: Do
+    who: str = "ada"
+
+
 class Story(msgspec.Struct, frozen=True):
     name: str
-    script: tuple[tuple[float, Do], ...]  # seconds after the beginning
+    script: tuple[Deed, ...]
     workers: int | None  # that are there at the end; None: the cluster has ended
     most_vms: int  # that may ever be made for one cluster
     replicas: int = 1
@@ -29,73 +38,76 @@ class Story(msgspec.Struct, frozen=True):
     demand: tuple[Demand, ...] = ()
     vms: tuple[VmFate, ...] = (VmFate(),)
     lasts_s: float = 0.0  # at least
+    after_s: float = 150.0  # shown in a transcript after the last deed
 
     @property
     def until_s(self) -> float:
         last = max((it.after_s for it in self.demand), default=0.0) + 80.0 * bool(self.demand)
-        return max(last, self.script[-1][0], self.lasts_s)
+        return max(last, self.script[-1].at_s, self.lasts_s)
 
 
-def create(count: int, *, spot: bool = False, site: int = 0, most: int | None = None) -> Do:
+def create(
+    at_s: float, count: int, *, spot: bool = False, site: int = 0, most: int | None = None
+) -> Deed:
     workers = Workers(count, count, count) if most is None else Workers(1, count, most)
-    return lambda scene: scene.create(workers, spot=spot, site=site)
+    words = f"asks for {count} workers" if most is None else f"asks for 1 to {most} workers"
+    return Deed(at_s, words, lambda scene: scene.create(workers, spot=spot, site=site))
 
 
-def scale(wanted: int) -> Do:
-    return lambda scene: scene.scale(wanted)
+def scale(at_s: float, wanted: int) -> Deed:
+    return Deed(at_s, f"asks for {wanted} workers now", lambda scene: scene.scale(wanted))
 
 
-def delete(site: int = 0) -> Do:
-    return lambda scene: scene.delete(site=site)
+def delete(at_s: float) -> Deed:
+    return Deed(at_s, "stops it", lambda scene: scene.delete())
 
 
-def room(count: int) -> Do:
+def room(at_s: float, count: int) -> Deed:
     async def do(scene: Scene) -> None:
         for key in list(scene.account.pools):
             if not key[2]:
                 scene.account.set_capacity(key, count, scene.clock())
 
-    return do
+    return Deed(at_s, f"has room for {count} of each type in each zone now", do, "cloud")
 
 
-def preempt(count: int = 1) -> Do:
-    """The newest spot VMs."""
+def preempt(at_s: float) -> Deed:
+    """The newest spot VM."""
 
     async def do(scene: Scene) -> None:
         spot = [it for it in scene.account.alive(scene.clock()) if it.pool.spot]
-        for vm in spot[-count:]:
-            scene.account.preempt(vm, scene.clock())
+        if spot:
+            scene.account.preempt(spot[-1], scene.clock())
 
-    return do
+    return Deed(at_s, "takes the newest spot VM away", do, "cloud")
 
 
 _ONE_BAD = (VmFate(), VmFate(), VmFate(boots=False), *(VmFate(),) * 30)
 
 STORIES = (
-    Story("create", ((0, create(3)),), workers=3, most_vms=4),
-    Story("scale up", ((0, create(2)), (70, scale(4))), workers=4, most_vms=5),
-    Story("scale down", ((0, create(4)), (70, scale(1))), workers=1, most_vms=5),
+    Story("create", (create(0, 3),), workers=3, most_vms=4),
+    Story("scale up", (create(0, 2), scale(70, 4)), workers=4, most_vms=5),
+    Story("scale down", (create(0, 4), scale(70, 1)), workers=1, most_vms=5),
     Story(
         "adapt",
-        ((0, create(1, most=4)),),
+        (create(0, 1, most=4),),
         workers=2,
         most_vms=5,
         demand=(Demand(0, 1), Demand(30, 4), Demand(110, 2)),
     ),
-    Story("delete while launching", ((0, create(3)), (10, delete())), workers=None, most_vms=4),
-    Story("failing VMs", ((0, create(3)),), workers=3, most_vms=5, vms=_ONE_BAD, lasts_s=100),
+    Story("delete while launching", (create(0, 3), delete(10)), workers=None, most_vms=4),
+    Story("failing VMs", (create(0, 3),), workers=3, most_vms=5, vms=_ONE_BAD, lasts_s=100),
     Story(
         "no capacity, which returns",
-        ((0, create(2)), (60, room(2)), (70, scale(6)), (140, room(1000))),
+        (create(0, 2), room(60, 2), scale(70, 6), room(140, 1000)),
         workers=6,
         most_vms=9,
-        had=pools(1000),
     ),
-    Story("preemption", ((0, create(3, spot=True)), (80, preempt(1))), workers=3, most_vms=5),
-    Story("two replicas", ((0, create(3)), (70, scale(1))), workers=1, most_vms=4, replicas=2),
+    Story("preemption", (create(0, 3, spot=True), preempt(80)), workers=3, most_vms=5),
+    Story("two replicas", (create(0, 3), scale(70, 1)), workers=1, most_vms=4, replicas=2),
     Story(
         "two replicas, no capacity",
-        ((0, create(4)), (100, room(1000))),
+        (create(0, 4), room(100, 1000)),
         workers=4,
         most_vms=5,
         replicas=2,
@@ -103,7 +115,7 @@ STORIES = (
     ),
     Story(
         "two installations",
-        ((0, create(2)), (10, create(1, site=1)), (80, delete())),
+        (create(0, 2), create(10, 1, site=1), delete(80)),
         workers=None,
         most_vms=3,
         sites=2,

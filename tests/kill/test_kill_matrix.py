@@ -39,10 +39,11 @@ def test_every_story_in_every_weather_survives_death_at_every_point(
     with databases() as opened:
         every = (Column(opened, *it) for it in itertools.product(STORIES, WEATHERS))
         asyncio.run(walk(every, WHOLE, report))
+    columns = len(STORIES) * len(WEATHERS)
     with capsys.disabled():
         print(
-            f"\n{report.runs} runs at {report.points} I/O points of "
-            f"{len(STORIES) * len(WEATHERS)} columns, {len(report.failures)} failures"
+            f"\n{report.runs} runs with {report.deaths} deaths in {columns} columns "
+            f"with {report.points} I/O points: {len(report.failures)} failures"
         )
     assert report.failures[:5] == []
     assert report.runs >= 10_000

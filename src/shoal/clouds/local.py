@@ -37,6 +37,7 @@ class LocalCloud:
         boot_timeout_s=60.0,
         silence_timeout_s=60.0,
         drain_timeout_s=300.0,
+        farewell_s=1.0,
         capacity_mark_s=30.0,
         retry_s=0.5,
     )

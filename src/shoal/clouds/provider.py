@@ -96,7 +96,7 @@ class Provider(Protocol):
 
     async def launch(self, batch: Batch, boot_text: str) -> Launched:
         """Idempotent by batch id; returns on acceptance; may be partial. Raises LaunchError when
-        nothing was started."""
+        nothing was started for one reason; several reasons are told as shortfalls."""
         ...
 
     async def list(self) -> Sequence[Vm]:

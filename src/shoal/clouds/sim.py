@@ -29,12 +29,9 @@ class SimCloud:
         self, account: SimAccount, installation: InstallationId, clock: Callable[[], datetime]
     ) -> None:
         self.account = account
+        self.timing: Timing = account.knobs.timing
         self._installation = installation
         self._clock = clock
-
-    @property
-    def timing(self) -> Timing:
-        return self.account.knobs.timing
 
     async def offers(self, region: str | None) -> Sequence[Offer]:
         self.account.calls["offers"] += 1

@@ -137,6 +137,8 @@ class SimAccount:
             shown = tuple(self.shown(self.vms[id], now) for id in token.vms)
             return Launched(shown, token.shortfalls)
         made, shortfalls = self._start(installation, batch, now)
+        if not made and len(shortfalls) > 1:
+            return Launched((), shortfalls)
         if not made:
             raise shortfalls[0].error
         ids = tuple(it.id for it in made)

@@ -18,7 +18,7 @@ from shoal.core.ailments import ailments
 from shoal.core.choose import paused
 from shoal.core.lifecycle import ACTIVE
 from shoal.core.matching import Matched, absence_counts, match_vms
-from shoal.core.records import Cluster, Instance, Vm, World
+from shoal.core.records import Cluster, EndKind, Instance, Vm, World
 from shoal.core.sweeping import sweep
 from shoal.wire.ids import BatchId, ClusterId, InstanceId
 from shoal.wire.specs import Role
@@ -53,7 +53,7 @@ def _cluster(
     world: World, matched: Matched, cluster: Cluster, instances: list[Instance]
 ) -> Iterator[Action]:
     if cluster.ended_at is not None:
-        yield from _ended(cluster, instances)
+        yield from _ended(world, cluster, instances)
         return
     found = list(ailments(world, matched, cluster, instances))
     yield from found
@@ -80,11 +80,20 @@ def _schedulers(active: Sequence[Instance]) -> list[Instance]:
     return sorted(found, key=lambda it: (it.state is not InstanceState.LAUNCHED, it.created_at))
 
 
-def _ended(cluster: Cluster, instances: list[Instance]) -> Iterator[Action]:
-    if active := tuple(it.id for it in instances if it.state in ACTIVE):
-        yield Release(cluster.id, active, False, f"its cluster has ended: {cluster.end_reason}")
+def _ended(world: World, cluster: Cluster, instances: list[Instance]) -> Iterator[Action]:
+    now = {InstanceState.INTENDED} if _says_farewell(world, cluster) else ACTIVE
+    if ids := tuple(it.id for it in instances if it.state in now):
+        yield Release(cluster.id, ids, False, f"its cluster has ended: {cluster.end_reason}")
     if not instances:
         yield Settle(cluster.id, "its last VM is gone")
+
+
+def _says_farewell(world: World, cluster: Cluster) -> bool:
+    """A head that is told to stop ends its VMs by itself, and reports the last log lines before."""
+    head = world.heads.get(cluster.id)
+    if head is None or cluster.ended_at is None or cluster.end_kind is EndKind.FAILED:
+        return False
+    return world.now - cluster.ended_at < timedelta(seconds=world.timing.farewell_s)
 
 
 def _launching(world: World, matched: Matched, released: set[InstanceId]) -> Iterator[Action]:
@@ -103,6 +112,9 @@ def _launching(world: World, matched: Matched, released: set[InstanceId]) -> Ite
     for it in world.instances:
         if it.vm and it.batch in waiting:
             bound[it.batch].append(it.vm)
+    for vm in matched.to_bind.values():
+        if vm.batch in waiting:
+            bound[BatchId(vm.batch)].append(vm.id)
     for batch in world.batches:
         if batch.id in waiting:
             ids = tuple(waiting[batch.id])

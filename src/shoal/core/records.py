@@ -192,6 +192,7 @@ class Timing(msgspec.Struct, frozen=True):
     boot_timeout_s: float = 600.0  # launched and never heard from
     silence_timeout_s: float = 600.0  # heard from once, then nothing (its own dead man is as long)
     drain_timeout_s: float = 600.0
+    farewell_s: float = 0.0  # an ended cluster's head may speak its last words for so long
     capacity_mark_s: float = 180.0
     preempted_mark_s: float = 900.0
     retry_s: float = 2.0  # first delay after a failed instance; doubles up to retry_most_s

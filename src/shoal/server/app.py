@@ -19,6 +19,7 @@ from shoal.server.bell import Bell
 from shoal.server.clock import now
 from shoal.server.desk import Desk
 from shoal.server.handlers import HANDLERS
+from shoal.server.pages import site
 from shoal.server.passes.reconcile import Reconciler
 from shoal.server.providers import providers_for
 from shoal.server.settings import Settings
@@ -113,7 +114,7 @@ async def _run(desk: Desk, ready: Callable[[Desk], None]) -> None:
 def _http(desk: Desk) -> tuple[_Server, socket.socket]:
     settings = desk.settings
     config = uvicorn.Config(
-        routing.app(desk, HANDLERS),
+        routing.app(desk, HANDLERS, site.routes(desk)),
         host=settings.host,
         port=settings.port,
         lifespan="off",

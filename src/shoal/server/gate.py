@@ -15,6 +15,7 @@ import msgspec
 from shoal.errors import NotAllowed, NotLoggedIn
 from shoal.store import tokens
 from shoal.store.database import Database
+from shoal.store.tokens import TokenRow
 from shoal.wire.ids import UserName, WorkspaceName
 
 
@@ -37,12 +38,16 @@ async def caller(database: Database, authorization: str | None, now: datetime) -
     scheme, _, secret = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not secret:
         raise NotLoggedIn("No API token was given.", hint="Log in: shoal login URL")
-    row = await database.run(tokens.by_hash, hash_of(secret.strip()))
+    return admitted(await database.run(tokens.by_hash, hash_of(secret.strip())), now)[1]
+
+
+def admitted(row: TokenRow | None, now: datetime) -> tuple[TokenRow, Caller]:
+    """The token's row, if it still opens the door, and whom it lets in."""
     if row is None or row.revoked_at is not None:
         raise NotLoggedIn("This API token is not known.", hint="Log in again: shoal login URL")
     if row.expires_at is not None and row.expires_at <= now:
         raise NotLoggedIn("This API token has expired.", hint="Log in again: shoal login URL")
-    return Caller(row.user, row.workspace, frozenset(row.scopes))
+    return row, Caller(row.user, row.workspace, frozenset(row.scopes))
 
 
 def check_scope(asking: Caller, scope: str) -> None:

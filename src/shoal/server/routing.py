@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -34,14 +34,16 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 _log = logging.getLogger(__name__)
 
 
-def app(desk: Desk, handlers: Mapping[str, Handler | Streamer]) -> Starlette:
+def app(
+    desk: Desk, handlers: Mapping[str, Handler | Streamer], pages: Sequence[Route] = ()
+) -> Starlette:
     """Every endpoint of the table must have a handler of its name, and no other."""
     names = {endpoint.name for endpoint in ENDPOINTS}
     if names != handlers.keys():
         raise errors.ServerFault(f"Endpoints and handlers differ: {names ^ handlers.keys()}")
     routes = [_route(desk, endpoint, handlers[endpoint.name]) for endpoint in ENDPOINTS]
     routes.append(Route("/v1/openapi.json", _openapi(desk), methods=["GET"]))
-    made = Starlette(routes=routes)
+    made = Starlette(routes=[*routes, *pages])
     made.add_exception_handler(HTTPException, _not_routed)
     return made
 

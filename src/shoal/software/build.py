@@ -19,8 +19,10 @@ import msgspec
 from shoal.errors import EnvironmentFailed
 from shoal.software import builders, wheels
 from shoal.software.classify import Editable, Modules, Repacked
+from shoal.software.installer import attempt, last_words
 from shoal.software.loose import skipped
 from shoal.software.repack import repack
+from shoal.software.scan import distributions
 from shoal.wire.environments import WheelFile
 
 _LARGE_BYTES = 8 << 20  # larger files are known by size and time rather than content
@@ -40,9 +42,20 @@ def editable(item: Editable, cache: Path) -> Built:
 
 def repacked(item: Repacked, cache: Path) -> Built:
     key = f"{item.name}-{_short(str(item.metadata), _record(item))}"
-    return _once(
-        key, item.name, "repacked", cache, lambda draft: wheels.write(repack(item), draft)
-    )
+    return _once(key, item.name, "repacked", cache, lambda draft: wheels.write(repack(item), draft))
+
+
+class Fetched(msgspec.Struct, frozen=True):
+    """To be had from a URL that workers may not reach, or only with credentials."""
+
+    name: str
+    url: str  # as in a requirement: git+https://…@<commit>; may hold a secret
+    origin: str
+
+
+def fetched(item: Fetched, cache: Path) -> Built:
+    key = f"{item.name}-{_short(item.url, sys.version)}"
+    return _once(key, item.name, "repacked", cache, lambda draft: _fetch(item, draft))
 
 
 def modules(
@@ -53,9 +66,7 @@ def modules(
     if made is None:
         return None
     key = made.filename.removesuffix(".whl")
-    return _once(
-        key, wheels.LOOSE_NAME, "modules", cache, lambda draft: wheels.write(made, draft)
-    )
+    return _once(key, wheels.LOOSE_NAME, "modules", cache, lambda draft: wheels.write(made, draft))
 
 
 def tree_hash(source: Path) -> str:
@@ -72,16 +83,19 @@ def tree_hash(source: Path) -> str:
 
 
 def sources(project: Path) -> Iterator[Path]:
+    """A project's files, less what is built, cached or hidden away."""
     for root, directories, names in os.walk(project):
-        directories[:] = sorted(
-            it for it in directories if not (skipped(Path(root, it)) or it.endswith(".egg-info"))
-        )
+        directories[:] = sorted(it for it in directories if not _no_source(project, Path(root, it)))
         yield from (file for name in sorted(names) if (file := Path(root, name)).is_file())
 
 
-def _once(
-    key: str, name: str, kind: str, cache: Path, make: Callable[[Path], Path]
-) -> Built:
+def _no_source(project: Path, directory: Path) -> bool:
+    """`build` may be a package of the project, but not at its root."""
+    built = directory.parent == project and directory.name in ("build", "dist")
+    return built or directory.suffix == ".egg-info" or skipped(directory)
+
+
+def _once(key: str, name: str, kind: str, cache: Path, make: Callable[[Path], Path]) -> Built:
     """Whole or not at all, whoever else is making the same."""
     directory = cache / "wheels" / key
     if (found := _found(directory)) is not None:
@@ -90,7 +104,7 @@ def _once(
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".making-") as scratch:
         draft = Path(scratch, "wheel")
         draft.mkdir()
-        described = _describe(make(draft), name, kind)
+        described = describe(make(draft), name, kind)
         (draft / _DESCRIPTION).write_bytes(msgspec.json.encode(described))
         try:
             draft.replace(directory)
@@ -108,7 +122,7 @@ def _found(directory: Path) -> Built | None:
     return Built(wheel, directory / wheel.filename)
 
 
-def _describe(wheel: Path, name: str, kind: str) -> WheelFile:
+def describe(wheel: Path, name: str, kind: str) -> WheelFile:
     data = wheel.read_bytes()
     version = wheel.name.split("-")[1]
     return WheelFile(wheel.name, hashlib.sha256(data).hexdigest(), len(data), name, version, kind)
@@ -128,6 +142,23 @@ def _build(item: Editable, draft: Path, cache: Path) -> Path:
                 hint=f"See it fail with: uv build --wheel {item.source}",
             ) from error
         return wheels.write(wheels.read(built), draft)
+
+
+def _fetch(item: Fetched, draft: Path) -> Path:
+    """By installing it into a directory, since uv makes no wheel of a URL."""
+    with tempfile.TemporaryDirectory() as directory:
+        requirement = f"{item.name} @ {item.url}"
+        here = ["--python", sys.executable, "--target", directory]
+        done = attempt(["pip", "install", "--quiet", "--no-deps", *here, requirement])
+        if done.returncode != 0:
+            raise EnvironmentFailed(
+                f"{item.name} could not be built from {item.origin}:\n{last_words(done.stderr)}",
+                hint="Can this machine reach it, and does it build here?",
+            )
+        [found] = distributions([Path(directory)])
+        return wheels.write(
+            repack(Repacked(found.name, found.version, found.metadata, item.origin)), draft
+        )
 
 
 def _copied(project: Path, scratch: Path) -> Path:

@@ -88,12 +88,10 @@ def _run(
     """What it said, and what else it needs."""
     python = _builder(requires, cache)
     path = os.pathsep.join((str(python.parent), os.environ.get("PATH", "")))
-    done = run(
-        [python, "-I", "-c", _PROGRAM, out, system.build_backend, "\n".join(requires)]
-        + [str(project / it) for it in system.backend_path],
-        cwd=project,
-        environment=dict(os.environ, PATH=path, SOURCE_DATE_EPOCH="315532800"),
-    )
+    command: list[str | Path] = [python, "-I", "-c", _PROGRAM, out, system.build_backend]
+    command += ["\n".join(requires), *(project / it for it in system.backend_path)]
+    environment = dict(os.environ, PATH=path, SOURCE_DATE_EPOCH="315532800")
+    done = run(command, cwd=project, environment=environment)
     words = last_words(done.stderr or done.stdout)
     if done.returncode == _NEEDS_MORE and (out / "requires").exists():
         return words, tuple((out / "requires").read_text(encoding="utf-8").splitlines())

@@ -1,136 +1,180 @@
 """The lock: a PEP 751 pylock.toml for the target, exact versions with hashes, made by `uv`.
 
-What was scanned is already a closed set, so nothing is resolved, only pinned (`--no-deps`). A lock
-is kept by a hash of its inputs: nothing changed means no index is asked.
+For a platform like this one what was scanned is a closed set already: nothing is resolved, only
+pinned. For another one dependencies are resolved anew around the same versions, and a version that
+is not there gives way, but never of the packages that must match. The outcome is kept by a hash of
+its inputs, so that nothing changed means no index is asked.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
-import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
-import uv
 
 from shoal.errors import EnvironmentFailed
-from shoal.software.classify import Index
-from shoal.wire.environments import WheelFile
+from shoal.software import pylock
+from shoal.software.classify import MUST_MATCH
+from shoal.software.installer import attempt, last_words
+from shoal.software.targets import Target
 
-# Both sides of a Dask connection must agree on these.
-MUST_MATCH = frozenset({"dask", "distributed", "cloudpickle", "msgpack", "tornado"})
-_FORMAT = "3"  # part of the cache key: raise it when the text made here changes
-_LAST_WORDS = 15
-_NO_SUCH_VERSION = re.compile(r"there is no version of ([A-Za-z0-9._-]+)==")
-
-
-class Target(msgspec.Struct, frozen=True):
-    """Where the environment is to run."""
-
-    python: str  # "3.11.7"
-    platform: str  # as uv names it
+_FORMAT = "5"  # part of the cache's key: raise it when the outcome for the same inputs changes
+# How uv says that a package is not to be had at a version, at all, or for a platform.
+_NOT_TO_BE_HAD = (
+    re.compile(r"there is no version of ([A-Za-z0-9._-]+)=="),
+    re.compile(r"([A-Za-z0-9._-]+) was not found in the (?:package registry|cache|provided)"),
+    re.compile(r"([A-Za-z0-9._-]+?)==\S+ has no (?:usable )?wheels"),
+    re.compile(r"([A-Za-z0-9._-]+) has no (?:usable )?wheels"),
+)
 
 
-class NotOnIndex(EnvironmentFailed):
-    """The index does not have this version of this package (for this target)."""
+class Relaxed(msgspec.Struct, frozen=True):
+    name: str
+    version: str  # as it is here
+    instead: str
 
-    def __init__(self, name: str, words: str) -> None:
+
+class Outcome(msgspec.Struct, frozen=True):
+    """`missing`: what no index has, or has for this target; `private`: what only those get who
+    have credentials for its index. Neither is in the lock."""
+
+    text: str
+    missing: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()
+    relaxed: tuple[Relaxed, ...] = ()
+
+
+class NotToBeHad(EnvironmentFailed):
+    def __init__(self, names: Collection[str], words: str) -> None:
         super().__init__(
-            f"The package index does not have the installed version of {name}:\n{words}",
-            hint=f"Install a published version, or leave it out: package_sync_ignore=[{name!r}].",
+            f"The package index does not have {', '.join(sorted(names))} as needed:\n{words}",
+            hint=f"To leave packages out: package_sync_ignore={sorted(names)}.",
         )
-        self.name = name
+        self.names = frozenset(names)
 
 
-def lock(pins: Sequence[Index], wheels: Sequence[WheelFile], target: Target, cache: Path) -> str:
-    """The text of pylock.toml: what comes from an index, then our wheels as `wheels/<filename>`."""
-    text = cached(pins, target, cache)
-    for wheel in sorted(wheels, key=lambda it: it.distribution):
-        text += _package(wheel)
-    return text
+class Wanted(msgspec.Struct, frozen=True):
+    """What to lock. `own`: what travels as a wheel of ours, and is looked for nowhere. `closed`:
+    the versions are all that is needed, since the target is like here."""
+
+    versions: dict[str, str]  # by name
+    target: Target
+    own: tuple[str, ...] = ()
+    closed: bool = True
 
 
-def cached(pins: Sequence[Index], target: Target, cache: Path) -> str:
-    requirements = "".join(
-        f"{it.name}=={it.version}\n" for it in sorted(pins, key=lambda p: p.name)
-    )
-    key = hashlib.sha256(f"{_FORMAT}\0{target}\0{requirements}".encode()).hexdigest()[:32]
-    file = cache / "locks" / f"{key}.toml"
+def pinned(wanted: Wanted, cache: Path) -> Outcome:
+    file = cache / "locks" / f"{_key(wanted)}.json"
     if file.exists():
-        return file.read_text(encoding="utf-8")
-    text = compiled(requirements, target, closed=True)
+        return msgspec.json.decode(file.read_bytes(), type=Outcome)
+    outcome = _closed(wanted) if wanted.closed else _resolved(wanted)
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_suffix(f".{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
+    draft.write_bytes(msgspec.json.encode(outcome))
     draft.replace(file)
-    return text
+    return outcome
 
 
-def compiled(requirements: str, target: Target, *, closed: bool) -> str:
-    """Requirements as pylock.toml text. `closed`: nothing beyond them is resolved."""
-    with tempfile.TemporaryDirectory() as directory:
-        source = Path(directory, "requirements.txt")
-        source.write_text(requirements, encoding="utf-8")
-        arguments: list[str | Path] = ["pip", "compile", source]
-        arguments += ["--no-deps"] if closed else []
-        return tidy(_uv([
-            *arguments, "--format", "pylock.toml", "--no-header", "--no-annotate",
-            "--generate-hashes", "--python-version", target.python, "--python-platform", target.platform,
-        ]))  # fmt: skip
+def compile_arguments(requirements: Path, target: Target) -> list[str | Path]:
+    """For `uv_lock`: a requirements file as a lock."""
+    return [
+        *("pip", "compile", requirements, "--format", "pylock.toml", "--no-header"),
+        *("--no-annotate", "--generate-hashes"),
+        *("--python-version", target.python, "--python-platform", target.platform),
+    ]
 
 
-def exported(project: Path) -> str:
-    """A project's uv.lock as pylock.toml text."""
-    return tidy(_uv([
-        "export", "--project", project, "--frozen", "--no-emit-project", "--format", "pylock.toml",
-        "--no-header",
-    ]))  # fmt: skip
-
-
-def tidy(text: str) -> str:
-    """Without what differs from run to run or must not be told: comments, and users in URLs."""
-    lines = [line for line in text.splitlines() if not line.startswith("#")]
-    return (
-        re.sub(r'https?://[^"\s]+@[^"\s]+', lambda m: _without_user(m[0]), "\n".join(lines)) + "\n"
-    )
-
-
-def _without_user(url: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def _package(wheel: WheelFile) -> str:
-    path = json.dumps(f"wheels/{wheel.filename}")
-    return (
-        "\n[[packages]]\n"
-        f"name = {json.dumps(wheel.distribution)}\n"
-        f"version = {json.dumps(wheel.version)}\n"
-        f'archive = {{ path = {path}, hashes = {{ sha256 = "{wheel.sha256}" }} }}\n'
-    )
-
-
-def _uv(arguments: Sequence[str | Path]) -> str:
-    done = subprocess.run(
-        [uv.find_uv_bin(), *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def uv_lock(arguments: Sequence[str | Path], cwd: Path | None = None) -> str:
+    """What uv prints. Raises NotToBeHad or EnvironmentFailed with its words."""
+    done = attempt(arguments, cwd=cwd)
     if done.returncode == 0:
         return done.stdout
-    words = "\n".join(done.stderr.strip().splitlines()[-_LAST_WORDS:])
-    # uv wraps its sentences; the name may stand on the next line
-    if missing := _NO_SUCH_VERSION.search(" ".join(done.stderr.split())):
-        raise NotOnIndex(missing[1], words)
+    words = last_words(done.stderr)
+    sentence = " ".join(done.stderr.split())  # uv wraps its lines
+    if names := {name for it in _NOT_TO_BE_HAD for name in it.findall(sentence)}:
+        raise NotToBeHad(names, words)
     raise EnvironmentFailed(
         f"The environment could not be locked:\n{words}",
-        hint="Is the package index reachable? `uv` reads UV_DEFAULT_INDEX and uv.toml.",
+        hint="Is the package index reachable? uv has its own settings: UV_DEFAULT_INDEX, uv.toml.",
     )
+
+
+def _closed(wanted: Wanted) -> Outcome:
+    exact, missing = dict(wanted.versions), set[str]()
+    while True:
+        try:
+            lock = _compiled(exact, frozenset(), wanted)
+            break
+        except NotToBeHad as error:
+            found = error.names & exact.keys()
+            if not found:
+                raise
+            missing |= found
+            exact = {name: it for name, it in exact.items() if name not in found}
+    private = tuple(_private(lock))
+    return Outcome(lock.without(private).text, tuple(sorted(missing)), private)
+
+
+def _resolved(wanted: Wanted) -> Outcome:
+    exact, free, missing = dict(wanted.versions), frozenset[str](), set[str]()
+    while True:
+        try:
+            lock = _compiled(exact, free, wanted)
+            break
+        except NotToBeHad as error:
+            gives_way, leaves = error.names & exact.keys(), error.names & free
+            if gives_way & MUST_MATCH or not (gives_way or leaves):
+                raise
+            free = (free | gives_way) - leaves
+            missing |= leaves
+            exact = {name: it for name, it in exact.items() if name not in gives_way}
+    found = {it.name: it.version for it in lock.packages}
+    versions = wanted.versions
+    relaxed = tuple(Relaxed(it, versions[it], found[it]) for it in sorted(free & found.keys()))
+    return Outcome(lock.text, tuple(sorted(missing)), (), relaxed)
+
+
+def _compiled(exact: dict[str, str], free: Collection[str], wanted: Wanted) -> pylock.Lock:
+    with tempfile.TemporaryDirectory() as directory:
+        requirements = Path(directory, "requirements.txt")
+        lines = [f"{name}=={version}" for name, version in exact.items()] + sorted(free)
+        requirements.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        arguments = compile_arguments(requirements, wanted.target)
+        if wanted.closed:
+            return pylock.parse(uv_lock([*arguments, "--no-deps"]))
+        never = Path(directory, "overrides.txt")
+        never.write_text("".join(f"{it}; python_version < '0'\n" for it in wanted.own))
+        return pylock.parse(uv_lock([*arguments, "--overrides", never]))
+
+
+def _private(lock: pylock.Lock) -> Iterator[str]:
+    """What an index with credentials has: workers are not given them."""
+    hosts = frozenset(_hosts_with_credentials())
+    for it in lock.packages:
+        if any(pylock.host_of(url) in hosts for url in it.urls):
+            yield it.name
+
+
+def _hosts_with_credentials() -> Iterator[str]:
+    """Those of the indexes that uv's environment variables name."""
+    for _, value in _index_settings():
+        for entry in value.replace(",", " ").split():
+            scheme, _, rest = entry.partition("://")  # the scheme may follow a name: "ours=https"
+            url = f"{scheme.rpartition('=')[2]}://{rest}"
+            if pylock.user_of(url):
+                yield pylock.host_of(url)
+
+
+def _index_settings() -> list[tuple[str, str]]:
+    kinds = ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX", "UV_FIND_LINKS", "UV_NO_INDEX")
+    return sorted((name, it) for name, it in os.environ.items() if name.startswith(kinds))
+
+
+def _key(wanted: Wanted) -> str:
+    inputs = msgspec.json.encode((_FORMAT, wanted, _index_settings()), order="deterministic")
+    return hashlib.sha256(inputs).hexdigest()[:32]

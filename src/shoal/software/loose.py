@@ -16,7 +16,6 @@ import msgspec
 
 MAX_BYTES = 20 << 20  # of one directory
 _MAX_FILES = 5_000
-_SKIPPED = frozenset({"node_modules", "build", "dist", "venv", "env", "site-packages"})
 _NOT_MODULES = frozenset({"setup"})
 
 
@@ -46,8 +45,9 @@ def _user_directories(
 ) -> Iterator[Path]:
     """Those that neither Python nor an installer put on the path."""
     paths = sysconfig.get_paths()
-    python = [sys.prefix, sys.base_prefix, sys.exec_prefix, paths["stdlib"], paths["purelib"]]
-    taken = [Path(it).resolve() for it in [*python, paths["platlib"], *projects]]
+    python = [sys.prefix, sys.base_prefix, sys.exec_prefix]
+    python += [paths[it] for it in ("stdlib", "purelib", "platlib")]
+    taken = [*(Path(it).resolve() for it in python), *(it.resolve() for it in projects)]
     here = working_directory.resolve()
     for directory in dict.fromkeys([here, *(it.resolve() for it in searched)]):
         elsewhere = any(it == directory or it in directory.parents for it in taken)
@@ -86,7 +86,7 @@ def _importable(directory: Path) -> Iterator[tuple[str, list[Path]]]:
 def _package(path: Path) -> list[Path]:
     """All files of a package; of a directory without __init__.py, which can be imported as well,
     the modules only: the rest is as likely to be data."""
-    if path.name in _SKIPPED or any((path / it).exists() for it in ("pyproject.toml", "setup.py")):
+    if skipped(path) or any((path / it).exists() for it in ("pyproject.toml", "setup.py")):
         return []
     if not (path / "__init__.py").is_file():
         return sorted(file for file in path.glob("*.py") if file.is_file())
@@ -101,6 +101,5 @@ def _package(path: Path) -> list[Path]:
 
 def skipped(directory: Path) -> bool:
     """Hidden, made by tools, or a virtual environment: nobody's source."""
-    name = directory.name
-    made = name.startswith(".") or name in _SKIPPED or name == "__pycache__"
+    made = directory.name.startswith(".") or directory.name in ("__pycache__", "node_modules")
     return made or (directory / "pyvenv.cfg").exists()

@@ -13,8 +13,6 @@ import asyncio
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -22,14 +20,28 @@ from pathlib import Path
 
 import filelock
 import msgspec
-import uv
 
 from shoal.errors import EnvironmentFailed
+from shoal.software.environment_store import (
+    COMPILED,
+    compile_all,
+    describe,
+    newest_like,
+    prune,
+)
+from shoal.software.installer import attempt, attempt_telling, last_words, run
+from shoal.software.prefixes import clone, python_of
 from shoal.wire.environments import Manifest
 
-_LAST_WORDS = 20
-COMPILED = ".shoal-compiled"  # all of it has byte code
-_DESCRIPTION = ".shoal-environment.json"
+__all__ = [
+    "COMPILED",
+    "RealiseProgress",
+    "Realised",
+    "compile_all",
+    "prune",
+    "python_of",
+    "realise",
+]
 
 
 class RealiseProgress(msgspec.Struct, frozen=True):
@@ -56,228 +68,168 @@ async def realise(
     report: Report,
     python_hint: Path | None = None,
 ) -> Realised:
-    """`wheels`: files named by SHA-256. Raises EnvironmentFailed with the installer's words."""
-    return await asyncio.to_thread(_realise, manifest, wheels, prefix, store, report, python_hint)
+    """`wheels` holds files named by SHA-256; `prefix` must not be there, its parent must. Raises
+    EnvironmentFailed with the installer's words."""
+    work = _Work(manifest, wheels, store, report, python_hint)
+    return await asyncio.to_thread(_realise, work, prefix)
 
 
-def _realise(
-    manifest: Manifest,
-    wheels: Path,
-    prefix: Path,
-    store: Path,
-    report: Report,
-    python_hint: Path | None,
-) -> Realised:
+class _Work(msgspec.Struct, frozen=True):
+    manifest: Manifest
+    wheels: Path
+    store: Path
+    report: Report
+    python_hint: Path | None
+
+    @property
+    def made(self) -> Path:
+        return self.store / self.manifest.id
+
+    def tell(self, phase: str, detail: str, fraction: float = 0.0) -> None:
+        self.report(RealiseProgress(phase, detail, fraction))
+
+
+def _realise(work: _Work, prefix: Path) -> Realised:
     begun = time.perf_counter()
-    made = store / manifest.id
-    store.mkdir(parents=True, exist_ok=True)
-    reused = made.exists()
-    if not reused:
-        report(RealiseProgress("waiting", "for another VM of this machine to make the environment"))
-        with filelock.FileLock(store / f".{manifest.id}.lock"):
-            reused = made.exists()
-            if not reused:
-                _make(manifest, wheels, made, report, python_hint)
+    reused = _made_already(work) or _make_once(work)
     installed = time.perf_counter()
-    report(RealiseProgress("cloning", "the environment", 0.9))
-    clone(made, prefix)
-    os.utime(made)  # recently used: not to be pruned
+    work.tell("cloning", "the environment", 0.9)
+    clone(work.made, prefix)
     done = time.perf_counter()
     seconds = {"installing": installed - begun, "cloning": done - installed}
     return Realised(python_of(prefix), reused, seconds)
 
 
-def python_of(prefix: Path) -> Path:
-    return prefix / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-
-
-def clone(tree: Path, prefix: Path) -> None:
-    """A tree of hard links; copies where the file system cannot."""
-    if sys.platform == "linux":
-        done = subprocess.run(
-            ["cp", "-al", tree, prefix], stdin=subprocess.DEVNULL, capture_output=True, check=False
-        )
-        if done.returncode == 0:
-            return
-        shutil.rmtree(prefix, ignore_errors=True)
+def _made_already(work: _Work) -> bool:
+    """Whether it is there; marked as used, so that it is not pruned just now."""
     try:
-        shutil.copytree(tree, prefix, symlinks=True, copy_function=os.link)
-    except OSError:
-        shutil.rmtree(prefix, ignore_errors=True)
-        shutil.copytree(tree, prefix, symlinks=True)
+        os.utime(work.made)
+    except FileNotFoundError:
+        return False
+    return True
 
 
-def prune(store: Path, *, keep: frozenset[str], older_than: float) -> None:
-    """Remove environments that no VM began with since `older_than` (a POSIX time)."""
-    for made in store.glob("env-*"):
-        if made.name not in keep and made.stat().st_mtime < older_than:
-            shutil.rmtree(made, ignore_errors=True)
+def _make_once(work: _Work) -> bool:
+    """Whether another made it meanwhile."""
+    work.store.mkdir(parents=True, exist_ok=True)
+    work.tell("waiting", "for another VM of this machine to make the environment")
+    with filelock.FileLock(work.store / f".{work.manifest.id}.lock"):
+        reused = _made_already(work)
+        if not reused:
+            _make(work)
+        return reused
 
 
-def _make(
-    manifest: Manifest, wheels: Path, made: Path, report: Report, python_hint: Path | None
-) -> None:
+def _make(work: _Work) -> None:
     """In a draft beside it, then renamed: a half-made environment is never used."""
-    draft = Path(tempfile.mkdtemp(dir=made.parent, prefix=".making-"))
+    draft = Path(tempfile.mkdtemp(dir=work.store, prefix=".making-"))
     try:
-        lock = _lay_out(manifest, wheels, draft)
+        lock = _lay_out(work, draft)
         environment = draft / "environment"
-        like = _newest_like(manifest, made.parent)
-        report(RealiseProgress("python", f"Python {manifest.python}", 0.05))
-        if like is None:
-            _venv(manifest.python, environment, python_hint)
-        else:
-            clone(like, environment)
-        total = manifest.lock.count("[[packages]]")
-        report(RealiseProgress("installing", f"{total} packages", 0.1))
-        install(lock, environment, total, report)
-        if like is None:
-            report(RealiseProgress("installing", "byte code of Dask", 0.8))
+        begun_from = _begin(work, environment)
+        _install(work, lock, environment)
+        if begun_from is None:
+            work.tell("installing", "byte code of Dask", 0.8)
             _import_dask(environment)
-        _describe(manifest, environment)
-        environment.replace(made)
+        describe(work.manifest, environment)
+        environment.replace(work.made)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-class _Description(msgspec.Struct, frozen=True):
-    """What an environment in the store was made for."""
-
-    python: str
-    platform: str
-
-
-def _describe(manifest: Manifest, environment: Path) -> None:
-    told = _Description(manifest.python, manifest.platform)
-    (environment / _DESCRIPTION).write_bytes(msgspec.json.encode(told))
-    (environment / COMPILED).unlink(missing_ok=True)
-
-
-def _newest_like(manifest: Manifest, store: Path) -> Path | None:
-    """An environment to begin from: most of it is usually the same, byte code and all."""
-    wanted = _Description(manifest.python, manifest.platform)
-    found = []
-    for other in store.glob("env-*"):
-        try:
-            told = msgspec.json.decode((other / _DESCRIPTION).read_bytes(), type=_Description)
-            if told == wanted:
-                found.append((other.stat().st_mtime, other))
-        except (OSError, msgspec.DecodeError):  # pruned meanwhile, or made by an older version
-            continue
-    return max(found)[1] if found else None
-
-
-def _import_dask(environment: Path) -> None:
-    """Once, so that not each of the first cluster's processes compiles it. Absent: no matter."""
-    subprocess.run(
-        [python_of(environment), "-I", "-c", "import distributed.scheduler, distributed.worker"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        check=False,
-    )
-
-
-def _lay_out(manifest: Manifest, wheels: Path, directory: Path) -> Path:
+def _lay_out(work: _Work, directory: Path) -> Path:
     """The lock, and beside it the wheels under the names that it gives them."""
     (directory / "wheels").mkdir()
-    for it in manifest.wheels:
-        (directory / "wheels" / Path(it.filename).name).symlink_to((wheels / it.sha256).resolve())
+    for it in work.manifest.wheels:
+        # Never a path: the manifest came over the network.
+        named = directory / "wheels" / Path(it.filename).name
+        held = (work.wheels / it.sha256).resolve()
+        try:
+            named.hardlink_to(held)
+        except OSError:  # another file system, or none with links
+            shutil.copyfile(held, named)
     lock = directory / "pylock.toml"
-    lock.write_text(manifest.lock, encoding="utf-8")
+    lock.write_text(work.manifest.lock, encoding="utf-8")
     return lock
 
 
+def _begin(work: _Work, environment: Path) -> Path | None:
+    """From the newest like it, byte code and all, since most of it is usually the same; None: an
+    empty one."""
+    work.tell("python", f"Python {work.manifest.python}", 0.05)
+    like = newest_like(work.manifest, work.store)
+    if like is not None:
+        clone(like, environment)
+    else:
+        _venv(work.manifest.python, environment, work.python_hint)
+    return like
+
+
 def _venv(version: str, environment: Path, hint: Path | None) -> None:
-    """The very version; else the same minor version."""
-    tried = []
-    for wanted in dict.fromkeys(
-        filter(None, [_usable(hint, version), version, version.rpartition(".")[0]])
-    ):
-        done = _uv("venv", "--quiet", "--relocatable", "--python", wanted, environment)
-        if done.returncode == 0:
-            return
-        tried.append(done.stderr.strip())
+    """Of the very version; else of the same minor version."""
+    words = ""
+    for wanted in (_usable(hint, version), version, version.rpartition(".")[0]):
+        if wanted:
+            done = attempt(["venv", "--quiet", "--relocatable", "--python", wanted, environment])
+            if done.returncode == 0:
+                return
+            words = words or last_words(done.stderr)
     raise EnvironmentFailed(
-        f"Python {version} is not to be had on this VM:\n{tried[0]}",
+        f"Python {version} is not to be had on this VM:\n{words}",
         hint=f"Install Python {version.rpartition('.')[0]} there, or let uv download it.",
     )
 
 
-def _usable(hint: Path | None, version: str) -> str | None:
+def _usable(hint: Path | None, version: str) -> str:
     """The hinted interpreter, if it is one of that very version."""
-    if hint is None:
-        return None
-    try:
-        done = subprocess.run(
-            [hint, "-I", "-S", "-c", "import platform; print(platform.python_version())"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except OSError:
-        return None
-    return str(hint) if done.stdout.strip() == version else None
+    if hint is None or not hint.exists():
+        return ""
+    asked = run([hint, "-I", "-S", "-c", "import platform; print(platform.python_version())"])
+    return str(hint) if asked.stdout.strip() == version else ""
 
 
-def install(lock: Path, environment: Path, total: int, report: Report) -> None:
+def _install(work: _Work, lock: Path, environment: Path) -> None:
     """`uv pip sync` of the lock, its progress told, its failure in its own words."""
-    process = subprocess.Popen(
-        [uv.find_uv_bin(), "pip", "sync", "--python", python_of(environment), lock.name],
-        cwd=lock.parent,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=dict(os.environ, UV_NO_PROGRESS="1"),
-    )
-    assert process.stderr is not None
-    words: list[str] = []
-    for line in process.stderr:
-        words.append(line.rstrip())
-        if line.startswith(("Prepared", "Installed")):
-            report(
-                RealiseProgress("installing", f"{line.split(' in ')[0].strip()} of {total}", 0.7)
-            )
-    if process.wait() != 0:
-        raise _failed(words)
+    total = work.manifest.lock.count("[[packages]]")
+    work.tell("installing", f"{total} packages", 0.1)
+    arguments: list[str | Path] = ["pip", "sync", "--python", python_of(environment), lock.name]
+    told = _Told(work, total)
+    done = attempt_telling(arguments, cwd=lock.parent, line=told.line)
+    if done.returncode != 0:
+        raise _failed(done.stderr)
 
 
-def _failed(words: list[str]) -> EnvironmentFailed:
-    text = "\n".join(words[-_LAST_WORDS:])
-    named = re.search(r"`([A-Za-z0-9._-]+)(?:==[^`]*)?`", text)
+class _Told:
+    """What uv prints as it goes, as progress."""
+
+    def __init__(self, work: _Work, total: int) -> None:
+        self._work, self._total = work, total
+        self._begun = self._done = 0
+
+    def line(self, line: str) -> None:
+        match line.split():
+            case ["Downloading" | "Building", *_]:
+                self._begun += 1
+            case ["Downloaded" | "Built", name, *_]:
+                self._done += 1
+                part = self._done / max(self._begun, 1)
+                detail = f"{name}: {self._done} of {self._begun} large packages are here"
+                self._work.tell("installing", detail, 0.1 + 0.5 * part)
+            case ["Prepared" | "Installed" as did, number, *_]:
+                self._work.tell("installing", f"{did.lower()} {number} of {self._total}", 0.7)
+
+
+def _failed(output: str) -> EnvironmentFailed:
+    words = last_words(output)
+    named = re.search(r"`([A-Za-z0-9._-]+)(?:==[^`]*| @ [^`]*)?`", words)
     package = f"{named[1]} could not be installed" if named else "The environment could not be made"
     return EnvironmentFailed(
-        f"{package}:\n{text}",
+        f"{package}:\n{words}",
         hint="If a package is not for workers, leave it out with package_sync_ignore.",
     )
 
 
-def _uv(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [uv.find_uv_bin(), *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def compile_all(made: Path) -> None:
-    """Byte code for every later clone of an environment in the store, at the lowest priority.
-    Blocks; may be killed at any time, since each file is renamed into place."""
-    program = (
-        "import compileall, os, pathlib, sys\n"
-        "getattr(os, 'nice', lambda n: 0)(19)\n"
-        "site = next(pathlib.Path(sys.argv[1]).rglob('site-packages'))\n"
-        "compileall.compile_dir(site, quiet=2, maxlevels=30)\n"
-        "pathlib.Path(sys.argv[1], sys.argv[2]).touch()\n"
-    )
-    subprocess.run(
-        [python_of(made), "-I", "-c", program, made, COMPILED],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        check=False,
-    )
+def _import_dask(environment: Path) -> None:
+    """Once, so that not each of the first cluster's processes compiles it. Absent: no matter."""
+    program = "import distributed.scheduler, distributed.worker"
+    run([python_of(environment), "-I", "-c", program])

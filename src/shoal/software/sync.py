@@ -5,16 +5,15 @@ Blocks; knows nothing of servers. Nothing changed means that everything comes fr
 
 from __future__ import annotations
 
-import platform as machine
-import sys
-import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
+from packaging.utils import canonicalize_name
 
-from shoal.errors import EnvironmentFailed, InvalidRequest
-from shoal.software import build
+from shoal.errors import EnvironmentFailed
+from shoal.software import build, inputs, pylock, wheels
 from shoal.software import lock as locks
 from shoal.software.classify import (
     Editable,
@@ -26,9 +25,24 @@ from shoal.software.classify import (
     Repacked,
     classify,
 )
-from shoal.software.lock import Target
+from shoal.software.phases import Phases, SyncProgress
 from shoal.software.scan import scan
+from shoal.software.targets import Target, here, like_here, must_run_on
 from shoal.wire.environments import Manifest, PackageSummary, WheelFile, environment_id
+
+__all__ = [
+    "Note",
+    "ReportRow",
+    "SyncProgress",
+    "SyncRequest",
+    "Synchronised",
+    "Target",
+    "here",
+    "report",
+    "synchronise",
+]
+
+_BUILDS = 4  # at a time
 
 
 class SyncRequest(msgspec.Struct, frozen=True):
@@ -40,12 +54,6 @@ class SyncRequest(msgspec.Struct, frozen=True):
     strict: bool = False
     software: Path | None = None
     target: Target | None = None  # None: like here
-
-
-class SyncProgress(msgspec.Struct, frozen=True):
-    phase: str  # "scanning", "building", "locking"
-    detail: str
-    fraction: float
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -75,165 +83,169 @@ class ReportRow(msgspec.Struct, frozen=True):
 Report = Callable[[SyncProgress], None]
 
 
-def here() -> Target:
-    """This interpreter and machine, as uv names them."""
-    arch = {"arm64": "aarch64", "amd64": "x86_64"}.get(
-        machine.machine().lower(), machine.machine().lower()
-    )
-    system = {"darwin": "apple-darwin", "win32": "pc-windows-msvc"}.get(
-        sys.platform, "unknown-linux-gnu"
-    )
-    return Target(".".join(map(str, sys.version_info[:3])), f"{arch}-{system}")
-
-
 def synchronise(
     request: SyncRequest, *, cache: Path, progress: Report = lambda it: None
 ) -> Synchronised:
+    phases = Phases(progress)
     target = request.target or here()
     if request.software is not None:
-        return _from_file(request.software, target, progress)
-    clock = _Phases(progress)
-    clock.enter("scanning", "what is installed here")
-    items = classify(scan(request.working_directory), Filters(request.ignore, request.only))
-    notes = tuple(Note(it.name, it.reason) for it in items if isinstance(it, NotPortable))
-    if request.strict and notes:
-        raise EnvironmentFailed(
-            f"{notes[0].name} cannot be synced: {notes[0].text}, and package_sync_strict is set.",
-            hint=f"Leave it out: package_sync_ignore=[{notes[0].name!r}].",
-        )
-    built = _build(items, cache, clock)
-    return _locked(items, built, target, notes, cache, clock)
+        return _from_file(request.software, target, cache, phases)
+    phases.enter("scanning", "what is installed here")
+    work = _Work(request, _items(request), target, cache, phases)
+    with ThreadPoolExecutor(_BUILDS + 1) as pool:
+        locked = pool.submit(locks.pinned, _wanted(work), cache)
+        built = _build(work, pool)
+        made = _join(work, built, locked)
+    _hold_to(request, made.notes)
+    return made
+
+
+class _Work(msgspec.Struct, frozen=True):
+    """One sync of a session's environment."""
+
+    request: SyncRequest
+    items: tuple[Item, ...]
+    target: Target
+    cache: Path
+    phases: Phases
 
 
 def report(request: SyncRequest) -> tuple[ReportRow, ...]:
     """What would be synced, from where, and what cannot be; nothing is built or asked."""
-    items = classify(scan(request.working_directory), Filters(request.ignore, request.only))
-    return tuple(_row(it) for it in items)
+    return tuple(map(_row, _items(request)))
+
+
+def _items(request: SyncRequest) -> tuple[Item, ...]:
+    return classify(scan(request.working_directory), Filters(request.ignore, request.only))
 
 
 def _row(item: Item) -> ReportRow:
     match item:
         case Index():
-            return ReportRow(item.name, item.version, "index", "install")
+            reason = f"installed by {_BY[item.installer]} here" if item.installer else ""
+            return ReportRow(item.name, item.version, "index", "install", reason)
         case Editable():
             return ReportRow(item.name, item.version, str(item.source), "build")
         case Repacked():
             return ReportRow(item.name, item.version, item.origin, "repack")
         case Modules():
-            names = sorted({Path(*f.parts[:1]).stem for f in item.loose.files})
-            return ReportRow(", ".join(names), "", str(item.loose.directory), "copy")
+            names = ", ".join(sorted(it.name for it in item.modules))
+            return ReportRow(names, "", str(item.directory), "copy")
         case NotPortable():
             return ReportRow(item.name, item.version, "", "leave out", item.reason)
 
 
-_Built = dict[str, tuple[WheelFile, Path]]
+_BY = {"conda": "conda", "system": "the operating system"}
 
 
-def _build(items: tuple[Item, ...], cache: Path, clock: _Phases) -> _Built:
-    made: _Built = {}
-    own = [it for it in items if isinstance(it, Editable | Repacked)]
-    for number, it in enumerate(own):
-        clock.enter("building", f"{it.name} {it.version}", number / len(own))
-        made[it.name] = (
-            build.editable(it, cache) if isinstance(it, Editable) else build.repacked(it, cache)
-        )
-    loose = tuple(it for it in items if isinstance(it, Modules))
+def _wanted(work: _Work) -> locks.Wanted:
+    return locks.Wanted(
+        {it.name: it.version for it in work.items if isinstance(it, Index)},
+        work.target,
+        own=tuple(it.name for it in work.items if isinstance(it, Editable | Repacked)),
+        closed=like_here(work.target),
+    )
+
+
+def _build(work: _Work, pool: ThreadPoolExecutor) -> list[build.Built]:
+    own = [it for it in work.items if isinstance(it, Editable | Repacked)]
+    work.phases.enter("building", ", ".join(it.name for it in own[:5]))
+    made: list[build.Built] = []
+    for built in pool.map(lambda it: _wheel_of(it, work.cache), own):
+        made.append(built)
+        done = f"{len(made)} of {len(own)} wheels"
+        work.phases.enter("building", done, len(made) / len(own))
+    loose = tuple(it for it in work.items if isinstance(it, Modules))
     if loose:
-        clock.enter("building", "modules of your working directory", 1.0)
-        wheel, path = build.modules(loose, cache)
-        made[wheel.distribution] = wheel, path
+        taken = frozenset[str]().union(*(wheels.provides(it.path) for it in made))
+        rest = build.modules(loose, work.cache, taken)
+        made += [rest] if rest is not None else []
     return made
 
 
-def _locked(
-    items: tuple[Item, ...],
-    built: _Built,
+def _wheel_of(item: Editable | Repacked, cache: Path) -> build.Built:
+    if isinstance(item, Editable):
+        return build.editable(item, cache)
+    return build.repacked(item, cache)
+
+
+def _join(work: _Work, built: list[build.Built], locked: Future[locks.Outcome]) -> Synchronised:
+    work.phases.enter("locking", "exact versions")
+    outcome = locked.result()
+    pins = {it.name: it for it in work.items if isinstance(it, Index)}
+    notes = [Note(it.name, it.reason) for it in work.items if isinstance(it, NotPortable)]
+    notes += [_given_way(it, work.target) for it in outcome.relaxed]
+    for name in (*outcome.missing, *outcome.private):
+        if (again := _again(pins[name], work)) is not None:
+            built.append(again)
+        else:
+            notes.append(Note(name, _why_missing(pins[name], work.target)))
+    ignored = map(canonicalize_name, work.request.ignore)
+    lock = pylock.parse(outcome.text).without(ignored)  # a resolved one may have it again
+    return _described(lock, built, work.target, tuple(notes), work.phases)
+
+
+def _again(pin: Index, work: _Work) -> build.Built | None:
+    """A version that no index has, such as a local build: from what is installed here. None when
+    it would not run there, or when only an operating system or conda knows what belongs to it."""
+    if pin.installer or not like_here(work.target):
+        return None
+    item = Repacked(pin.name, pin.version, pin.metadata, "no index that is known here")
+    return build.repacked(item, work.cache)
+
+
+def _why_missing(pin: Index, target: Target) -> str:
+    if pin.installer:
+        return f"{_BY[pin.installer]} installed it, and the package index has no {pin.version}"
+    return f"there is none for {target.platform}"
+
+
+def _given_way(it: locks.Relaxed, target: Target) -> Note:
+    return Note(
+        it.name, f"{it.instead} in place of {it.version}, which is not for {target.platform}"
+    )
+
+
+def _hold_to(request: SyncRequest, notes: tuple[Note, ...]) -> None:
+    if request.strict and notes:
+        raise EnvironmentFailed(
+            f"{notes[0].name} cannot be synced exactly: {notes[0].text}. "
+            "package_sync_strict is set.",
+            hint=f"Leave it out: package_sync_ignore=[{notes[0].name!r}].",
+        )
+
+
+def _from_file(software: Path, target: Target, cache: Path, phases: Phases) -> Synchronised:
+    phases.enter("locking", str(software))
+    found = inputs.described(software, target, cache)
+    notes = tuple(Note(name, words) for name, words in inputs.differences(found.lock))
+    return _described(found.lock, list(found.built), target, notes, phases)
+
+
+def _described(
+    lock: pylock.Lock,
+    built: list[build.Built],
     target: Target,
     notes: tuple[Note, ...],
-    cache: Path,
-    clock: _Phases,
+    phases: Phases,
 ) -> Synchronised:
-    pins = {it.name: it for it in items if isinstance(it, Index)}
-    clock.enter("locking", f"{len(pins)} packages")
-    while True:
-        wheels = tuple(wheel for wheel, _ in built.values())
-        try:
-            text = locks.lock(list(pins.values()), wheels, target, cache)
-            break
-        except locks.NotOnIndex as missing:
-            pin = pins.pop(missing.name, None)
-            if pin is None or target.platform != here().platform:
-                raise
-            built[pin.name] = build.repacked(_installed(pin), cache)
-    seconds = clock.end()
-    summary = [PackageSummary(it.name, it.version, "index") for it in pins.values()]
-    summary += [PackageSummary(it.distribution, it.version, it.kind) for it in wheels]
+    files = tuple(it.wheel for it in sorted(built, key=lambda it: it.wheel.distribution))
+    must_run_on(target, files)
+    text = lock.joined(files).text
     manifest = Manifest(
-        id=environment_id(text, target.python, target.platform, wheels),
+        id=environment_id(text, target.python, target.platform, files),
         lock=text,
         python=target.python,
         platform=target.platform,
-        wheels=wheels,
-        packages=tuple(sorted(summary, key=lambda it: it.name)),
+        wheels=files,
+        packages=_summary(lock, files),
     )
-    return Synchronised(manifest, {w.sha256: path for w, path in built.values()}, notes, seconds)
+    paths = {it.wheel.sha256: it.path for it in built}
+    return Synchronised(manifest, paths, notes, phases.end())
 
 
-def _installed(pin: Index) -> Repacked:
-    """A version that no index has (a local build): what is installed here is what there is."""
-    found = next(it for it in scan(Path.cwd()).distributions if it.name == pin.name)
-    return Repacked(pin.name, pin.version, found.metadata, "a local build")
-
-
-def _from_file(software: Path, target: Target, progress: Report) -> Synchronised:
-    clock = _Phases(progress)
-    clock.enter("locking", str(software))
-    if not software.exists():
-        raise InvalidRequest(
-            f"There is no file {software}.", hint="Give a lock or requirements file."
-        )
-    if software.name == "uv.lock":
-        text = locks.exported(software.parent)
-    elif software.name.startswith("pylock") and software.suffix == ".toml":
-        text = locks.tidy(software.read_text(encoding="utf-8"))
-    elif software.suffix in (".txt", ".in"):
-        text = locks.compiled(software.read_text(encoding="utf-8"), target, closed=False)
-    else:
-        raise InvalidRequest(
-            f"{software.name} is not a kind of lock that can be synced.",
-            hint="Known are pylock.toml, uv.lock and requirements.txt; conda's files not yet.",
-        )
-    found = environment_id(text, target.python, target.platform, ())
-    manifest = Manifest(found, text, target.python, target.platform, (), _named(text))
-    return Synchronised(manifest, {}, (), clock.end())
-
-
-def _named(text: str) -> tuple[PackageSummary, ...]:
-    import tomllib
-
-    packages = tomllib.loads(text).get("packages", [])
-    return tuple(PackageSummary(it["name"], it.get("version", ""), "index") for it in packages)
-
-
-class _Phases:
-    """Tells progress, and how long each phase took."""
-
-    def __init__(self, report: Report) -> None:
-        self._report = report
-        self._seconds: dict[str, float] = {}
-        self._phase, self._since = "", time.perf_counter()
-
-    def enter(self, phase: str, detail: str, fraction: float = 0.0) -> None:
-        self._close()
-        self._phase = phase
-        self._report(SyncProgress(phase, detail, fraction))
-
-    def end(self) -> Mapping[str, float]:
-        self._close()
-        return self._seconds
-
-    def _close(self) -> None:
-        now = time.perf_counter()
-        if self._phase:
-            self._seconds[self._phase] = self._seconds.get(self._phase, 0.0) + now - self._since
-        self._since = now
+def _summary(lock: pylock.Lock, ours: tuple[WheelFile, ...]) -> tuple[PackageSummary, ...]:
+    others = lock.without(it.distribution for it in ours).packages
+    rows = [PackageSummary(it.name, it.version, "index") for it in others]
+    rows += [PackageSummary(it.distribution, it.version, it.kind) for it in ours]
+    return tuple(sorted(rows, key=lambda it: it.name))

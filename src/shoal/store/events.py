@@ -48,6 +48,13 @@ def after(
     return read(tx, Event, query)
 
 
+def newest(tx: Connection, cluster: ClusterId, limit: int) -> list[Event]:
+    """Newest first."""
+    event = tables.event
+    query = selecting(Event, event).where(event.c.cluster == cluster)
+    return read(tx, Event, query.order_by(event.c.seq.desc()).limit(limit))
+
+
 def latest(tx: Connection) -> EventSeq:
     return EventSeq(tx.execute(select(func.max(tables.event.c.seq))).scalar() or 0)
 

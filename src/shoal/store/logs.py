@@ -65,6 +65,17 @@ def read(
     return LogPage(lines, rows[-1].id if rows else cursor)
 
 
+def last(tx: Connection, cluster: ClusterId, limit: int) -> tuple[LogLine, ...]:
+    """The last that arrived, in their order."""
+    query = (
+        select(log.c.at, log.c.instance, log.c.process, log.c.text)
+        .where(log.c.cluster == cluster)
+        .order_by(log.c.id.desc())
+        .limit(limit)
+    )
+    return tuple(LogLine(*row) for row in reversed(tx.execute(query).all()))
+
+
 def prune(tx: Connection, older_than: datetime, most_per_cluster: int) -> None:
     tx.execute(delete(log).where(log.c.at < older_than))
     crowded = select(log.c.cluster).group_by(log.c.cluster).having(func.count() > most_per_cluster)

@@ -35,6 +35,11 @@ def by_hash(tx: Connection, sha256: str) -> TokenRow | None:
     return next(iter(read(tx, TokenRow, query)), None)
 
 
+def by_id(tx: Connection, id: str) -> TokenRow | None:
+    query = selecting(TokenRow, _token).where(_token.c.id == id)
+    return next(iter(read(tx, TokenRow, query)), None)
+
+
 def page(tx: Connection) -> list[TokenView]:
     """All that are not revoked."""
     query = selecting(TokenView, _token).where(_token.c.revoked_at.is_(None))

@@ -142,13 +142,16 @@ class Reconciler:
                 wrote |= await self._write(action)
         if not calls:
             return wrote
-        async with asyncio.TaskGroup() as group:
-            calling = [
-                group.create_task(self._launch(it)) for it in calls if isinstance(it, Launch)
-            ]
-            ending = [it for it in calls if not isinstance(it, Launch)]
-            group.create_task(self._end_vms(ending, asked_to_end))
-        return wrote or any(task.result() for task in calling)
+        ending = [it for it in calls if not isinstance(it, Launch)]
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._end_vms(ending, asked_to_end))
+                launching = [
+                    group.create_task(self._launch(it)) for it in calls if isinstance(it, Launch)
+                ]
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from several  # the driver knows what to do with one
+        return wrote or any(task.result() for task in launching)
 
     async def _write(self, action: Write) -> bool:
         now, run = self._clock(), self._database.run

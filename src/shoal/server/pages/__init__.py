@@ -1,0 +1,1 @@
+"""The web UI: pages rendered here, kept fresh by a small script; the API does the work."""

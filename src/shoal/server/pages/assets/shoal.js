@@ -1,0 +1,131 @@
+// Keeps an open page fresh: on every event, and now and then while VMs are had, it asks for the
+// same page and swaps the parts that differ. Everything works without it; only not by itself.
+"use strict";
+
+const EVERY_MS = 5000; // costs and stages move without events
+const SETTLE_MS = 250; // events come in bursts
+
+const parts = () => document.querySelectorAll("[data-part]");
+const known = new Map(); // part → its markup as the server sent it
+let stream = null;
+let waiting = null;
+let asking = false;
+let again = false;
+
+function ago(seconds) {
+  const steps = [[86400, "d"], [3600, "h"], [60, "min"]];
+  for (const [size, unit] of steps) {
+    if (seconds >= size) return `${Math.floor(seconds / size)} ${unit} ago`;
+  }
+  return seconds < 5 ? "just now" : `${Math.floor(seconds / 5) * 5} s ago`;
+}
+
+function tell(within) {
+  for (const time of within.querySelectorAll("time[datetime]")) {
+    const at = new Date(time.dateTime);
+    const today = at.toDateString() === new Date().toDateString();
+    const local = today ? at.toLocaleTimeString() : at.toLocaleString();
+    const shown = "ago" in time.dataset ? ago((Date.now() - at) / 1000) : local;
+    if (time.textContent !== shown) time.textContent = shown;
+    time.title = `${at.toLocaleString()} · ${time.dateTime}`;
+  }
+}
+
+function swap(part, fresh) {
+  const markup = fresh.innerHTML;
+  part.toggleAttribute("data-live", fresh.hasAttribute("data-live"));
+  if (known.get(part.dataset.part) === markup) return;
+  known.set(part.dataset.part, markup);
+  const focused = part.contains(document.activeElement) && document.activeElement.id;
+  const atEnd = part.scrollHeight - part.scrollTop - part.clientHeight < 40;
+  const left = part.scrollLeft;
+  part.innerHTML = markup;
+  part.scrollLeft = left;
+  tell(part);
+  if (focused) document.getElementById(focused)?.focus();
+  if ("end" in part.dataset && atEnd) part.scrollTop = part.scrollHeight;
+}
+
+async function refresh() {
+  if (asking) {
+    again = true;
+    return;
+  }
+  asking = true;
+  again = false;
+  try {
+    const answer = await fetch(location.href, { headers: { "X-Part": "main" }, redirect: "manual" });
+    if (answer.status === 401) return location.reload(); // to the login, and back here
+    if (!answer.ok) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const part of parts()) {
+      const found = fresh.querySelector(`[data-part="${CSS.escape(part.dataset.part)}"]`);
+      if (found) swap(part, found);
+    }
+  } catch {
+    // The stream tells that the server is away, and when it is back.
+  } finally {
+    asking = false;
+    if (again) soon();
+  }
+}
+
+function soon() {
+  waiting ??= setTimeout(() => {
+    waiting = null;
+    refresh();
+  }, SETTLE_MS);
+}
+
+function connect() {
+  const live = document.querySelector("[data-live]");
+  if (!live || stream) return;
+  const cluster = live.dataset.live;
+  const note = document.getElementById("connection");
+  stream = new EventSource("/pages/changes" + (cluster ? `?cluster=${encodeURIComponent(cluster)}` : ""));
+  stream.onopen = () => {
+    note.textContent = "";
+    soon();
+  };
+  stream.onmessage = soon;
+  stream.onerror = () => {
+    note.textContent = "Not connected: what is shown may be old.";
+    if (stream?.readyState === EventSource.CLOSED) disconnect();
+  };
+}
+
+function disconnect() {
+  stream?.close();
+  stream = null;
+}
+
+// A page that nobody looks at asks for nothing.
+function look() {
+  if (document.hidden) return disconnect();
+  connect();
+  if (stream) soon();
+}
+
+// A link from another site comes here without the session's cookie; it may be there all the same.
+async function goOn(next) {
+  const answer = await fetch("/login", { headers: { "X-Part": "session" } });
+  if (answer.status === 204) location.replace(next);
+}
+
+for (const part of parts()) {
+  known.set(part.dataset.part, part.innerHTML);
+  if ("end" in part.dataset) part.scrollTop = part.scrollHeight;
+}
+tell(document);
+setInterval(() => tell(document), 1000);
+setInterval(() => {
+  if (document.hidden || !document.querySelector("[data-live]")) return;
+  connect();
+  soon();
+}, EVERY_MS);
+document.addEventListener("visibilitychange", look);
+window.addEventListener("pagehide", disconnect);
+look();
+
+const login = document.querySelector("[data-next]");
+if (login) goOn(login.dataset.next);

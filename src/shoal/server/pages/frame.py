@@ -1,0 +1,130 @@
+"""What all pages share: templates, headers, and one visit of one page.
+
+Nothing is loaded from elsewhere and nothing inline is run, so that text from a cluster (a log line,
+a name) can never become a script; nothing is kept in caches, so that logging out is the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from importlib import resources
+
+import jinja2
+import msgspec
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+import shoal
+from shoal.server.desk import Desk
+from shoal.server.pages import words
+from shoal.server.pages.session import Visitor, cookie_name
+
+HEADERS = {
+    "Content-Security-Policy": "; ".join(
+        [
+            "default-src 'none'",
+            "style-src 'self'",
+            "script-src 'self'",
+            "connect-src 'self'",
+            "img-src 'self'",
+            "form-action 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        ]
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+
+
+class Asset(msgspec.Struct, frozen=True):
+    content: bytes
+    media_type: str
+    url: str  # changes with the content, so that it may be cached for ever
+
+
+def _assets() -> Mapping[str, Asset]:
+    found: dict[str, Asset] = {}
+    for file in resources.files("shoal.server.pages").joinpath("assets").iterdir():
+        if media_type := _TYPES.get(file.name.rpartition(".")[2]):
+            content = file.read_bytes()
+            version = hashlib.sha256(content).hexdigest()[:12]
+            url = f"/pages/assets/{file.name}?v={version}"
+            found[file.name] = Asset(content, media_type, url)
+    return found
+
+
+ASSETS = _assets()
+
+
+def _environment() -> jinja2.Environment:
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("shoal.server.pages"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.filters |= {
+        "money": words.money,
+        "moment": words.moment,
+        "tone": words.tone,
+        "hardware": words.hardware,
+        "place": words.place,
+        "standing": words.standing,
+    }
+    made.globals |= {
+        "asset": lambda name: ASSETS[name].url,
+        "version": shoal.__version__,
+    }
+    return made
+
+
+_TEMPLATES = _environment()
+
+
+class Visit(msgspec.Struct, frozen=True):
+    desk: Desk
+    request: Request
+    visitor: Visitor | None = None  # None: not logged in
+
+    @property
+    def part(self) -> bool:
+        """Asked for by the script that keeps an open page fresh: nobody's doing."""
+        headers = self.request.headers
+        return "x-part" in headers or headers.get("accept") == "text/event-stream"
+
+    @property
+    def secure(self) -> bool:
+        settings = self.desk.settings
+        given = settings.tls_cert is not None or settings.behind_proxy
+        return given or self.request.url.scheme == "https"
+
+    @property
+    def cookie(self) -> str | None:
+        return self.request.cookies.get(cookie_name(self.desk, secure=self.secure))
+
+    @property
+    def known(self) -> Visitor:
+        assert self.visitor is not None
+        return self.visitor
+
+
+def render(
+    visit: Visit, template: str, values: Mapping[str, object], status: int = 200
+) -> Response:
+    frame = {
+        "visitor": visit.visitor,
+        "part": visit.part,
+        "embedded": visit.desk.settings.embedded,
+    }
+    text = _TEMPLATES.get_template(template).render(frame | dict(values))
+    return Response(text, status, media_type="text/html")
+
+
+def redirect(path: str, status: int = 303) -> Response:
+    return RedirectResponse(path, status)

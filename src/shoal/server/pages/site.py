@@ -1,0 +1,92 @@
+"""The pages as routes: who may see them, and what they answer when something is not right.
+
+Every page but the login needs a session. A page asked for with `X-Part` is the same page without
+its frame: the script of an open page asks for it to show what changed.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from shoal.errors import NotLoggedIn, ServerFault, ShoalError
+from shoal.server import gate
+from shoal.server.desk import Desk
+from shoal.server.pages import clusters, login
+from shoal.server.pages.frame import ASSETS, HEADERS, Visit, render
+from shoal.server.pages.session import visitor
+from shoal.wire import problems
+
+Page = Callable[[Visit], Awaitable[Response]]
+_SCOPE = "clusters"
+_log = logging.getLogger(__name__)
+
+
+def routes(desk: Desk) -> list[Route]:
+    return [
+        Route("/", _page(desk, clusters.listed)),
+        Route("/clusters/{cluster}", _page(desk, clusters.one)),
+        Route("/clusters/{cluster}/plan", _page(desk, clusters.plan)),
+        Route("/clusters/{cluster}/stop", _page(desk, clusters.stop), methods=["POST"]),
+        Route("/pages/changes", _page(desk, clusters.changes)),
+        Route("/login", _page(desk, login.show, public=True)),
+        Route("/login", _page(desk, login.enter, public=True), methods=["POST"]),
+        Route("/logout", _page(desk, login.leave, public=True), methods=["POST"]),
+        Route("/pages/assets/{name}", _asset),
+    ]
+
+
+def _page(
+    desk: Desk, page: Page, *, public: bool = False
+) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        visit = Visit(desk, request)
+        if not visit.part:
+            desk.last_request_at = time.monotonic()
+        try:
+            visit = await _admitted(visit, public=public)
+            made = await page(visit)
+        except NotLoggedIn:
+            made = Response(status_code=401) if visit.part else login.to_login(visit)
+        except ShoalError as error:
+            made = _problem(visit, error)
+        except ClientDisconnect:
+            made = Response(status_code=499)
+        except Exception:  # the driver of every request: what has no name is our bug
+            _log.exception("%s %s failed", request.method, request.url.path)
+            made = _problem(visit, ServerFault("The server failed.", hint="Its log tells more."))
+        made.headers.update(HEADERS)
+        return made
+
+    return answer
+
+
+async def _admitted(visit: Visit, *, public: bool) -> Visit:
+    try:
+        known = await visitor(visit.desk, visit.cookie)
+    except NotLoggedIn:
+        if public:
+            return visit
+        raise
+    if not public:
+        gate.check_scope(known.caller, _SCOPE)
+    return msgspec.structs.replace(visit, visitor=known)
+
+
+def _problem(visit: Visit, error: ShoalError) -> Response:
+    problem = problems.from_error(error)
+    return render(visit, "problem.html", {"problem": problem}, problem.status)
+
+
+async def _asset(request: Request) -> Response:
+    found = ASSETS.get(request.path_params["name"])
+    if found is None:
+        return Response(status_code=404, headers=HEADERS)
+    forever = {"Cache-Control": "public, max-age=31536000, immutable"}
+    return Response(found.content, media_type=found.media_type, headers=HEADERS | forever)

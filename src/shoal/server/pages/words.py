@@ -1,0 +1,76 @@
+"""How values read on a page: money, times, hardware, and the tone of a state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from markupsafe import Markup
+
+from shoal.wire.specs import ClusterSpec, Range, SpotPolicy
+from shoal.wire.views import ClusterStatus, InstanceState, InstanceView, Stage
+
+_TONES: Mapping[str, str] = {
+    ClusterStatus.READY: "good",
+    ClusterStatus.STARTING: "busy",
+    ClusterStatus.SCALING: "busy",
+    ClusterStatus.ENDING: "busy",
+    ClusterStatus.DEGRADED: "warn",
+    ClusterStatus.FAILED: "bad",
+    Stage.BOOTING: "busy",
+    Stage.PREPARING: "busy",
+    Stage.DRAINING: "warn",
+}
+
+
+def tone(word: str) -> str:
+    """good, busy, warn, bad or quiet: the colour that goes with the word, never instead of it."""
+    return _TONES.get(word, "quiet")
+
+
+def money(uusd: int | None) -> str:
+    """Dollars from micro-dollars; small sums keep their first digits."""
+    if uusd is None:
+        return "not known"
+    dollars = uusd / 1_000_000
+    return f"${dollars:.4f}" if 0 < uusd < 10_000 else f"${dollars:,.2f}"
+
+
+def moment(at: datetime | None, *, ago: bool = False) -> Markup:
+    """UTC for all; the script shows the reader's own zone, or how long ago."""
+    if at is None:
+        return Markup("–")
+    utc = at.astimezone(UTC)
+    exact = utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    shown = f"{utc:%Y-%m-%d %H:%M:%S} UTC"
+    kind = Markup(" data-ago") if ago else ""
+    return Markup('<time datetime="{}" title="{}"{}>{}</time>').format(exact, shown, kind, shown)
+
+
+def hardware(spec: ClusterSpec) -> str:
+    """What a worker is, in words."""
+    asked = spec.worker
+    parts = [" or ".join(asked.vm_types)] if asked.vm_types else []
+    if asked.cpu is not None:
+        parts.append(f"{_range(asked.cpu)} vCPU")
+    if asked.memory_bytes is not None:
+        gib = Range(asked.memory_bytes.least >> 30, asked.memory_bytes.most >> 30)
+        parts.append(f"{_range(gib)} GiB")
+    if asked.gpu:
+        parts.append(f"{asked.gpu} × {asked.gpu_type or 'GPU'}")
+    if spec.spot_policy is not SpotPolicy.ON_DEMAND:
+        parts.append("spot" if spec.spot_policy is SpotPolicy.SPOT else "spot or on demand")
+    return ", ".join(parts) or "any"
+
+
+def _range(it: Range) -> str:
+    return str(it.least) if it.least == it.most else f"{it.least}–{it.most}"
+
+
+def place(spec: ClusterSpec) -> str:
+    return " ".join(filter(None, [spec.cloud, spec.zone or spec.region]))
+
+
+def standing(it: InstanceView) -> str:
+    """The one word that tells most: what the VM does while it is had, else what the cloud owns."""
+    return it.stage if it.state is InstanceState.LAUNCHED else it.state

@@ -1,0 +1,92 @@
+"""The realised environments of a machine: what each was made for, their byte code, their end.
+
+An environment is `env-…`; `.env-….lock` keeps two from making the same; `.making-…` and `.ending-…`
+are what an agent that was killed may leave.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import filelock
+import msgspec
+
+from shoal.software.installer import run
+from shoal.software.prefixes import python_of
+from shoal.wire.environments import Manifest
+
+COMPILED = ".shoal-compiled"  # all of it has byte code
+_DESCRIPTION = ".shoal-environment.json"
+_COMPILE = """
+import compileall, os, pathlib, sys
+getattr(os, "nice", lambda n: 0)(19)
+for site in pathlib.Path(sys.argv[1]).rglob("site-packages"):
+    compileall.compile_dir(site, quiet=2, maxlevels=30)
+pathlib.Path(sys.argv[1], sys.argv[2]).touch()
+"""
+
+
+class _Description(msgspec.Struct, frozen=True):
+    """What an environment in the store was made for."""
+
+    python: str
+    platform: str
+
+
+def describe(manifest: Manifest, environment: Path) -> None:
+    """Replaces, never edits: what is there may be a link to another environment's."""
+    told = _Description(manifest.python, manifest.platform)
+    draft = environment / f"{_DESCRIPTION}.draft"
+    draft.write_bytes(msgspec.json.encode(told))
+    draft.replace(environment / _DESCRIPTION)
+    (environment / COMPILED).unlink(missing_ok=True)
+
+
+def newest_like(manifest: Manifest, store: Path) -> Path | None:
+    """One made for the same Python and platform."""
+    wanted = _Description(manifest.python, manifest.platform)
+    found = []
+    for other in store.glob("env-*"):
+        try:
+            told = msgspec.json.decode((other / _DESCRIPTION).read_bytes(), type=_Description)
+            if told == wanted:
+                found.append((other.stat().st_mtime, other))
+        except (OSError, msgspec.DecodeError):  # pruned meanwhile, or made by an older version
+            continue
+    return max(found)[1] if found else None
+
+
+def prune(store: Path, *, keep: frozenset[str], older_than: float) -> None:
+    """Remove environments that no VM began with since `older_than` (a POSIX time), and what was
+    left half-made before it."""
+    for made in [*store.glob("env-*"), *store.glob(".making-*")]:
+        if made.name not in keep and _unused(made, older_than):
+            _remove(made)
+    for ending in store.glob(".ending-*"):
+        shutil.rmtree(ending, ignore_errors=True)
+
+
+def compile_all(made: Path) -> None:
+    """Byte code for every later clone of an environment in the store, at the lowest priority.
+    Blocks; may be killed at any time, since each file is renamed into place."""
+    run([python_of(made), "-I", "-c", _COMPILE, made, COMPILED])
+
+
+def _unused(made: Path, older_than: float) -> bool:
+    try:
+        return made.stat().st_mtime < older_than
+    except FileNotFoundError:
+        return False
+
+
+def _remove(made: Path) -> None:
+    """By renaming first, so that nobody clones what is half gone."""
+    with filelock.FileLock(made.with_name(f".{made.name.lstrip('.')}.lock")):
+        ending = made.with_name(f".ending-{os.getpid()}-{made.name.lstrip('.')}")
+        try:
+            made.replace(ending)
+        except FileNotFoundError:
+            return
+    shutil.rmtree(ending, ignore_errors=True)
