@@ -111,6 +111,7 @@ class Column:
         complaints = await self._continue(0, keep=True)
         self.points = self.scene.points.count
         self.distinct = tuple(self.scene.points.distinct)
+        self.openings = tuple(self.scene.points.openings)
         return self._judge(complaints)
 
     async def killed(self, *at: int) -> Failure | None:
@@ -210,7 +211,7 @@ async def walk(columns: Iterable[Column], extent: Extent, report: Report) -> Non
             report.count(await column.killed(first, second))
             report.deaths += column.deaths
         if column.story.replicas > 1:
-            for at in spread(range(1, column.points + 1), extent.visits):
+            for at in spread(column.openings, extent.visits):
                 report.count(await column.visited(at))
 
 

@@ -22,12 +22,14 @@ class Points:
 
     `distinct`: the points before which something was written, or the cloud was called. To die at
     another one leaves the same behind as to die at the distinct one before it, so that killing at
-    the distinct ones is killing at all of them.
+    the distinct ones is killing at all of them. `openings`: the points before something; guests
+    that come after the one thing come before the next.
     """
 
     def __init__(self) -> None:
         self.count = 0
         self.distinct: list[int] = []
+        self.openings: list[int] = []
         self.kills: frozenset[int] = frozenset()
         self.guests: frozenset[int] = frozenset()
         self.guest: Callable[[], Awaitable[None]] | None = None
@@ -40,6 +42,8 @@ class Points:
         self.count += 1
         if changed or self.count == 1:
             self.distinct.append(self.count)
+        if what.startswith("before"):
+            self.openings.append(self.count)
         if self.count in self.kills:
             self.dead = True
             self.died_at.append(f"{self.count}: {what}")

@@ -12,8 +12,8 @@ from tests.kill.matrix import WEATHERS, Column, Extent, Report, walk
 from tests.kill.rig import databases
 from tests.kill.stories import STORIES, Story
 
-SAMPLE = Extent(points=7, pairs=4, visits=7)
-WHOLE = Extent(pairs=35)
+SAMPLE = Extent(points=6, pairs=4, visits=6)
+WHOLE = Extent(pairs=32)
 
 
 def _numbered() -> list[tuple[int, Story]]:

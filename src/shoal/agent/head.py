@@ -39,6 +39,8 @@ _LOOK_S = 1.0
 _NOTICE_WITHIN_S = 3.0  # for the server to fetch why the cluster ends
 _SERVER_IS_THERE_S = 60.0  # it has spoken this recently
 _WORKERS_WITHIN_S = 0.1  # for waiting workers to be told
+_WORKERS_SPEAK_S = 0.1  # for what they still have to say
+_SERVER_ASKS_S = 0.4  # for the server to fetch it
 
 
 async def run(boot: BootDocument, vm: Vm, door: socket.socket, *, age_s: float) -> None:
@@ -200,6 +202,8 @@ class Head:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._tender.stop())
             group.create_task(self._workers_told())
+        if end.ends_cluster:
+            await self._last_words()
 
     async def _notify_server(self, end: End) -> None:
         desk = self._desk
@@ -213,6 +217,18 @@ class Head:
             async with asyncio.timeout(_WORKERS_WITHIN_S):
                 while self._desk.untold():
                     await self._desk.told.after(self._desk.told.count)
+
+
+    async def _last_words(self) -> None:
+        """What the workers still had to say reaches the server, if it listens."""
+        desk = self._desk
+        if self._clock.monotonic_s() - desk.server_heard_s > _SERVER_IS_THERE_S:
+            return
+        await asyncio.sleep(_WORKERS_SPEAK_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SERVER_ASKS_S):
+                while desk.acknowledged < desk.book.cursor:
+                    await desk.asked.after(desk.asked.count)
 
 
 class _Server(uvicorn.Server):

@@ -67,6 +67,8 @@ class HeadDesk:
         self.serving: Serving | None = None
         self.book = ReportBook(cluster, clock.now())
         self.server_heard_s = clock.monotonic_s()
+        self.acknowledged = 0  # what the server has asked for more after
+        self.asked = Bell()  # the server has asked for a report
         self.stop_told = Bell()  # a report with the stop notice has been taken
         self.told = Bell()  # a worker has been given its orders
         self._cluster = cluster
@@ -106,6 +108,8 @@ class HeadDesk:
 
     def report(self, cursor: int) -> HeadReport:
         version = self.orders.version if self.orders else 0
+        self.acknowledged = max(self.acknowledged, cursor)
+        self.asked.ring()
         return self.book.since(cursor, version, self.missing)
 
     async def worth_telling(self, cursor: int, wait_s: float) -> None:

@@ -190,7 +190,12 @@ class Worker:
     # -- the end -----------------------------------------------------------------------------
 
     async def _farewell(self, end: End) -> None:
+        """What there is to say is said first: the head does not wait for long."""
+        await self._say_last()
         await self._tender.stop()
+        await self._say_last()
+
+    async def _say_last(self) -> None:
         if self._line is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_BEAT_S):
