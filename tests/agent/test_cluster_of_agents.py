@@ -15,7 +15,10 @@ from rig import Cluster, ready
 from shoal.wire.ids import instance_id
 from shoal.wire.specs import DaskOptions, StopRules
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="each VM needs a loopback address")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(os.name == "nt", reason="each VM needs a loopback address"),
+]
 
 
 async def start(cluster: Cluster, workers: int = 1, **orders: object) -> None:

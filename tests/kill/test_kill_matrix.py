@@ -47,3 +47,15 @@ def test_every_story_in_every_weather_survives_death_at_every_point(
         )
     assert report.failures[:5] == []
     assert report.runs >= 10_000
+
+
+def test_a_vm_that_another_replica_binds_meanwhile_is_left_alone() -> None:
+    """It was swept: it is in the listing, not in the rows that were read, and bound before the
+    question whether it is of the past."""
+    story = next(it for it in STORIES if it.name == "two replicas")
+    weather = next(it for it in WEATHERS if it.name == "unnamed, lost answers")
+    report = Report()
+    with databases(1) as opened:
+        asyncio.run(walk([Column(opened, story, weather)], Extent(points=0), report))
+    assert report.runs > 30
+    assert report.failures == []

@@ -334,7 +334,7 @@ def test_the_stop_button_ends_the_cluster(served: Served, ada: str, browser: Bro
     assert (answer.status_code, answer.headers["location"]) == (303, f"/clusters/{id}")
     after = browser.get(f"/clusters/{id}").text
     print(after)
-    assert "ada: asked on the cluster&#39;s page" in after
+    assert "asked on the cluster&#39;s page" in after
     assert f'action="/clusters/{id}/stop"' not in after
 
 

@@ -105,9 +105,19 @@ def test_racing_releases_have_one_winner(database_url: str) -> None:
         it.close()
 
 
-def test_known_tells_past_instances_and_batches(database: Database) -> None:
+def test_past_is_what_is_gone_and_not_what_lives(database: Database) -> None:
     intended(database)
-    ask(database, instances.release, BATCH.instances, NOW, failed=False, why="x")
-    ask(database, instances.gone, BATCH.instances, NOW, "z")
-    first = BATCH.instances[0]
-    assert ask(database, instances.known, [first, "other"], [BATCH.id, "b"]) == {first, BATCH.id}
+    first, second = BATCH.instances
+    vm = a_vm("vm-1", BATCH)
+    assert ask(database, instances.launched, first, vm, NOW, an_event(CLUSTER))
+
+    def past() -> object:
+        return ask(database, instances.past, [first, "other"], ["vm-1", "vm-2"], [BATCH.id, "b"])
+
+    assert past() == frozenset()
+    ask(database, instances.release, [first], NOW, failed=False, why="x")
+    ask(database, instances.gone, [first], NOW, "z")
+    assert past() == {first, "vm-1"}  # its batch has another one
+    ask(database, instances.release, [second], NOW, failed=False, why="x")
+    ask(database, instances.gone, [second], NOW, "z")
+    assert past() == {first, "vm-1", BATCH.id}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from shoal.core.records import Batch, Instance, Vm
@@ -221,23 +221,20 @@ def all_of_cluster(tx: Connection, cluster: ClusterId) -> list[Instance]:
     return of_cluster(tx, cluster, limit=1_000_000)[0]
 
 
-def known(tx: Connection, names: Collection[str], batches: Collection[str]) -> frozenset[str]:
-    """Which of these instance names and batch ids are on record."""
+def past(
+    tx: Connection, names: Collection[str], vms: Collection[str], batches: Collection[str]
+) -> frozenset[str]:
+    """Which of these names and VM ids are of instances that are gone, and which of these batches
+    have none left. What is living by now, whoever made it so, is not among them."""
+    is_gone = _instance.c.state == InstanceState.GONE
     found: set[str] = set()
-    for chunk in _chunks(names):
-        found |= set(tx.execute(select(_instance.c.id).where(_instance.c.id.in_(chunk))).scalars())
+    for column, given in ((_instance.c.id, names), (_instance.c.vm, vms)):
+        for chunk in _chunks(given):
+            found |= set(tx.execute(select(column).where(column.in_(chunk), is_gone)).scalars())
     for chunk in _chunks(batches):
-        batch = tables.batch
-        found |= set(tx.execute(select(batch.c.id).where(batch.c.id.in_(chunk))).scalars())
-    return frozenset(found)
-
-
-def bound(tx: Connection, vms: Collection[str]) -> frozenset[str]:
-    """Which of these VM ids belong to an instance that is on record."""
-    found: set[str] = set()
-    for chunk in _chunks(vms):
-        query = select(_instance.c.vm).where(or_(_instance.c.vm.in_(chunk)))
-        found |= set(tx.execute(query).scalars())
+        of_batch = select(_instance.c.batch).where(_instance.c.batch.in_(chunk))
+        found |= set(tx.execute(of_batch).scalars())
+        found -= set(tx.execute(of_batch.where(~is_gone)).scalars())
     return frozenset(found)
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, case, func, select
+from sqlalchemy import Connection, Select, case, func, select, text
 
 from shoal.core.records import (
     Batch,
@@ -50,6 +50,7 @@ class _Questions(msgspec.Struct, frozen=True):
 
 
 def read(tx: Connection, cloud: Cloud, now: datetime) -> Rows:
+    _see_one_moment(tx)
     questions = _questions(cloud)
     found = tuple(clusters.unsettled(tx, cloud))
     return Rows(
@@ -61,6 +62,13 @@ def read(tx: Connection, cloud: Cloud, now: datetime) -> Rows:
         tallies=_tallies(tx, questions, found) if found else {},
         marks=tuple(pools.current(tx, cloud, now)),
     )
+
+
+def _see_one_moment(tx: Connection) -> None:
+    """All questions of this transaction are answered as of one moment. Else rows from before and a
+    tally from after another replica's intent would make a second batch with a free id."""
+    if tx.dialect.name == "postgresql":  # SQLite's transactions do so by themselves
+        tx.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
 
 
 @functools.cache

@@ -68,7 +68,8 @@ def _range(it: Range) -> str:
 
 
 def place(spec: ClusterSpec) -> str:
-    return " ".join(filter(None, [spec.cloud, spec.zone or spec.region]))
+    where = spec.zone or spec.region
+    return f"{spec.cloud} {where}" if where and where != spec.cloud else str(spec.cloud)
 
 
 def standing(it: InstanceView) -> str:

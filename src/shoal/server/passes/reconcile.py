@@ -234,7 +234,8 @@ class Reconciler:
         return self._installation
 
     async def _past(self, listing: Listing | None, rows: world_rows.Rows) -> frozenset[str]:
-        """Of what is listed and not in these rows: what is on record all the same."""
+        """Of what is listed and not in these rows: what is on record, and gone. Asked after the
+        rows, so that another replica may have bound a VM meanwhile: that one is not past."""
         living = {it.id for it in rows.instances}
         bound = {it.vm for it in rows.instances if it.vm}
         strange = [
@@ -247,8 +248,8 @@ class Reconciler:
         batches = {it.batch for it in rows.instances}
         unnamed = {it.batch for it in strange if not it.name} - batches
         names = {it.name for it in strange if it.name}
-        known = await self._database.run(instances.known, names, unnamed)
-        return known | await self._database.run(instances.bound, {it.id for it in strange})
+        ids = {it.id for it in strange}
+        return await self._database.run(instances.past, names, ids, unnamed)
 
     async def _all_offered(self, rows: world_rows.Rows) -> tuple[Offer, ...]:
         regions = dict.fromkeys(it.spec.region for it in rows.clusters if it.ended_at is None)
