@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME …]`: run them, and print the table of docs/reference/performance.md."""
+"""`python -m benchmarks [NAME …]`: run them, and print what docs/reference/performance.md shows."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ import click
 import msgspec
 
 from shoal import errors
-from shoal.cli.main import main as cli
+from shoal.cli.main import cli
 from shoal.clouds import provider
 from shoal.core.records import EndKind
 from shoal.server.settings import Settings
@@ -58,14 +58,15 @@ def _default(schema: dict[str, object]) -> str:
 
 
 def _commands(command: click.Command, path: str) -> Iterator[str]:
-    context = click.Context(command, info_name=path)
+    context = click.Context(command, info_name=path, terminal_width=88)
     if not isinstance(command, click.Group):
         yield f"## `{path}`\n"
         yield "```text\n" + click.unstyle(command.get_help(context)).rstrip() + "\n```\n"
         return
-    for name in sorted(command.commands):
-        if not command.commands[name].hidden:
-            yield from _commands(command.commands[name], f"{path} {name}")
+    for name in sorted(command.list_commands(context)):
+        below = command.get_command(context, name)
+        if below is not None and not below.hidden:
+            yield from _commands(below, f"{path} {name}")
 
 
 def _api() -> str:
@@ -83,13 +84,21 @@ def _api() -> str:
 
 def _states() -> str:
     parts = [(ClusterStatus, "Cluster"), (InstanceState, "Instance"), (Stage, "Stage of a VM")]
-    text = [f"## {title}\n\n{inspect.getdoc(kind) or ''}\n\n{_enum(kind)}" for kind, title in parts]
+    text = [f"## {title}\n\n{_own_words(kind)}\n\n{_enum(kind)}" for kind, title in parts]
     return "\n".join([*text, f"## Who ended a cluster\n\n{_enum(EndKind)}"])
+
+
+def _own_words(kind: type[enum.StrEnum]) -> str:
+    return inspect.cleandoc(kind.__dict__.get("__doc__") or "")
 
 
 def _enum(kind: type[enum.StrEnum]) -> str:
     told = _comments(kind)
-    return _table("word | meaning", [f"| `{it.value}` | {told.get(it.name, '')} |" for it in kind])
+    if silent := [it.name for it in kind if not told.get(it.name)]:
+        raise SystemExit(
+            f"{kind.__name__}.{silent[0]} is not documented: say in a comment beside it."
+        )
+    return _table("word | meaning", [f"| `{it.value}` | {told[it.name]} |" for it in kind])
 
 
 def _comments(kind: type[enum.StrEnum]) -> dict[str, str]:

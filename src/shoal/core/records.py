@@ -19,10 +19,10 @@ from shoal.wire.views import InstanceState, Stage
 class EndKind(enum.StrEnum):
     """Who ended a cluster."""
 
-    USER = "user"
+    USER = "user"  # somebody who may
     RULE = "rule"  # a stop rule of the head
     FAILED = "failed"  # it could not be had, or its scheduler was lost
-    LIMIT = "limit"
+    LIMIT = "limit"  # a limit or a budget
 
 
 class Cluster(msgspec.Struct, frozen=True):

@@ -53,18 +53,18 @@ class Driver:
         self._reconciler = reconciler
         self._listing: Listing | None = None
         self._listed_at = float("-inf")  # monotonic
-        self._trusted_since = desk.clock()
+        self.trusted_since = desk.clock()
         self._offset = desk.clock().timestamp() - time.monotonic()
 
     async def drive(self) -> None:
         while True:
             seen = self._desk.wanted.count
-            if await self._pass_safely():
+            if await self.drive_once():
                 await self._desk.told.ring()
                 await self._desk.wanted.ring()
             await self._desk.wanted.after(seen, timeout_s=PASS_S)
 
-    async def _pass_safely(self) -> bool:
+    async def drive_once(self) -> bool:
         """Whether the pass changed anything: then the next one follows at once."""
         try:
             return await self._pass()
@@ -77,10 +77,17 @@ class Driver:
     async def _pass(self) -> bool:
         self._watch_clock()
         if time.monotonic() - self._listed_at >= self._listing_interval_s():
-            self._listing = await self._reconciler.observe()
-            self._listed_at = time.monotonic()
-        done = await self._reconciler.run_pass(self._listing, self._trusted_since)
+            await self._list()
+        done = await self._reconciler.run_pass(self._listing, self.trusted_since)
         return bool(done)
+
+    async def _list(self) -> None:
+        """A cloud that does not list can still launch: the last listing stands meanwhile."""
+        try:
+            self._listing = await self._reconciler.observe()
+        except (ShoalError, TimeoutError) as error:
+            _log.warning("no listing: %s", error)
+        self._listed_at = time.monotonic()
 
     def _listing_interval_s(self) -> float:
         return min(LISTING_S, max(0.5, self._reconciler.provider.timing.listing_lag_s))
@@ -92,7 +99,7 @@ class Driver:
                 "the clock jumped by %.0f s; no absence is believed for a while",
                 offset - self._offset,
             )
-            self._trusted_since = self._desk.clock()
+            self.trusted_since = self._desk.clock()
             self._listing, self._listed_at = None, float("-inf")
         self._offset = offset
 

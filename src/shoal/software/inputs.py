@@ -16,7 +16,7 @@ import msgspec
 from shoal.errors import InvalidRequest
 from shoal.software import build, pylock
 from shoal.software.classify import MUST_MATCH, Editable
-from shoal.software.lock import compile_arguments, uv_lock
+from shoal.software.lock import compile_arguments, read, uv_lock
 from shoal.software.targets import Target
 
 _NEEDED = ("dask", "distributed")
@@ -34,7 +34,7 @@ def described(software: Path, target: Target, cache: Path) -> Described:
         raise InvalidRequest(
             f"There is no file {software}.", hint="Give a lock or requirements file."
         )
-    lock = pylock.parse(_text(software.resolve(), target))
+    lock = read(_text(software.resolve(), target))
     names = {it.name for it in lock.packages}
     if missing := [it for it in _NEEDED if it not in names]:
         raise InvalidRequest(
@@ -86,17 +86,17 @@ class _EnvironmentYml(msgspec.Struct, frozen=True):
 def _of_environment_yml(software: Path, target: Target) -> str:
     """Its pip section. What conda is to install is refused, with its names."""
     try:
-        read = msgspec.yaml.decode(software.read_bytes(), type=_EnvironmentYml)
+        asked = msgspec.yaml.decode(software.read_bytes(), type=_EnvironmentYml)
     except msgspec.DecodeError as error:
         raise InvalidRequest(f"{software} cannot be read: {error}") from error
-    words = [it for it in read.dependencies if isinstance(it, str)]
+    words = [it for it in asked.dependencies if isinstance(it, str)]
     conda = [it for it in words if it.split("=")[0].strip(" <>!") not in ("python", "pip")]
     if conda:
         raise InvalidRequest(
             f"{software.name} asks conda for {', '.join(conda)}: these cannot be synced yet.",
             hint="Put them into its pip section, or give a requirements.txt.",
         )
-    lines = [line for it in read.dependencies if isinstance(it, _Pip) for line in it.pip]
+    lines = [line for it in asked.dependencies if isinstance(it, _Pip) for line in it.pip]
     with tempfile.TemporaryDirectory() as directory:
         requirements = Path(directory, "requirements.txt")
         requirements.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -23,7 +23,7 @@ from shoal.software.classify import MUST_MATCH
 from shoal.software.installer import attempt, last_words
 from shoal.software.targets import Target
 
-_FORMAT = "5"  # part of the cache's key: raise it when the outcome for the same inputs changes
+_FORMAT = "6"  # part of the cache's key: raise it when the outcome for the same inputs changes
 # How uv says that a package is not to be had at a version, at all, or for a platform.
 _NOT_TO_BE_HAD = (
     re.compile(r"there is no version of ([A-Za-z0-9._-]+)=="),
@@ -78,6 +78,12 @@ def pinned(wanted: Wanted, cache: Path) -> Outcome:
     draft.write_bytes(msgspec.json.encode(outcome))
     draft.replace(file)
     return outcome
+
+
+def read(text: str) -> pylock.Lock:
+    """What uv wrote, or another tool."""
+    indexes = {pylock.host_of(url): url for url in _indexes()}
+    return pylock.naming_indexes(pylock.parse(text), indexes)
 
 
 def compile_arguments(requirements: Path, target: Target) -> list[str | Path]:
@@ -146,28 +152,27 @@ def _compiled(exact: dict[str, str], free: Collection[str], wanted: Wanted) -> p
         requirements.write_text("\n".join(lines) + "\n", encoding="utf-8")
         arguments = compile_arguments(requirements, wanted.target)
         if wanted.closed:
-            return pylock.parse(uv_lock([*arguments, "--no-deps"]))
+            return read(uv_lock([*arguments, "--no-deps"]))
         never = Path(directory, "overrides.txt")
         never.write_text("".join(f"{it}; python_version < '0'\n" for it in wanted.own))
-        return pylock.parse(uv_lock([*arguments, "--overrides", never]))
+        return read(uv_lock([*arguments, "--overrides", never]))
 
 
 def _private(lock: pylock.Lock) -> Iterator[str]:
     """What an index with credentials has: workers are not given them."""
-    hosts = frozenset(_hosts_with_credentials())
+    hosts = {pylock.host_of(url) for url in _indexes() if pylock.user_of(url)}
     for it in lock.packages:
         if any(pylock.host_of(url) in hosts for url in it.urls):
             yield it.name
 
 
-def _hosts_with_credentials() -> Iterator[str]:
-    """Those of the indexes that uv's environment variables name."""
+def _indexes() -> Iterator[str]:
+    """URLs in uv's environment variables."""
     for _, value in _index_settings():
-        for entry in value.replace(",", " ").split():
+        for entry in value.split():
             scheme, _, rest = entry.partition("://")  # the scheme may follow a name: "ours=https"
-            url = f"{scheme.rpartition('=')[2]}://{rest}"
-            if pylock.user_of(url):
-                yield pylock.host_of(url)
+            if rest:
+                yield f"{scheme.rpartition('=')[2]}://{rest}"
 
 
 def _index_settings() -> list[tuple[str, str]]:

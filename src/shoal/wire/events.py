@@ -14,21 +14,21 @@ from shoal.wire.ids import ClusterId, EventSeq, InstanceId, WorkspaceName
 
 
 class EventKind(enum.StrEnum):
-    CLUSTER_CREATED = "cluster.created"
+    CLUSTER_CREATED = "cluster.created"  # somebody asked for a cluster
     CLUSTER_SCALED = "cluster.scaled"  # what is wanted changed: by a user, adaptively, by a limit
     CLUSTER_SYNCED = "cluster.synced"  # another environment is wanted
     CLUSTER_READY = "cluster.ready"  # the scheduler accepts clients
     CLUSTER_ENDING = "cluster.ending"  # nobody wants it any more; `why` says who or which rule
     CLUSTER_ENDED = "cluster.ended"  # its last VM is gone
-    BATCH_INTENDED = "batch.intended"
+    BATCH_INTENDED = "batch.intended"  # VMs are on record, before a cloud is asked
     BATCH_REFUSED = "batch.refused"  # a cloud said no: no capacity, quota, permission
-    INSTANCE_LAUNCHED = "instance.launched"
+    INSTANCE_LAUNCHED = "instance.launched"  # the cloud has accepted a VM
     INSTANCE_STAGE = "instance.stage"  # its agent reports another stage of life
-    INSTANCE_RETIRING = "instance.retiring"
-    INSTANCE_RELEASED = "instance.released"
-    INSTANCE_GONE = "instance.gone"
+    INSTANCE_RETIRING = "instance.retiring"  # a worker is asked to leave, its data first
+    INSTANCE_RELEASED = "instance.released"  # a VM is not wanted any more, or went wrong
+    INSTANCE_GONE = "instance.gone"  # a listing late enough lacks the VM
     VM_SWEPT = "vm.swept"  # a VM (disk, address) of ours without a record was ended
-    ALARM = "alarm"
+    ALARM = "alarm"  # a person should look
 
 
 class Event(msgspec.Struct, frozen=True):

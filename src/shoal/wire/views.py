@@ -28,17 +28,17 @@ class ClusterStatus(enum.StrEnum):
     SCALING = "scaling"  # the scheduler is up; workers are on their way
     DEGRADED = "degraded"  # fewer workers than wanted, and something stands in the way
     ENDING = "ending"  # nobody wants it; VMs remain
-    ENDED = "ended"
+    ENDED = "ended"  # nothing of it is left
     FAILED = "failed"  # ended because it could not be had
 
 
 class InstanceState(enum.StrEnum):
     """What the cloud owns. The edges are in core/lifecycle.py."""
 
-    INTENDED = "intended"
-    LAUNCHED = "launched"
-    RELEASED = "released"
-    GONE = "gone"
+    INTENDED = "intended"  # on record; the cloud has not answered for it
+    LAUNCHED = "launched"  # the cloud has accepted it
+    RELEASED = "released"  # not wanted any more; ended until a listing lacks it
+    GONE = "gone"  # seen to be absent; the row stays
 
 
 class Stage(enum.StrEnum):
@@ -47,11 +47,11 @@ class Stage(enum.StrEnum):
     BOOTING = "booting"  # nothing heard yet
     PREPARING = "preparing"  # the agent speaks; the environment is being realised
     STARTING = "starting"  # Dask is starting
-    READY = "ready"
+    READY = "ready"  # Dask computes there
     DRAINING = "draining"  # asked to leave; data and tasks are moving away
-    DRAINED = "drained"
-    STOPPING = "stopping"
-    FAILED = "failed"
+    DRAINED = "drained"  # nothing is left on it
+    STOPPING = "stopping"  # it is about to end
+    FAILED = "failed"  # it cannot do what it was asked; the detail says why
 
 
 class InstanceView(msgspec.Struct, frozen=True):

@@ -15,10 +15,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-import shoal
 from shoal.server.desk import Desk
 from shoal.server.pages import words
 from shoal.server.pages.session import Visitor, cookie_name
+from shoal.version import VERSION
 
 HEADERS = {
     "Content-Security-Policy": "; ".join(
@@ -79,7 +79,7 @@ def _environment() -> jinja2.Environment:
     }
     made.globals |= {
         "asset": lambda name: ASSETS[name].url,
-        "version": shoal.__version__,
+        "version": VERSION,
     }
     return made
 
