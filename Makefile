@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
-.PHONY: demo test check format benchmarks docs clean
+.PHONY: demo test check lint long format benchmarks docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/shoal demo
@@ -12,13 +12,18 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
-check: $(VENV)/.dev
+# All that CI runs: format, lint, types, layers, docs, then every test.
+check: lint test long
+
+lint: $(VENV)/.dev
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
-	$(BIN)/python -m pytest -m ""
+
+long: $(VENV)/.dev
+	$(BIN)/python -m pytest -m long
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format

@@ -17,14 +17,17 @@ from shoal.core.records import EndKind
 from shoal.server.handlers import HANDLERS
 from shoal.server.pages import login, site, words
 from shoal.server.pages.frame import ASSETS
+from shoal.server.pages.life import life
 from shoal.server.pages.session import Session, opened, sealed
 from shoal.server.routing import app
 from shoal.store import clusters as cluster_rows
 from shoal.store import tokens
 from shoal.trust.installation_key import InstallationKey
 from shoal.wire.events import Event, EventKind
-from shoal.wire.ids import ClusterId
+from shoal.wire.ids import ClusterId, InstanceId
 from shoal.wire.requests import CreateCluster
+from shoal.wire.specs import Role
+from shoal.wire.views import InstanceState, InstanceView, Stage
 from tests.server.conftest import Served, a_spec
 
 NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)
@@ -270,7 +273,7 @@ def test_a_cluster_shows_its_vms_events_and_reasons(
     page = browser.get(f"/clusters/{id}")
     assert page.status_code == 200
     for shown in (
-        "starting: the scheduler&#39;s VM boots",
+        "<b>starting</b>: the scheduler&#39;s VM boots",
         f"shoal-{id}-1",
         "r1-a",
         "m4",
@@ -377,6 +380,39 @@ def test_a_token_without_the_scope_sees_nothing(served: Served, ada: str) -> Non
     answer = browser.get("/")
     assert answer.status_code == 403
     assert "lacks the scope" in answer.text
+
+
+def a_vm(state: InstanceState, stage: Stage, since_s: int, gone_s: int | None) -> InstanceView:
+    def at(seconds: int) -> datetime:
+        return NOW + timedelta(seconds=seconds)
+
+    return InstanceView(
+        InstanceId("shoal-c-1-1"),
+        Role.WORKER,
+        state,
+        stage,
+        at(since_s),
+        "why",
+        created_at=NOW,
+        launched_at=at(10),
+        gone_at=None if gone_s is None else at(gone_s),
+    )
+
+
+def test_a_life_is_drawn_to_scale_and_told_in_words() -> None:
+    end = NOW + timedelta(seconds=100)
+    ready = life(a_vm(InstanceState.LAUNCHED, Stage.READY, 30, None), NOW, end)
+    assert [(it.what, it.x, it.width) for it in ready.spans] == [
+        ("asked-for", 0, 100),
+        ("coming-up", 100, 200),
+        ("ready", 300, 700),
+    ]
+    assert ready.words == "asked for 10 s, coming up 20 s, ready 70 s"
+    gone = life(a_vm(InstanceState.GONE, Stage.STOPPING, 50, 50), NOW, end)
+    assert [(it.what, it.x, it.width) for it in gone.spans] == [
+        ("asked-for", 0, 100),
+        ("had", 100, 400),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,6 @@ class Head:
                 while self._desk.untold():
                     await self._desk.told.after(self._desk.told.count)
 
-
     async def _last_words(self) -> None:
         """What the workers still had to say reaches the server, if it listens."""
         desk = self._desk

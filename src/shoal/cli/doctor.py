@@ -177,27 +177,19 @@ def loopback() -> Finding:
     return Finding("loopback", Grade.GOOD, "each local VM gets its own 127.x.y.z")
 
 
-def memory_limits(cgroups: Path = Path("/sys/fs/cgroup")) -> Finding:
+def memory_limits() -> Finding:
     """Whether the kernel can be asked to hold a local VM to its memory."""
-    controllers = cgroups / "cgroup.controllers"
-    own = _own_cgroup(cgroups)
-    if controllers.exists() and own is not None and os.access(own, os.W_OK):
-        return Finding("memory limits", Grade.GOOD, "kept by the kernel (cgroup v2)")
+    from shoal.clouds import local_groups
+
+    version = local_groups.version()
+    if version is not None:
+        return Finding("memory limits", Grade.GOOD, f"kept by the kernel (cgroup v{version})")
     return Finding(
         "memory limits",
         Grade.NOTE,
         "no cgroup may be made here: each local VM's agent watches its memory instead",
         "Nothing has to be done; with systemd, run in: systemd-run --user --scope -p Delegate=yes",
     )
-
-
-def _own_cgroup(cgroups: Path) -> Path | None:
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return None
-    paths = [line.removeprefix("0::/") for line in lines if line.startswith("0::/")]
-    return cgroups / paths[0] if paths else None
 
 
 def _print(findings: Sequence[Finding]) -> None:

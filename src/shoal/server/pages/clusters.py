@@ -78,7 +78,10 @@ def _held(it: Machine) -> bool:
 
 
 async def _machines(visit: Visit, cluster: ClusterView) -> list[Machine]:
-    """The scheduler's first, then what is had, then what was; the newest first."""
+    """The scheduler's first, then what is had, then what was; the newest first.
+
+    Lives are drawn until now while any is had, else until the last is gone.
+    """
     desk, now = visit.desk, visit.desk.clock()
     found = (await handlers.instances(desk, _asked(visit, Page(limit=10_000)))).instances
     costs = {
@@ -86,7 +89,8 @@ async def _machines(visit: Visit, cluster: ClusterView) -> list[Machine]:
     }
     newest = sorted(found, key=lambda it: it.created_at or now, reverse=True)
     newest.sort(key=lambda it: (it.state is InstanceState.GONE, it.role is not Role.SCHEDULER))
-    return [Machine(it, costs.get(it.id, 0), life(it, cluster.created_at, now)) for it in newest]
+    end = max((it.gone_at or now for it in found), default=now)
+    return [Machine(it, costs.get(it.id, 0), life(it, cluster.created_at, end)) for it in newest]
 
 
 async def plan(visit: Visit) -> Response:

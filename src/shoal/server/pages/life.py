@@ -9,6 +9,7 @@ import msgspec
 from shoal.wire.views import InstanceState, InstanceView, Stage
 
 WIDTH = 1000  # units of the drawing
+_SEEN = 4
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -24,32 +25,31 @@ class Life(msgspec.Struct, frozen=True):
 
 def life(it: InstanceView, start: datetime, end: datetime) -> Life:
     """Asked for, coming up, ready; what a VM did before its present stage is not told apart."""
+    marks = _marks(it)
+    last = it.gone_at or (it.since if it.state is InstanceState.GONE else end)
+    ends = [*(at for _, at in marks[1:]), last]
+    total_s = max((end - start).total_seconds(), 1.0)
+    spans, told = [], []
+    for (what, at), until in zip(marks, ends, strict=True):
+        seconds = max((until - at).total_seconds(), 0.0)
+        spans.append(_span(what, (at - start).total_seconds() / total_s, seconds / total_s))
+        told.append(f"{what} {seconds:.0f} s")
+    return Life(tuple(spans), ", ".join(told))
+
+
+def _marks(it: InstanceView) -> list[tuple[str, datetime]]:
     marks: list[tuple[str, datetime]] = []
     if it.created_at is not None:
         marks.append(("asked for", it.created_at))
     if it.launched_at is not None:
-        settled = it.state is not InstanceState.LAUNCHED or it.stage is Stage.READY
-        marks.append(
-            ("had" if it.state is not InstanceState.LAUNCHED else "coming up", it.launched_at)
-        )
-        if settled and it.state is InstanceState.LAUNCHED:
+        had = it.state is InstanceState.LAUNCHED
+        marks.append(("coming up" if had else "had", it.launched_at))
+        if had and it.stage is Stage.READY:
             marks.append(("ready", it.since))
-    last = it.gone_at or (it.since if it.state is InstanceState.GONE else end)
-    ends = [at for _, at in marks[1:]] + [last]
-    total = max((end - start).total_seconds(), 1.0)
-    spans = tuple(
-        _span(what, at, until, start, total)
-        for (what, at), until in zip(marks, ends, strict=True)
-        if until >= at
-    )
-    told = (
-        f"{what} {(until - at).total_seconds():.0f} s"
-        for (what, at), until in zip(marks, ends, strict=True)
-    )
-    return Life(spans, ", ".join(told))
+    return marks
 
 
-def _span(what: str, at: datetime, until: datetime, start: datetime, total_s: float) -> Span:
-    x = round((at - start).total_seconds() / total_s * WIDTH)
-    width = round((until - at).total_seconds() / total_s * WIDTH)
-    return Span(what.replace(" ", "-"), min(max(x, 0), WIDTH - 4), max(width, 4))
+def _span(what: str, x: float, width: float) -> Span:
+    """Shares of the whole, as units; the shortest can still be seen."""
+    left = min(max(round(x * WIDTH), 0), WIDTH - _SEEN)
+    return Span(what.replace(" ", "-"), left, min(max(round(width * WIDTH), _SEEN), WIDTH - left))
