@@ -115,3 +115,23 @@ def test_mistakes_are_told_before_anything_exists(session: Session) -> None:
         script.over()
         assert any(words in line for line in script.lines), (arguments, script.lines[-5:])
     assert session.vm_directories() == []
+
+
+def test_an_adaptive_cluster_grows_with_its_work(session: Session) -> None:
+    session.run(
+        """
+        import shoal, time
+
+        def slow(x):
+            time.sleep(0.5)
+            return x
+
+        if __name__ == "__main__":
+            with shoal.Cluster("adaptive", n_workers=[1, 3], worker_cpu=1) as cluster:
+                with cluster.get_client() as client:
+                    futures = client.map(slow, range(400))
+                    client.wait_for_workers(3, timeout=60)
+                    client.cancel(futures)
+        """
+    )
+    assert "Dask" in session.shoal("cluster", "events", "adaptive").stdout

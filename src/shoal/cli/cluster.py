@@ -290,7 +290,7 @@ def _show(view: ClusterView) -> None:
         [
             ("name", view.name),
             ("id", view.id),
-            ("status", _coloured(view.status) + view.sentence.removeprefix(view.status)),
+            ("status", f"{_coloured(view.status)}: {view.sentence.removeprefix(f'{view.status}: ')}"),
             ("workers", workers),
             ("cloud", " ".join(it for it in (view.spec.cloud, view.spec.region) if it)),
             ("owner", f"{view.owner} in workspace {view.workspace}"),

@@ -10,6 +10,7 @@ is waited for, so that its cluster can be told to stop. Knows the API, and nothi
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -23,7 +24,7 @@ from shoal.wire import endpoints
 from shoal.wire.endpoints import ChangesQuery, Page
 from shoal.wire.events import EventKind
 from shoal.wire.requests import CreateCluster, StopCluster
-from shoal.wire.specs import ClusterSpec
+from shoal.wire.specs import Cloud, ClusterSpec
 from shoal.wire.views import ClientCertificate, ClusterStatus, ClusterView, Ended, ServerInfo
 
 _REFRESH_S = 0.25  # between two looks at the whole cluster, however much happens
@@ -173,7 +174,14 @@ async def _complete(api: Api, asked: Asked, name: str, progress: Progress) -> Cl
     except ExceptionGroup as several:
         raise _first(several) from None
     registered = await environment.register(api, copying.result(), progress)
-    return msgspec.structs.replace(asked.spec, name=name, environment=registered)
+    return msgspec.structs.replace(
+        asked.spec, name=name, environment=registered, python_hint=_own_python(asked.spec.cloud)
+    )
+
+
+def _own_python(cloud: Cloud) -> str:
+    """VMs of this machine can build on the interpreter that this session builds on."""
+    return getattr(sys, "_base_executable", sys.executable) if cloud is Cloud.LOCAL else ""
 
 
 async def _ask(api: Api, spec: ClusterSpec) -> ClusterView:
