@@ -280,6 +280,11 @@ async def _events(api: Api, cluster: str, tell: Callable[[Event], None], *, foll
             tell(event)
 
 
+def _rest(view: ClusterView) -> str:
+    """The sentence without the status that it begins with."""
+    return view.sentence.removeprefix(f"{view.status}: ")
+
+
 def _show(view: ClusterView) -> None:
     from shoal.client.progress import dollars, worker_words
 
@@ -290,7 +295,7 @@ def _show(view: ClusterView) -> None:
         [
             ("name", view.name),
             ("id", view.id),
-            ("status", f"{_coloured(view.status)}: {view.sentence.removeprefix(f'{view.status}: ')}"),
+            ("status", f"{_coloured(view.status)}: {_rest(view)}"),
             ("workers", workers),
             ("cloud", " ".join(it for it in (view.spec.cloud, view.spec.region) if it)),
             ("owner", f"{view.owner} in workspace {view.workspace}"),
