@@ -13,7 +13,7 @@ from tests.kill.rig import databases
 from tests.kill.stories import STORIES, Story
 
 SAMPLE = Extent(points=6, pairs=4, visits=6)
-WHOLE = Extent(pairs=32)
+WHOLE = Extent(pairs=26)
 
 
 def _numbered() -> list[tuple[int, Story]]:

@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import Connection, event, insert, make_url, text
+from sqlalchemy.exc import IntegrityError
 
-from shoal.errors import Conflict, NotFound, StoreFault
-from shoal.store import clusters, events, installation, logs, observations, tables, world
+from shoal.core.records import Tally
+from shoal.errors import Conflict, InvalidRequest, NotFound, StoreFault
+from shoal.store import clusters, events, installation, instances, observations, tables, world
 from shoal.store.database import Database, masked
 from shoal.wire.events import EventKind
 from shoal.wire.ids import EventSeq, InstanceId
-from shoal.wire.reports import HeadReport, LogChunk, SchedulerReport, VmReport
+from shoal.wire.reports import HeadReport, SchedulerReport, VmReport
 from shoal.wire.specs import Cloud, Role
-from shoal.wire.views import LogLine, Stage
+from shoal.wire.views import Stage
+from tests.store.asking import ask
 from tests.store.samples import NOW, RESEARCH, a_batch, a_cluster, an_event, later
-
-
-def ask(database: Database, question, *args, **kwargs):  # type: ignore[no-untyped-def]
-    return asyncio.run(database.run(question, *args, **kwargs))
-
-
-def test_migrations_meet_the_declared_schema(database: Database) -> None:
-    with database.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": False})
-        differences = [
-            it for it in compare_metadata(context, tables.facts) if "log_line" not in str(it)
-        ]
-    assert differences == []
 
 
 def test_opening_again_changes_nothing(database_url: str) -> None:
@@ -43,12 +29,6 @@ def test_opening_again_changes_nothing(database_url: str) -> None:
     again = Database.open(database_url)
     assert ask(again, installation.read, "key") == made
     again.close()
-
-
-def test_a_newer_schema_is_refused(database: Database, database_url: str) -> None:
-    ask(database, lambda tx: tx.execute(text("UPDATE alembic_version SET version_num = '9999'")))
-    with pytest.raises(StoreFault, match=r"9999.*knows up to"):
-        Database.open(database_url)
 
 
 def test_another_key_is_refused(database: Database) -> None:
@@ -132,8 +112,14 @@ def test_a_file_that_is_no_database_says_so(tmp_path: Path) -> None:
         Database.open(f"sqlite:///{tmp_path / 'shoal.db'}")
 
 
-def test_a_password_is_never_told() -> None:
-    url = "postgresql://ada:open-sesame@127.0.0.1:1/none"
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ada:open-sesame@127.0.0.1:1/none",
+        "postgresql://127.0.0.1:1/none?user=ada&password=open-sesame",
+    ],
+)
+def test_a_password_is_never_told(url: str) -> None:
     with pytest.raises(StoreFault) as told:
         Database.open(url)
     assert "open-sesame" not in str(told.value)
@@ -144,8 +130,6 @@ def test_stages_are_told_once_each(database: Database) -> None:
     cluster = a_cluster()
     batch = a_batch(cluster)
     ask(database, clusters.create, cluster, an_event(cluster))
-    from shoal.store import instances
-
     ask(database, instances.intend, batch, 1, an_event(cluster, EventKind.BATCH_INTENDED))
     vm = VmReport(batch.instances[0], Role.WORKER, Stage.READY, NOW)
     stranger = VmReport(InstanceId("shoal-c-other-1"), Role.WORKER, Stage.READY, NOW)
@@ -158,19 +142,150 @@ def test_stages_are_told_once_each(database: Database) -> None:
     assert head.heard_at == later(2)
 
 
-def test_log_lines_are_kept_once_found_and_bounded(database: Database) -> None:
+def test_another_lack_of_a_database_says_what_to_do(tmp_path: Path) -> None:
+    missing = f"sqlite:///{tmp_path / 'nowhere' / 'shoal.db'}"
+    with pytest.raises(StoreFault, match="unable to open") as told:
+        Database.open(missing)
+    assert "directory" in told.value.hint
+    with pytest.raises(StoreFault, match="failed: connection"):
+        Database.open(f"postgresql://ada@/shoal?host={tmp_path}")
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql+nothing://x", "no url", "mysql://x", "postgresql://h:port/x"]
+)
+def test_a_url_that_is_none_is_refused_before_anything_exists(url: str) -> None:
+    with pytest.raises(InvalidRequest) as told:
+        Database.open(url)
+    assert told.value.hint
+
+
+def test_a_file_that_may_not_be_written_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "shoal.db"
+    Database.open(f"sqlite:///{file}").close()
+    database = Database.open(f"sqlite:///file:{file}?mode=ro&uri=true")
+    assert ask(database, clusters.unsettled, None) == []
+    with pytest.raises(StoreFault, match="readonly") as told:
+        ask(database, clusters.create, a_cluster(), an_event(a_cluster()))
+    assert "writable" in told.value.hint
+    database.close()
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_connection_that_was_cut_is_replaced(database: Database) -> None:
+    def cut(tx: Connection) -> None:
+        clusters.create(tx, a_cluster(), an_event(a_cluster()))
+        tx.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    with pytest.raises(StoreFault, match="terminating connection"):
+        ask(database, cut)
+    assert ask(database, clusters.unsettled, None) == []
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_standby_is_not_written_to_and_says_so(database: Database, database_url: str) -> None:
+    name = make_url(database_url).database
+    read_only = text(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    ask(database, lambda tx: tx.execute(read_only))
+    standby = Database.open(database_url)
+    with pytest.raises(StoreFault, match="read-only") as told:
+        ask(standby, clusters.create, a_cluster(), an_event(a_cluster()))
+    assert "primary" in told.value.hint
+    standby.close()
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_user_without_rights_is_told_so(database: Database, database_url: str) -> None:
+    user = f"guest_{make_url(database_url).database}"
+    ask(database, lambda tx: tx.execute(text(f"CREATE USER {user}")))
+    with pytest.raises(StoreFault, match="permission denied") as told:
+        Database.open(make_url(database_url).set(username=user).render_as_string())
+    assert "Grant" in told.value.hint
+    ask(database, lambda tx: tx.execute(text(f"DROP USER {user}")))
+
+
+def test_a_number_that_no_database_holds_is_a_fault_of_the_question(database: Database) -> None:
+    number = insert(tables.event).values(at=NOW, kind=EventKind.ALARM, count=2**70)
+    with pytest.raises(StoreFault):
+        ask(database, lambda tx: tx.execute(number))
+    assert ask(database, events.after, EventSeq(0)) == []
+
+
+def test_a_name_with_odd_characters_is_just_not_found(database: Database) -> None:
+    for name in ("a\0b", "\ud800", "x" * 100_000, "'; DROP TABLE cluster; --", "%"):
+        with pytest.raises(NotFound):
+            ask(database, clusters.find, RESEARCH, name)
+
+
+def test_what_an_agent_prints_is_kept_whatever_it_is(database: Database) -> None:
+    cluster, batch = a_cluster(), a_batch(a_cluster())
+    ask(database, clusters.create, cluster, an_event(cluster))
+    ask(database, instances.intend, batch, 1, an_event(cluster, EventKind.BATCH_INTENDED))
+    said = "pip said: \0 and \udcff"
+    vm = VmReport(batch.instances[0], Role.WORKER, Stage.FAILED, NOW, failure=said)
+    assert ask(database, observations.record, HeadReport(cluster.id, NOW, 1, (vm,)), NOW) == 1
+    kept = ask(database, observations.of_cluster, cluster.id)[vm.instance]
+    assert kept.failure == "pip said: \ufffd and \ufffd"
+
+
+def test_parameters_of_a_failed_statement_are_not_told(database: Database) -> None:
+    """They may be a token's hash or a user's environment variables."""
+    secret = insert(tables.token).values(id="t", user=None, sha256="open-sesame")
+    with pytest.raises(IntegrityError) as told:
+        ask(database, lambda tx: tx.execute(secret))
+    assert "[SQL parameters hidden" in str(told.value)
+
+
+def test_a_world_takes_as_many_statements_for_many_clusters_as_for_one(database: Database) -> None:
+    def asked() -> int:
+        statements: list[str] = []
+
+        def note(tx: object, cursor: object, statement: str, *rest: object) -> None:
+            statements.append(statement)
+
+        event.listen(database.engine, "before_cursor_execute", note)
+        rows = ask(database, world.read, Cloud.SIM, NOW)
+        event.remove(database.engine, "before_cursor_execute", note)
+        assert {it.failures_in_a_row for it in rows.tallies.values()} == {2}
+        return len(statements)
+
+    def fail(number: int) -> None:
+        cluster = a_cluster(number, name=f"n{number}")
+        batch = a_batch(cluster)
+        ask(database, clusters.create, cluster, an_event(cluster))
+        ask(database, instances.intend, batch, 1, an_event(cluster))
+        ask(database, instances.release, batch.instances, NOW, failed=True, why="it broke")
+
+    fail(1)
+    once = asked()
+    for number in range(2, 12):
+        fail(number)
+    assert asked() == once
+
+
+def test_failures_in_a_row_end_with_one_that_became_ready(database: Database) -> None:
     cluster = a_cluster()
-    chunks = [
-        LogChunk(n, LogLine(later(n), InstanceId("shoal-c-1"), "worker", f"line {n} 100%"))
-        for n in range(10)
-    ]
-    for _ in range(2):
-        asyncio.run(database.run_samples(logs.append, cluster.id, chunks, NOW))
-    page = asyncio.run(database.run_samples(logs.read, cluster.id, limit=4))
-    rest = asyncio.run(database.run_samples(logs.read, cluster.id, cursor=page.next_cursor))
-    assert [it.text for it in (*page.lines, *rest.lines)] == [it.line.text for it in chunks]
-    found = asyncio.run(database.run_samples(logs.read, cluster.id, text="7 100%"))
-    assert [it.text for it in found.lines] == ["line 7 100%"]
-    asyncio.run(database.run_samples(logs.prune, datetime(2000, 1, 1, tzinfo=UTC), 3))
-    kept = asyncio.run(database.run_samples(logs.read, cluster.id))
-    assert [it.text for it in kept.lines] == ["line 7 100%", "line 8 100%", "line 9 100%"]
+    batch = a_batch(cluster, count=4)
+    first, second, third, fourth = batch.instances
+    ask(database, clusters.create, cluster, an_event(cluster))
+    ask(database, instances.intend, batch, 1, an_event(cluster))
+
+    def tally() -> Tally:
+        return ask(database, world.read, Cloud.SIM, NOW).tallies[cluster.id]  # type: ignore[no-any-return]
+
+    ask(database, instances.release, [first], later(1), failed=True, why="one")
+    ask(database, instances.release, [second], later(2), failed=True, why="two")
+    assert (tally().failures_in_a_row, tally().last_failure) == (2, "two")
+    ready = VmReport(third, Role.WORKER, Stage.READY, later(3))
+    ask(database, observations.record, HeadReport(cluster.id, NOW, 1, (ready,)), later(3))
+    assert (tally().failures_in_a_row, tally().workers_ready) == (0, 1)
+    ask(database, instances.release, [fourth], later(4), failed=True, why="four")
+    assert tally() == Tally(
+        cluster.id,
+        batches=1,
+        instances=4,
+        failures_in_a_row=1,
+        last_failure_at=later(4),
+        last_failure="four",
+        workers_ready=1,
+    )

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
-
 from shoal.core.records import EndKind
 from shoal.store import clusters, events, instances, world
 from shoal.store.database import Database
@@ -12,16 +9,13 @@ from shoal.wire.events import EventKind
 from shoal.wire.ids import EventSeq
 from shoal.wire.specs import Cloud
 from shoal.wire.views import InstanceState
+from tests.store.asking import ask
 from tests.store.samples import NOW, a_batch, a_cluster, a_vm, an_event, later
 
 CLUSTER = a_cluster()
 BATCH = a_batch(CLUSTER)
 INTENDED = an_event(CLUSTER, EventKind.BATCH_INTENDED)
 LAUNCHED = an_event(CLUSTER, EventKind.INSTANCE_LAUNCHED)
-
-
-def ask(database: Database, question, *args, **kwargs):  # type: ignore[no-untyped-def]
-    return asyncio.run(database.run(question, *args, **kwargs))
 
 
 def intended(database: Database) -> None:
@@ -78,31 +72,6 @@ def test_edges_are_taken_once_and_told_once(database: Database) -> None:
 def test_gone_needs_a_release(database: Database) -> None:
     intended(database)
     assert ask(database, instances.gone, BATCH.instances, NOW, "z") == []
-
-
-def test_racing_replicas_record_one_intent(database_url: str) -> None:
-    both = [Database.open(database_url), Database.open(database_url)]
-    ask(both[0], clusters.create, CLUSTER, an_event(CLUSTER))
-    with ThreadPoolExecutor(2) as pool:
-        won = list(pool.map(lambda it: ask(it, instances.intend, BATCH, 1, INTENDED), both))
-    assert sorted(won) == [False, True]
-    for it in both:
-        it.close()
-
-
-def test_racing_releases_have_one_winner(database_url: str) -> None:
-    both = [Database.open(database_url), Database.open(database_url)]
-    ask(both[0], clusters.create, CLUSTER, an_event(CLUSTER))
-    ask(both[0], instances.intend, BATCH, 1, INTENDED)
-
-    def release(it: Database) -> list[str]:
-        return ask(it, instances.release, BATCH.instances, NOW, failed=False, why="x")  # type: ignore[no-any-return]
-
-    with ThreadPoolExecutor(2) as pool:
-        won = list(pool.map(release, both))
-    assert sorted(map(len, won)) == [0, 2]
-    for it in both:
-        it.close()
 
 
 def test_past_is_what_is_gone_and_not_what_lives(database: Database) -> None:

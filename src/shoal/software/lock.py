@@ -82,7 +82,7 @@ def pinned(wanted: Wanted, cache: Path) -> Outcome:
 
 def read(text: str) -> pylock.Lock:
     """What uv wrote, or another tool."""
-    indexes = {pylock.host_of(url): url for url in _indexes()}
+    indexes = {pylock.host_of(url): url for _, url in _indexes()}
     return pylock.naming_indexes(pylock.parse(text), indexes)
 
 
@@ -160,19 +160,25 @@ def _compiled(exact: dict[str, str], free: Collection[str], wanted: Wanted) -> p
 
 def _private(lock: pylock.Lock) -> Iterator[str]:
     """What an index with credentials has: workers are not given them."""
-    hosts = {pylock.host_of(url) for url in _indexes() if pylock.user_of(url)}
+    hosts = {pylock.host_of(url) for name, url in _indexes() if _has_credentials(name, url)}
     for it in lock.packages:
         if any(pylock.host_of(url) in hosts for url in it.urls):
             yield it.name
 
 
-def _indexes() -> Iterator[str]:
-    """URLs in uv's environment variables."""
+def _has_credentials(name: str, url: str) -> bool:
+    named = f"UV_INDEX_{re.sub(r'[^A-Z0-9]', '_', name.upper())}"
+    return bool(pylock.user_of(url)) or (bool(name) and f"{named}_PASSWORD" in os.environ)
+
+
+def _indexes() -> Iterator[tuple[str, str]]:
+    """Names (or "") and URLs in uv's environment variables: "ours=https://host/simple"."""
     for _, value in _index_settings():
         for entry in value.split():
-            scheme, _, rest = entry.partition("://")  # the scheme may follow a name: "ours=https"
+            before, _, rest = entry.partition("://")
+            name, _, scheme = before.rpartition("=")
             if rest:
-                yield f"{scheme.rpartition('=')[2]}://{rest}"
+                yield name, f"{scheme}://{rest}"
 
 
 def _index_settings() -> list[tuple[str, str]]:

@@ -5,25 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-import msgspec
-
-
-class SyncProgress(msgspec.Struct, frozen=True):
-    phase: str  # "scanning", "building", "locking"
-    detail: str
-    fraction: float
+Tell = Callable[[str, str, float], None]  # phase, detail, fraction of the whole
 
 
 class Phases:
-    def __init__(self, report: Callable[[SyncProgress], None]) -> None:
-        self._report = report
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
         self._seconds: dict[str, float] = {}
         self._phase, self._since = "", time.perf_counter()
 
     def enter(self, phase: str, detail: str, fraction: float = 0.0) -> None:
+        """The phase that begins, or more of the one that goes on."""
         self._close()
         self._phase = phase
-        self._report(SyncProgress(phase, detail, fraction))
+        self._tell(phase, detail, fraction)
 
     def end(self) -> Mapping[str, float]:
         self._close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
@@ -67,7 +68,8 @@ class Lock(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        return self.head + "".join(it.text for it in self.packages)
+        none = "" if self.packages else "packages = []\n"
+        return none + self.head + "".join(it.text for it in self.packages)
 
     def without(self, names: Iterable[str]) -> Lock:
         gone = frozenset(names)
@@ -83,17 +85,20 @@ class Lock(msgspec.Struct, frozen=True):
 def parse(text: str) -> Lock:
     """Raises EnvironmentFailed when it is no lock. Comments go, and what must not be told."""
     plain = "\n".join(line for line in text.splitlines() if not line.startswith("#")) + "\n"
-    starts = [it.start() for it in _START.finditer(plain)]
-    head, ends = plain[: starts[0] if starts else len(plain)], [*starts[1:], len(plain)]
+    edges = [*(it.start() for it in _START.finditer(plain)), len(plain)]
     try:
-        packages = [_package(plain[a:b]) for a, b in zip(starts, ends, strict=True)]
+        packages = [_package(plain[a:b]) for a, b in pairwise(edges)]
     except msgspec.DecodeError as error:
         raise EnvironmentFailed(
             f"This is not a lock as PEP 751 has it: {error}",
             hint="Make one with: uv export --format pylock.toml",
         ) from error
-    # What is locked for 3.11.7 is good for the 3.11 that a VM has.
-    return Lock(_REQUIRES_PYTHON.sub(r'requires-python = ">=\1"', head), tuple(packages))
+    return Lock(_head(plain[: edges[0]]), tuple(packages))
+
+
+def _head(text: str) -> str:
+    """What is locked for 3.11.7 is good for the 3.11 that a VM has."""
+    return _REQUIRES_PYTHON.sub(r'requires-python = ">=\1"', text.replace("packages = []\n", ""))
 
 
 # uv finds a package in its cache only when the lock names its index, which `uv pip compile` does

@@ -25,7 +25,7 @@ from shoal.software.classify import (
     Repacked,
     classify,
 )
-from shoal.software.phases import Phases, SyncProgress
+from shoal.software.phases import Phases
 from shoal.software.scan import scan
 from shoal.software.targets import Target, here, like_here, must_run_on
 from shoal.wire.environments import Manifest, PackageSummary, WheelFile, environment_id
@@ -54,6 +54,13 @@ class SyncRequest(msgspec.Struct, frozen=True):
     strict: bool = False
     software: Path | None = None
     target: Target | None = None  # None: like here
+    path: tuple[str, ...] | None = None  # where to look for what is installed; None: sys.path
+
+
+class SyncProgress(msgspec.Struct, frozen=True):
+    phase: str  # "scanning", "building", "locking"
+    detail: str
+    fraction: float
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -86,7 +93,7 @@ Report = Callable[[SyncProgress], None]
 def synchronise(
     request: SyncRequest, *, cache: Path, progress: Report = lambda it: None
 ) -> Synchronised:
-    phases = Phases(progress)
+    phases = Phases(lambda *told: progress(SyncProgress(*told)))
     target = request.target or here()
     if request.software is not None:
         return _from_file(request.software, target, cache, phases)
@@ -116,7 +123,8 @@ def report(request: SyncRequest) -> tuple[ReportRow, ...]:
 
 
 def _items(request: SyncRequest) -> tuple[Item, ...]:
-    return classify(scan(request.working_directory), Filters(request.ignore, request.only))
+    scanned = scan(request.working_directory, request.path)
+    return classify(scanned, Filters(request.ignore, request.only))
 
 
 def _row(item: Item) -> ReportRow:

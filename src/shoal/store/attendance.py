@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select
 
 from shoal.core.records import Cluster
 from shoal.store import clusters, environments, events, tables
+from shoal.store.questions import reading
 from shoal.store.rows import columns
 from shoal.wire.ids import ClusterId, InstanceId
 from shoal.wire.reports import Orders
@@ -21,6 +22,7 @@ class Attended(msgspec.Struct, frozen=True):
     address: str  # host:port of the head's agent
 
 
+@reading
 def heads(tx: Connection) -> list[Attended]:
     """Clusters whose scheduler's VM is launched and has an address."""
     cluster, instance = tables.cluster, tables.instance
@@ -29,7 +31,7 @@ def heads(tx: Connection) -> list[Attended]:
         .join(instance, instance.c.cluster == cluster.c.id)
         .where(
             cluster.c.settled_at.is_(None),
-            instance.c.role == Role.SCHEDULER,
+            instance.c.role == Role.SCHEDULER,  # ix_instance_scheduler
             instance.c.state == InstanceState.LAUNCHED,
             instance.c.address != "",
         )
@@ -37,6 +39,7 @@ def heads(tx: Connection) -> list[Attended]:
     return [Attended(Cluster(*row[:-1]), row[-1]) for row in tx.execute(query)]
 
 
+@reading
 def orders(tx: Connection, id: ClusterId) -> Orders:
     """The whole asked state; its version rises with every event."""
     found = clusters.get(tx, id)

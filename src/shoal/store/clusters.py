@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from shoal.core.records import Cluster, EndKind
 from shoal.errors import Conflict, NotFound
 from shoal.store import events, tables
+from shoal.store.questions import reading
 from shoal.store.rows import changed, read, selecting, values
 from shoal.wire.events import Event
 from shoal.wire.ids import ClusterId, EnvironmentId, WorkspaceName
@@ -35,6 +36,7 @@ def create(tx: Connection, cluster: Cluster, event: Event) -> None:
     events.append(tx, event)
 
 
+@reading
 def get(tx: Connection, id: ClusterId) -> Cluster:
     found = read(tx, Cluster, selecting(Cluster, _cluster).where(_cluster.c.id == id))
     if not found:
@@ -42,21 +44,22 @@ def get(tx: Connection, id: ClusterId) -> Cluster:
     return found[0]
 
 
+@reading
 def find(tx: Connection, workspace: WorkspaceName, id_or_name: str) -> Cluster:
     """By id; by name the wanted one, else the newest that has ended."""
-    query = (
-        selecting(Cluster, _cluster)
-        .where(_cluster.c.workspace == workspace)
-        .where(or_(_cluster.c.id == id_or_name, _cluster.c.name == id_or_name))
-        .order_by(_cluster.c.ended_at.is_not(None), _cluster.c.created_at.desc())
-        .limit(1)
+    here = selecting(Cluster, _cluster).where(_cluster.c.workspace == workspace)
+    named = here.where(_cluster.c.name == id_or_name).order_by(
+        _cluster.c.ended_at.is_not(None), _cluster.c.created_at.desc()
     )
-    found = read(tx, Cluster, query)
+    found = read(tx, Cluster, here.where(_cluster.c.id == id_or_name)) or read(
+        tx, Cluster, named.limit(1)
+    )
     if not found:
         raise NotFound(f"There is no cluster {id_or_name!r}.", hint="See: shoal cluster list --all")
     return found[0]
 
 
+@reading
 def running(tx: Connection, workspace: WorkspaceName, name: str) -> Cluster | None:
     query = selecting(Cluster, _cluster).where(
         _cluster.c.workspace == workspace, _cluster.c.name == name, _cluster.c.ended_at.is_(None)
@@ -64,6 +67,7 @@ def running(tx: Connection, workspace: WorkspaceName, name: str) -> Cluster | No
     return next(iter(read(tx, Cluster, query)), None)
 
 
+@reading
 def page(
     tx: Connection,
     workspace: WorkspaceName,
@@ -96,6 +100,7 @@ def page(
     return found[:limit], found[limit - 1].id if len(found) > limit else None
 
 
+@reading
 def unsettled(tx: Connection, cloud: Cloud | None) -> list[Cluster]:
     """Those that still need looking after: wanted, or with VMs that are not gone."""
     return read(tx, Cluster, _unsettled(cloud))

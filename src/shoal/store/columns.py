@@ -1,7 +1,8 @@
 """Column types that mean the same on both engines.
 
 Moments are integer microseconds since 1970 (they compare, and lose nothing); words are the wire's
-own; whatever is never asked for by its parts is JSON text of a struct.
+own; prose holds whatever a process may print; whatever is never asked for by its parts is JSON text
+of a struct.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
+def moment(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(0, 0, microseconds)
+
+
 class Moment(TypeDecorator[datetime]):
     impl = BigInteger
     cache_ok = True
@@ -27,7 +32,7 @@ class Moment(TypeDecorator[datetime]):
         return None if value is None else (value - _EPOCH) // _MICROSECOND
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else _EPOCH + timedelta(microseconds=value)
+        return None if value is None else moment(value)
 
 
 class Word(TypeDecorator[enum.StrEnum]):
@@ -39,13 +44,30 @@ class Word(TypeDecorator[enum.StrEnum]):
     def __init__(self, kind: type[enum.StrEnum]) -> None:
         super().__init__()
         self.kind = kind
-        self._members = {it.value: it for it in kind}
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         return None if value is None else self.kind(value).value
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> enum.StrEnum | None:
-        return None if value is None else self._members[value]
+        return None if value is None else self.kind(value)
+
+
+class Prose(TypeDecorator[str]):
+    """Text from anywhere, names that somebody looks for included."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else storable(value)
+
+
+def storable(text: str) -> str:
+    """PostgreSQL holds no NUL, neither engine half a surrogate pair: they become U+FFFD."""
+    if "\0" not in text and text.isascii():
+        return text
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return whole.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 class Json(TypeDecorator[Any]):

@@ -6,6 +6,7 @@ from sqlalchemy import Connection, select
 
 from shoal.errors import NotFound
 from shoal.store import tables
+from shoal.store.questions import reading
 from shoal.store.rows import upsert
 from shoal.wire.environments import Manifest
 from shoal.wire.ids import EnvironmentId
@@ -15,6 +16,7 @@ def put(tx: Connection, manifest: Manifest) -> None:
     upsert(tx, tables.environment, [{"id": manifest.id, "manifest": manifest}])
 
 
+@reading
 def get(tx: Connection, id: EnvironmentId) -> Manifest:
     query = select(tables.environment.c.manifest).where(tables.environment.c.id == id)
     found: Manifest | None = tx.execute(query).scalar()

@@ -1,21 +1,20 @@
 """Events: appended by whoever changes state, in the same transaction; read by cursor.
 
-Readers tail by `seq`, so the order of seq must be the order of commits. SQLite has one writer; on
-PostgreSQL transactions that write events take turns.
+Readers tail by `seq`, so the order of seq must be the order of commits. It is, because writers take
+turns (database.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, func, insert, select, text
+from sqlalchemy import Connection, func, insert, select
 
 from shoal.store import tables
+from shoal.store.questions import reading
 from shoal.store.rows import read, selecting, values
 from shoal.wire.events import Event
 from shoal.wire.ids import ClusterId, EventSeq, WorkspaceName
-
-_TURN = 7_240_301  # the advisory lock's number
 
 
 def append(tx: Connection, event: Event) -> None:
@@ -24,13 +23,11 @@ def append(tx: Connection, event: Event) -> None:
 
 def append_all(tx: Connection, events: Iterable[Event]) -> None:
     rows = [_row(tx, it) for it in events]
-    if not rows:
-        return
-    if tx.dialect.name == "postgresql":
-        tx.execute(text("SELECT pg_advisory_xact_lock(:turn)"), {"turn": _TURN})
-    tx.execute(insert(tables.event), rows)
+    if rows:
+        tx.execute(insert(tables.event), rows)
 
 
+@reading
 def after(
     tx: Connection,
     seq: EventSeq,
@@ -48,6 +45,7 @@ def after(
     return read(tx, Event, query)
 
 
+@reading
 def newest(tx: Connection, cluster: ClusterId, limit: int) -> list[Event]:
     """Newest first."""
     event = tables.event
@@ -55,6 +53,7 @@ def newest(tx: Connection, cluster: ClusterId, limit: int) -> list[Event]:
     return read(tx, Event, query.order_by(event.c.seq.desc()).limit(limit))
 
 
+@reading
 def latest(tx: Connection) -> EventSeq:
     return EventSeq(tx.execute(select(func.max(tables.event.c.seq))).scalar() or 0)
 

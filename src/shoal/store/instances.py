@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from shoal.core.records import Batch, Instance, Vm
 from shoal.store import events, tables
+from shoal.store.questions import reading
 from shoal.store.rows import changed, read, selecting, values
 from shoal.wire.events import Event, EventKind
 from shoal.wire.ids import ClusterId, InstanceId
@@ -200,6 +201,7 @@ def _counted(found: _Found) -> dict[ClusterId, int]:
     return counts
 
 
+@reading
 def of_cluster(
     tx: Connection, cluster: ClusterId, *, after: str | None = None, limit: int = 1000
 ) -> tuple[list[Instance], str | None]:
@@ -217,10 +219,12 @@ def of_cluster(
     return found[:limit], found[limit - 1].id if len(found) > limit else None
 
 
+@reading
 def all_of_cluster(tx: Connection, cluster: ClusterId) -> list[Instance]:
     return of_cluster(tx, cluster, limit=1_000_000)[0]
 
 
+@reading
 def past(
     tx: Connection, names: Collection[str], vms: Collection[str], batches: Collection[str]
 ) -> frozenset[str]:
@@ -230,7 +234,8 @@ def past(
     found: set[str] = set()
     for column, given in ((_instance.c.id, names), (_instance.c.vm, vms)):
         for chunk in _chunks(given):
-            found |= set(tx.execute(select(column).where(column.in_(chunk), is_gone)).scalars())
+            matching = select(column).where(column.in_(chunk), column != "", is_gone)
+            found |= set(tx.execute(matching).scalars())
     for chunk in _chunks(batches):
         of_batch = select(_instance.c.batch).where(_instance.c.batch.in_(chunk))
         found |= set(tx.execute(of_batch).scalars())

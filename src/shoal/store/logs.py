@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import ColumnElement, Connection, Integer, bindparam, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from shoal.store.questions import reading
 from shoal.store.tables import log
 from shoal.wire.ids import ClusterId
 from shoal.wire.reports import LogChunk
@@ -28,7 +29,7 @@ def append(
             "at": it.line.at,
             "instance": it.line.instance,
             "process": it.line.process,
-            "text": it.line.text[:MAX_TEXT].replace("\0", "\N{REPLACEMENT CHARACTER}"),
+            "text": it.line.text[:MAX_TEXT],
         }
         for it in chunks
     ]
@@ -37,6 +38,7 @@ def append(
         tx.execute(insert(log).on_conflict_do_nothing(), rows)
 
 
+@reading
 def read(
     tx: Connection,
     cluster: ClusterId,
@@ -59,12 +61,20 @@ def read(
     if process is not None:
         query = query.where(log.c.process == process)
     if text is not None:
-        query = query.where(log.c.text.contains(text, autoescape=True))
+        query = query.where(_position(tx, text) > 0)
     rows = tx.execute(query).all()
     lines = tuple(LogLine(*row[1:]) for row in rows)
     return LogPage(lines, rows[-1].id if rows else cursor)
 
 
+def _position(tx: Connection, text: str) -> ColumnElement[int]:
+    """Where a line contains it, letter for letter; 0: nowhere. (LIKE would ask each engine's own
+    idea of upper and lower case.)"""
+    position = func.strpos if tx.dialect.name == "postgresql" else func.instr
+    return position(log.c.text, bindparam("text", text, type_=log.c.text.type), type_=Integer)
+
+
+@reading
 def last(tx: Connection, cluster: ClusterId, limit: int) -> tuple[LogLine, ...]:
     """The last that arrived, in their order."""
     query = (

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select, update
 
 from shoal.core.records import HeadObservation, Observation
 from shoal.store import events, tables
+from shoal.store.questions import reading
 from shoal.store.rows import read, selecting, upsert, values
 from shoal.wire.events import Event, EventKind
 from shoal.wire.ids import ClusterId, InstanceId
@@ -28,6 +29,7 @@ def record(tx: Connection, report: HeadReport, now: datetime) -> int:
     return len(told)
 
 
+@reading
 def of_cluster(tx: Connection, cluster: ClusterId) -> dict[InstanceId, Observation]:
     instance = tables.instance
     query = (
@@ -38,6 +40,7 @@ def of_cluster(tx: Connection, cluster: ClusterId) -> dict[InstanceId, Observati
     return {it.instance: it for it in read(tx, Observation, query)}
 
 
+@reading
 def head(tx: Connection, cluster: ClusterId) -> HeadObservation | None:
     query = selecting(HeadObservation, _head).where(_head.c.cluster == cluster)
     return next(iter(read(tx, HeadObservation, query)), None)

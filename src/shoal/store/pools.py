@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import datetime
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete
+from sqlalchemy import Connection, Select, bindparam, delete
 
 from shoal.core.records import PoolMark
 from shoal.store import events, tables
+from shoal.store.columns import Moment
+from shoal.store.questions import reading
 from shoal.store.rows import read, selecting, upsert, values
 from shoal.wire.events import Event
 from shoal.wire.specs import Cloud
@@ -24,14 +28,19 @@ def mark(tx: Connection, pool: PoolMark, event: Event) -> None:
     events.append(tx, event)
 
 
+@reading
 def current(tx: Connection, cloud: Cloud, now: datetime) -> list[PoolMark]:
-    query = selecting(PoolMark, tables.pool).where(
-        tables.pool.c.cloud == cloud, tables.pool.c.until > now
-    )
     return [
         msgspec.structs.replace(it, spot=None if it.spot == _BOTH else bool(it.spot))
-        for it in read(tx, PoolMark, query)
+        for it in read(tx, PoolMark, _after(cloud).params(now=now))
     ]
+
+
+@functools.cache  # asked each pass
+def _after(cloud: Cloud) -> Select[Any]:
+    pool = tables.pool.c
+    now = bindparam("now", type_=Moment)
+    return selecting(PoolMark, tables.pool).where(pool.cloud == cloud, pool.until > now)
 
 
 def forget(tx: Connection, before: datetime) -> None:

@@ -1,15 +1,38 @@
-"""Rows and structs: the columns of a table that are a struct's fields, in order, and back."""
+"""Rows and structs: the columns of a table that are a struct's fields, in order, and back.
+
+A pass reads tens of thousands of rows. They come from the engine as they are stored and become
+structs column by column, where each distinct value is translated once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+import typing
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Column, Connection, CursorResult, Executable, Select, Table, select
+from msgspec import inspect
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    CursorResult,
+    Executable,
+    Select,
+    Table,
+    select,
+    type_coerce,
+)
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.types import TypeDecorator
+
+from shoal.store.columns import moment
 
 S = TypeVar("S", bound=msgspec.Struct)
+
+
+_AT_ONCE = 500  # rows; more at once, and the garbage collector walks over all of them
 
 
 def columns(kind: type[msgspec.Struct], table: Table) -> list[Column[Any]]:
@@ -17,12 +40,18 @@ def columns(kind: type[msgspec.Struct], table: Table) -> list[Column[Any]]:
 
 
 def selecting(kind: type[msgspec.Struct], table: Table) -> Select[Any]:
-    return select(*columns(kind, table))
+    """The struct's columns, as they are stored: for `read`."""
+    return select(*map(_as_stored, columns(kind, table)))
 
 
 def read(tx: Connection, kind: type[S], query: Select[Any]) -> list[S]:
-    """The query must select the struct's fields, in their order."""
-    return [kind(*row) for row in tx.execute(query)]
+    """The query is one of `selecting` this struct."""
+    translators = _translators(kind)
+    found: list[S] = []
+    for rows in tx.execute(query).partitions(_AT_ONCE):
+        stored = zip(zip(*rows, strict=True), translators, strict=True)
+        found += map(kind, *(_translated(column, translate) for column, translate in stored))
+    return found
 
 
 def values(struct: msgspec.Struct, **more: object) -> dict[str, Any]:
@@ -45,3 +74,40 @@ def upsert(tx: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None
     key = [column.name for column in table.primary_key]
     updates = {name: statement.excluded[name] for name in given[0] if name not in key}
     tx.execute(statement.on_conflict_do_update(index_elements=key, set_=updates), given)
+
+
+_Translate = Callable[[Any], Any]
+
+
+def _as_stored(column: Column[Any]) -> ColumnElement[Any]:
+    kind = column.type
+    return type_coerce(column, kind.impl) if isinstance(kind, TypeDecorator) else column
+
+
+def _translated(column: Sequence[Any], translate: _Translate | None) -> Sequence[Any]:
+    if translate is None:
+        return column
+    meanings = {it: None if it is None else translate(it) for it in set(column)}
+    return [meanings[it] for it in column]
+
+
+@functools.cache
+def _translators(kind: type[msgspec.Struct]) -> tuple[_Translate | None, ...]:
+    hints = typing.get_type_hints(kind)
+    return tuple(_translator(hints[name]) for name in kind.__struct_fields__)
+
+
+def _translator(hint: Any) -> _Translate | None:
+    """How a field of this type is got from what columns.py stores for it."""
+    told = inspect.type_info(hint)
+    options = told.types if isinstance(told, inspect.UnionType) else (told,)
+    [meant] = [it for it in options if not isinstance(it, inspect.NoneType)]
+    match meant:
+        case inspect.DateTimeType():
+            return moment
+        case inspect.EnumType(cls=cls):
+            return cls
+        case inspect.StructType() | inspect.VarTupleType():
+            return msgspec.json.Decoder(hint).decode
+        case _:
+            return None  # the engine's own

@@ -16,13 +16,12 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Table,
-    Text,
     UniqueConstraint,
     text,
 )
 
 from shoal.core.records import Batch, EndKind
-from shoal.store.columns import Json, Moment, Word
+from shoal.store.columns import Json, Moment, Prose, Word
 from shoal.wire.environments import Manifest
 from shoal.wire.events import EventKind
 from shoal.wire.specs import Cloud, ClusterSpec, Role
@@ -42,22 +41,23 @@ _Counter = BigInteger().with_variant(Integer, "sqlite")
 
 
 def _text(name: str) -> Column[str]:
-    return Column(name, Text, nullable=False, server_default="")
+    return Column(name, Prose, nullable=False, server_default="")
 
 
 installation = Table(
     "installation",
     facts,
-    Column("id", Text, primary_key=True),
-    Column("key_fingerprint", Text, nullable=False),
+    Column("id", Prose, primary_key=True),
+    Column("key_fingerprint", Prose, nullable=False),
+    Index("uq_installation_only", text("(1)"), unique=True),  # one row, no more
 )
 
 cluster = Table(
     "cluster",
     facts,
-    Column("id", Text, primary_key=True),
-    Column("workspace", Text, nullable=False),
-    Column("owner", Text, nullable=False),
+    Column("id", Prose, primary_key=True),
+    Column("workspace", Prose, nullable=False),
+    Column("owner", Prose, nullable=False),
     Column("spec", Json(ClusterSpec), nullable=False),
     Column("generation", Integer, nullable=False),
     Column("created_at", Moment, nullable=False),
@@ -65,7 +65,7 @@ cluster = Table(
     Column("end_kind", Word(EndKind)),
     _text("end_reason"),
     Column("settled_at", Moment),
-    Column("name", Text, nullable=False),
+    Column("name", Prose, nullable=False),
     Column("cloud", Word(Cloud), nullable=False),
 )
 Index(
@@ -83,21 +83,27 @@ Index(
     postgresql_where=text("settled_at IS NULL"),
 )
 Index("ix_cluster_workspace_created_at", cluster.c.workspace, cluster.c.created_at)
+Index(
+    "ix_cluster_workspace_name_created_at",
+    cluster.c.workspace,
+    cluster.c.name,
+    cluster.c.created_at,
+)
 
 batch = Table(
     "batch",
     facts,
-    Column("id", Text, primary_key=True),
-    Column("cluster", Text, ForeignKey("cluster.id"), nullable=False, index=True),
+    Column("id", Prose, primary_key=True),
+    Column("cluster", Prose, ForeignKey("cluster.id"), nullable=False, index=True),
     Column("record", Json(Batch), nullable=False),
 )
 
 instance = Table(
     "instance",
     facts,
-    Column("id", Text, primary_key=True),
-    Column("batch", Text, ForeignKey("batch.id"), nullable=False, index=True),
-    Column("cluster", Text, ForeignKey("cluster.id"), nullable=False),
+    Column("id", Prose, primary_key=True),
+    Column("batch", Prose, ForeignKey("batch.id"), nullable=False, index=True),
+    Column("cluster", Prose, ForeignKey("cluster.id"), nullable=False),
     Column("role", Word(Role), nullable=False),
     Column("state", Word(InstanceState), nullable=False),
     Column("since", Moment, nullable=False),
@@ -127,17 +133,30 @@ Index(
 )
 Index(  # a VM is bound to one instance at most
     "uq_instance_vm",
-    instance.c.cloud,
     instance.c.vm,
+    instance.c.cloud,
     unique=True,
     sqlite_where=text("vm != ''"),
     postgresql_where=text("vm != ''"),
+)
+Index(
+    "ix_instance_scheduler",
+    instance.c.cluster,
+    sqlite_where=text("role = 'scheduler' AND state = 'launched'"),
+    postgresql_where=text("role = 'scheduler' AND state = 'launched'"),
+)
+Index(
+    "ix_instance_failed",
+    instance.c.cluster,
+    instance.c.released_at,
+    sqlite_where=text("failed = 1"),
+    postgresql_where=text("failed"),
 )
 
 observation = Table(
     "observation",
     facts,
-    Column("instance", Text, ForeignKey("instance.id"), primary_key=True),
+    Column("instance", Prose, ForeignKey("instance.id"), primary_key=True),
     Column("stage", Word(Stage), nullable=False),
     Column("since", Moment, nullable=False),
     Column("heard_at", Moment, nullable=False),
@@ -154,7 +173,7 @@ observation = Table(
 head = Table(
     "head",
     facts,
-    Column("cluster", Text, ForeignKey("cluster.id"), primary_key=True),
+    Column("cluster", Prose, ForeignKey("cluster.id"), primary_key=True),
     Column("heard_at", Moment, nullable=False),
     _text("scheduler_address"),
     _text("dashboard_address"),
@@ -172,9 +191,9 @@ pool = Table(
     "pool",
     facts,
     Column("cloud", Word(Cloud), primary_key=True),
-    Column("region", Text, primary_key=True),
-    Column("zone", Text, primary_key=True),
-    Column("machine_type", Text, primary_key=True),
+    Column("region", Prose, primary_key=True),
+    Column("zone", Prose, primary_key=True),
+    Column("machine_type", Prose, primary_key=True),
     Column("spot", Integer, primary_key=True, autoincrement=False),  # 0, 1; -1: both
     Column("until", Moment, nullable=False),
     _text("why"),
@@ -189,9 +208,9 @@ event = Table(
     _text("actor"),
     _text("why"),
     Column("seq", _Counter, primary_key=True, autoincrement=True),
-    Column("workspace", Text),
-    Column("cluster", Text),
-    Column("instance", Text),
+    Column("workspace", Prose),
+    Column("cluster", Prose),
+    Column("instance", Prose),
     _text("before"),
     _text("after"),
     Column("count", Integer, nullable=False),
@@ -203,20 +222,20 @@ Index("ix_event_workspace_seq", event.c.workspace, event.c.seq)
 token = Table(
     "token",
     facts,
-    Column("id", Text, primary_key=True),
-    Column("user", Text, nullable=False),
-    Column("workspace", Text, nullable=False),
+    Column("id", Prose, primary_key=True),
+    Column("user", Prose, nullable=False),
+    Column("workspace", Prose, nullable=False),
     Column("scopes", Json(tuple[str, ...]), nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("expires_at", Moment),
     Column("revoked_at", Moment),
-    Column("sha256", Text, nullable=False, unique=True),
+    Column("sha256", Prose, nullable=False, unique=True),
 )
 
 environment = Table(
     "environment",
     facts,
-    Column("id", Text, primary_key=True),
+    Column("id", Prose, primary_key=True),
     Column("manifest", Json(Manifest), nullable=False),
 )
 
@@ -225,13 +244,13 @@ log = Table(
     "log_line",
     samples,
     Column("id", _Counter, primary_key=True, autoincrement=True),
-    Column("cluster", Text, nullable=False),
+    Column("cluster", Prose, nullable=False),
     Column("head_started_at", Moment, nullable=False),
     Column("seq", BigInteger, nullable=False),
     Column("at", Moment, nullable=False),
-    Column("instance", Text, nullable=False),
-    Column("process", Text, nullable=False),
-    Column("text", Text, nullable=False),
+    Column("instance", Prose, nullable=False),
+    Column("process", Prose, nullable=False),
+    Column("text", Prose, nullable=False),
     UniqueConstraint("cluster", "head_started_at", "seq"),
     sqlite_autoincrement=True,
 )

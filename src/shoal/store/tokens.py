@@ -9,6 +9,7 @@ from sqlalchemy import Connection, insert, update
 
 from shoal.errors import NotFound
 from shoal.store import tables
+from shoal.store.questions import reading
 from shoal.store.rows import changed, read, selecting, values
 from shoal.wire.ids import UserName, WorkspaceName
 from shoal.wire.views import TokenView
@@ -30,16 +31,19 @@ def create(tx: Connection, token: TokenView, sha256: str) -> None:
     tx.execute(insert(_token).values(values(token, sha256=sha256)))
 
 
+@reading
 def by_hash(tx: Connection, sha256: str) -> TokenRow | None:
     query = selecting(TokenRow, _token).where(_token.c.sha256 == sha256)
     return next(iter(read(tx, TokenRow, query)), None)
 
 
+@reading
 def by_id(tx: Connection, id: str) -> TokenRow | None:
     query = selecting(TokenRow, _token).where(_token.c.id == id)
     return next(iter(read(tx, TokenRow, query)), None)
 
 
+@reading
 def page(tx: Connection) -> list[TokenView]:
     """All that are not revoked."""
     query = selecting(TokenView, _token).where(_token.c.revoked_at.is_(None))

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from shoal.core.records import Cluster, HeadObservation, Instance, Observation, PoolMark
 from shoal.store import clusters, events, observations, pools
 from shoal.store import instances as instance_rows
+from shoal.store.questions import reading
 from shoal.wire.ids import ClusterId, EventSeq, InstanceId
 
 
@@ -26,6 +27,7 @@ class InstancePage(msgspec.Struct, frozen=True):
     following: str | None
 
 
+@reading
 def cluster(tx: Connection, id: ClusterId) -> ClusterFacts:
     found = clusters.get(tx, id)
     return ClusterFacts(
@@ -38,6 +40,7 @@ def cluster(tx: Connection, id: ClusterId) -> ClusterFacts:
     )
 
 
+@reading
 def instances(tx: Connection, id: ClusterId, *, after: str | None, limit: int) -> InstancePage:
     found, following = instance_rows.of_cluster(tx, id, after=after, limit=limit)
     return InstancePage(tuple(found), observations.of_cluster(tx, id), following)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, case, func, select, text
+from sqlalchemy import Connection, Select, case, func, or_, select
 
 from shoal.core.records import (
     Batch,
@@ -19,6 +19,7 @@ from shoal.core.records import (
     Tally,
 )
 from shoal.store import clusters, pools, tables
+from shoal.store.questions import reading
 from shoal.store.rows import read as read_rows
 from shoal.store.rows import selecting
 from shoal.wire.ids import ClusterId, InstanceId
@@ -47,10 +48,13 @@ class _Questions(msgspec.Struct, frozen=True):
     heads: Select[Any]
     numbers: Select[Any]
     batch_counts: Select[Any]
+    failures: Select[Any]
 
 
+@reading
 def read(tx: Connection, cloud: Cloud, now: datetime) -> Rows:
-    _see_one_moment(tx)
+    """As of one moment (questions.py): rows from before and a tally from after another replica's
+    intent would make a second batch with a free id."""
     questions = _questions(cloud)
     found = tuple(clusters.unsettled(tx, cloud))
     return Rows(
@@ -62,13 +66,6 @@ def read(tx: Connection, cloud: Cloud, now: datetime) -> Rows:
         tallies=_tallies(tx, questions, found) if found else {},
         marks=tuple(pools.current(tx, cloud, now)),
     )
-
-
-def _see_one_moment(tx: Connection) -> None:
-    """All questions of this transaction are answered as of one moment. Else rows from before and a
-    tally from after another replica's intent would make a second batch with a free id."""
-    if tx.dialect.name == "postgresql":  # SQLite's transactions do so by themselves
-        tx.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
 
 
 @functools.cache
@@ -100,6 +97,7 @@ def _questions(cloud: Cloud) -> _Questions:
         batch_counts=select(batch.c.cluster, func.count())
         .where(batch.c.cluster.in_(unsettled))
         .group_by(batch.c.cluster),
+        failures=_failures_in_a_row(unsettled),
     )
 
 
@@ -108,44 +106,73 @@ def _tallies(
 ) -> dict[ClusterId, Tally]:
     numbers = {row[0]: _Numbers(*row[1:]) for row in tx.execute(questions.numbers)}
     batches = {row[0]: row[1] for row in tx.execute(questions.batch_counts)}
-    return {it.id: _tally(tx, it.id, batches.get(it.id, 0), numbers.get(it.id)) for it in found}
+    failures: dict[ClusterId, _Failures] = {}
+    if any(it.failed for it in numbers.values()):
+        failures = {row[0]: _Failures(*row[1:]) for row in tx.execute(questions.failures)}
+    return {
+        it.id: _tally(
+            it.id,
+            batches.get(it.id, 0),
+            numbers.get(it.id, _Numbers()),
+            failures.get(it.id, _Failures()),
+        )
+        for it in found
+    }
 
 
 class _Numbers(msgspec.Struct, frozen=True):
-    instances: int
-    workers_launched: int
-    failed: int
-    workers_ready: int
+    instances: int = 0
+    workers_launched: int = 0
+    failed: int = 0
+    workers_ready: int = 0
 
 
-def _tally(tx: Connection, id: ClusterId, batches: int, numbers: _Numbers | None) -> Tally:
-    if numbers is None:
-        return Tally(id, batches)
-    if not numbers.failed:
-        return Tally(
-            id,
-            batches,
-            numbers.instances,
-            numbers.workers_launched,
-            workers_ready=numbers.workers_ready,
-        )
-    last_ready = select(func.max(_instance.c.ready_at)).where(_instance.c.cluster == id)
-    since = tx.execute(last_ready).scalar()
-    failures = (
-        select(_instance.c.released_at, _instance.c.why)
-        .where(_instance.c.cluster == id, _instance.c.failed)
-        .order_by(_instance.c.released_at.desc())
-    )
-    if since is not None:
-        failures = failures.where(_instance.c.released_at > since)
-    rows = tx.execute(failures.limit(1000)).all()
+class _Failures(msgspec.Struct, frozen=True):
+    in_a_row: int = 0
+    last_at: datetime | None = None
+    last: str = ""
+
+
+def _tally(id: ClusterId, batches: int, numbers: _Numbers, failures: _Failures) -> Tally:
     return Tally(
         cluster=id,
         batches=batches,
         instances=numbers.instances,
         workers_launched=numbers.workers_launched,
-        failures_in_a_row=len(rows),
-        last_failure_at=rows[0][0] if rows else None,
-        last_failure=rows[0][1] if rows else "",
+        failures_in_a_row=failures.in_a_row,
+        last_failure_at=failures.last_at,
+        last_failure=failures.last,
         workers_ready=numbers.workers_ready,
+    )
+
+
+def _failures_in_a_row(unsettled: Select[Any]) -> Select[Any]:
+    """Of each cluster: how many since the last one that became ready, and the newest of them."""
+    last_ready = (
+        select(_instance.c.cluster, func.max(_instance.c.ready_at).label("at"))
+        .where(_instance.c.cluster.in_(unsettled))
+        .group_by(_instance.c.cluster)
+        .subquery()
+    )
+    newest_first = func.row_number().over(
+        partition_by=_instance.c.cluster,
+        order_by=(_instance.c.released_at.desc(), _instance.c.number.desc()),
+    )
+    since = (
+        select(
+            _instance.c.cluster,
+            func.count().over(partition_by=_instance.c.cluster).label("count"),
+            _instance.c.released_at,
+            _instance.c.why,
+            newest_first.label("place"),
+        )
+        .join(last_ready, last_ready.c.cluster == _instance.c.cluster)
+        .where(
+            _instance.c.failed,
+            or_(last_ready.c.at.is_(None), _instance.c.released_at > last_ready.c.at),
+        )
+        .subquery()
+    )
+    return select(since.c.cluster, since.c.count, since.c.released_at, since.c.why).where(
+        since.c.place == 1
     )

@@ -21,13 +21,13 @@ class WheelFile(msgspec.Struct, frozen=True):
     size_bytes: int
     distribution: str
     version: str
-    kind: str  # "editable", "repacked" (as installed here, from no index) or "modules"
+    kind: str  # "editable", "repacked" (as installed here, from no index), "file" or "modules"
 
 
 class PackageSummary(msgspec.Struct, frozen=True):
     name: str
     version: str
-    source: str  # "index", "editable", "repacked", "modules"
+    source: str  # "index", or the kind of its wheel
 
 
 class Manifest(msgspec.Struct, frozen=True):

@@ -1,0 +1,144 @@
+"""Migrations: they meet the declared schema, keep what is there, and refuse what they don't know.
+
+The model is procrastinate's test_migration: two databases, one migrated and one made as declared,
+must have equal catalogs. (Alembic's own comparison sees neither partial nor expression indexes.)
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+from sqlalchemy import Connection, create_engine, make_url, text
+
+from shoal.core.records import Instance
+from shoal.errors import StoreFault
+from shoal.store import clusters, installation, instances, logs, migrate, tables, world
+from shoal.store.database import Database
+from shoal.wire.ids import ClusterId
+from shoal.wire.specs import Cloud
+from shoal.wire.views import InstanceState
+from tests.store.asking import ask, ask_samples
+from tests.store.samples import NOW, a_batch, a_cluster, an_event
+
+Catalog = set[tuple[object, ...]]
+
+
+def catalog(tx: Connection) -> Catalog:
+    """Every column, index and constraint, as the engine itself describes it."""
+    questions = _POSTGRESQL if tx.dialect.name == "postgresql" else _SQLITE
+    found = {tuple(row) for question in questions for row in tx.execute(text(question))}
+    return {it for it in found if "alembic_version" not in str(it)}
+
+
+_SQLITE = (
+    """SELECT m.name, c.name, c.type, c."notnull", c.dflt_value, c.pk
+       FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type = 'table'""",
+    """SELECT m.name, f."from", f."table", f."to"
+       FROM sqlite_master m JOIN pragma_foreign_key_list(m.name) f WHERE m.type = 'table'""",
+    """SELECT m.name, i."unique", i.origin, i.partial, c.seqno, c.name
+       FROM sqlite_master m JOIN pragma_index_list(m.name) i JOIN pragma_index_info(i.name) c""",
+    """SELECT name, replace(replace(sql, char(10), ''), '"', '')
+       FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL""",
+    "SELECT name, sql LIKE '%AUTOINCREMENT%' FROM sqlite_master WHERE type = 'table'",
+)
+_POSTGRESQL = (
+    """SELECT table_name, column_name, data_type, is_nullable, column_default
+       FROM information_schema.columns WHERE table_schema = 'public'""",
+    "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
+    """SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint
+       WHERE connamespace = 'public'::regnamespace""",
+)
+
+
+def test_migrations_meet_the_declared_schema(database: Database) -> None:
+    with database.engine.begin() as tx:
+        migrated = catalog(tx)
+        tables.facts.drop_all(tx)
+        tables.facts.create_all(tx)
+        declared = catalog(tx)
+    assert migrated - declared == set()
+    assert declared - migrated == set()
+    assert len(declared) > 100
+
+
+# As the first release of the schema would have written them.
+_OLD_ROWS = (
+    "INSERT INTO installation VALUES ('i-abcdefghij', 'fingerprint')",
+    """INSERT INTO cluster (id, workspace, owner, spec, generation, created_at, name, cloud) VALUES
+       ('c-old', 'research', 'ada', '{"name":"etl","cloud":"sim","workers":
+       {"minimum":1,"wanted":1,"maximum":1},"environment":"env-1"}', 3, 1793534400000000,
+       'etl', 'sim')""",
+    """INSERT INTO batch (id, cluster, record) VALUES ('c-old-b1', 'c-old', '{"id":"c-old-b1",
+       "cluster":"c-old","role":"worker","count":1,"offers":[],"instances":["shoal-c-old-1"],
+       "cluster_created_at":"2026-11-01T12:00:00Z","head_address":"","image":"","disk_gib":30,
+       "tags":[],"lifetime_s":0.0,"created_at":"2026-11-01T12:00:00Z"}')""",
+    """INSERT INTO instance (id, batch, cluster, role, state, since, why, created_at, failed, vm,
+       spot, number, cloud) VALUES ('shoal-c-old-1', 'c-old-b1', 'c-old', 'worker', 'launched',
+       1793534400000001, 'accepted', 1793534400000000, false, 'vm-1', true, 1, 'sim')""",
+)
+
+
+def test_an_older_database_is_upgraded_and_keeps_its_rows(database_url: str) -> None:
+    older = create_engine(make_url(database_url.replace("postgresql:", "postgresql+psycopg:")))
+    migrate.upgrade(older, "0001")
+    with older.begin() as tx:
+        for row in _OLD_ROWS:
+            tx.exec_driver_sql(row)
+    older.dispose()
+    database = Database.open(database_url)
+    rows = ask(database, world.read, Cloud.SIM, NOW)
+    [instance] = ask(database, instances.all_of_cluster, ClusterId("c-old"))
+    own = ask(database, installation.read)
+    database.close()
+    assert [(it.id, it.generation, it.spec.name) for it in rows.clusters] == [("c-old", 3, "etl")]
+    assert [it.id for it in rows.batches] == ["c-old-b1"]
+    assert rows.instances == (instance,)
+    assert isinstance(instance, Instance)
+    assert (instance.state, instance.vm) == (InstanceState.LAUNCHED, "vm-1")
+    assert instance.since.isoformat() == "2026-11-01T12:00:00.000001+00:00"
+    assert own == "i-abcdefghij"
+
+
+def test_a_newer_schema_is_refused_and_left_alone(database: Database, database_url: str) -> None:
+    ask(database, lambda tx: tx.execute(text("UPDATE alembic_version SET version_num = '9999'")))
+    with pytest.raises(StoreFault, match=r"newer Shoal: it has schema 9999.*knows up to 00"):
+        Database.open(database_url)
+    version = text("SELECT version_num FROM alembic_version")
+    assert ask(database, lambda tx: tx.execute(version).scalar()) == "9999"
+
+
+def test_servers_that_start_at_once_make_one_record(database_url: str) -> None:
+    count = 4
+    together = Barrier(count)
+
+    def start(_: int) -> object:
+        together.wait()
+        database = Database.open(database_url)
+        own = ask(database, installation.read, "key")
+        database.close()
+        return own
+
+    with ThreadPoolExecutor(count) as pool:
+        assert len(set(pool.map(start, range(count)))) == 1
+
+
+def test_there_is_one_installation_even_for_those_who_try(database: Database) -> None:
+    ask(database, installation.read, "key")
+    row = "INSERT INTO installation (id, key_fingerprint) VALUES ('i-other', 'key')"
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        ask(database, lambda tx: tx.execute(text(row)))
+
+
+def test_samples_of_another_layout_are_made_anew_and_facts_are_not(database_url: str) -> None:
+    first = Database.open(database_url)
+    ask(first, lambda tx: tx.execute(text("ALTER TABLE log_line RENAME COLUMN text TO words")))
+    cluster = a_cluster()
+    ask(first, clusters.create, cluster, an_event(cluster))
+    ask(first, instances.intend, a_batch(cluster), 1, an_event(cluster))
+    first.close()
+    again = Database.open(database_url)
+    assert ask_samples(again, logs.read, cluster.id).lines == ()
+    assert len(ask(again, instances.all_of_cluster, cluster.id)) == 2
+    again.close()
