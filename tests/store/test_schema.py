@@ -6,8 +6,10 @@ must have equal catalogs. (Alembic's own comparison sees neither partial nor exp
 
 from __future__ import annotations
 
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from pathlib import Path
+from threading import Barrier, Timer
 
 import pytest
 from sqlalchemy import Connection, create_engine, make_url, text
@@ -142,3 +144,14 @@ def test_samples_of_another_layout_are_made_anew_and_facts_are_not(database_url:
     assert ask_samples(again, logs.read, cluster.id).lines == ()
     assert len(ask(again, instances.all_of_cluster, cluster.id)) == 2
     again.close()
+
+
+def test_the_first_start_waits_for_who_looks_into_the_new_file(tmp_path: Path) -> None:
+    """SQLite itself does not wait when a file is switched to write-ahead logging."""
+    other = sqlite3.connect(tmp_path / "shoal.db", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    leaving = Timer(0.2, other.execute, ["ROLLBACK"])
+    leaving.start()
+    Database.open(f"sqlite:///{tmp_path / 'shoal.db'}").close()
+    leaving.join()
+    other.close()

@@ -155,9 +155,12 @@ def _server_python() -> str:
     """This one, if the server is installed beside the command; else Shoal's own environment."""
     from importlib.util import find_spec
 
-    if all(find_spec(name) for name in ("starlette", "sqlalchemy", "uvicorn", "cryptography")):
+    if all(
+        find_spec(name)
+        for name in ("starlette", "sqlalchemy", "uvicorn", "cryptography", "psycopg")
+    ):
         return sys.executable
     from shoal.software import runtime
     from shoal.wire.state_directory import state_directory
 
-    return str(runtime.ensure("server", root=state_directory().runtime))
+    return str(runtime.ensure("server,postgres", root=state_directory().runtime))

@@ -8,6 +8,7 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import uvicorn
 
@@ -102,12 +103,13 @@ def boot_document(key: InstallationKey, batch: Batch) -> BootDocument:
 async def _run(desk: Desk, ready: Callable[[Desk], None]) -> None:
     http, listening = _http(desk)
     desk.url = _url(desk.settings, listening)
+    token_file = await embedded.own_token(desk)
     with _signals(desk):
         async with asyncio.TaskGroup() as group:
             group.create_task(_serve_http(desk, http, listening))
             group.create_task(loop.run(desk))
             if desk.settings.embedded:
-                group.create_task(_embedded(desk, http))
+                group.create_task(_embedded(desk, http, token_file))
             group.create_task(_when_started(desk, http, ready))
 
 
@@ -158,8 +160,7 @@ async def _when_started(desk: Desk, http: _Server, ready: Callable[[Desk], None]
     ready(desk)
 
 
-async def _embedded(desk: Desk, http: _Server) -> None:
-    token_file = await embedded.own_token(desk)
+async def _embedded(desk: Desk, http: _Server, token_file: Path) -> None:
     await _when_started(desk, http, lambda desk: embedded.announce(desk, token_file))
     try:
         await embedded.end_when_unused(desk)

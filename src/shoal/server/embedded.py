@@ -43,7 +43,7 @@ def place(state: StateDirectory) -> Iterator[None]:
 
 
 async def own_token(desk: Desk) -> Path:
-    """The embedded user's token, in a file that only they can read; made once."""
+    """The token of whoever runs this server, in a file that only they can read; made once."""
     file = desk.settings.state.token_file
     if file.exists() and await _known(desk, file.read_text().strip()):
         return file
