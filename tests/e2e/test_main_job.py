@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.e2e.session import Session, until
 
 JOB = """
@@ -41,6 +43,7 @@ def test_workers_have_the_users_environment_and_no_more(session: Session) -> Non
         assert (grown, turned, no_pandas) == ("2", "-3", "True")
 
 
+@pytest.mark.long
 def test_a_past_cluster_can_be_looked_at(session: Session) -> None:
     session.run(
         """
