@@ -55,7 +55,11 @@ class Offer(msgspec.Struct, frozen=True):
     as_of: datetime | None = None
     gpu: int = 0
     gpu_type: str = ""
-    disk_gib: int = 0  # local scratch that comes with it
+    disk_gib: int = 0  # local scratch (NVMe) that comes with it
+    family: str = ""  # "n2", "m7i", "Dsv6"
+    burstable: bool = False  # CPU credits, shared cores
+    current: bool = True  # of the vendor's current generation
+    source: str = ""  # of the price: "snapshot 2026-11-20", "AWS Price List"
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -74,6 +78,7 @@ class Batch(msgspec.Struct, frozen=True):
     tags: tuple[tuple[str, str], ...]  # sorted; installation, cluster and batch are added by core
     lifetime_s: float
     created_at: datetime
+    ingress: tuple[str, ...] = ()  # CIDRs that may reach a head from outside the network
 
 
 class Instance(msgspec.Struct, frozen=True):
@@ -169,7 +174,8 @@ class Vm(msgspec.Struct, frozen=True):
     cluster: str  # from its tag
     created_at: datetime
     running: bool = True  # False: ending or preempted, still listed
-    address: str = ""  # host:port of its agent
+    address: str = ""  # host:port of its agent, for the server
+    inside: str = ""  # the same for VMs of its network; empty: as `address`
     region: str = ""
     zone: str = ""
     machine_type: str = ""

@@ -1,0 +1,55 @@
+"""A cloud account as `shoal setup` leaves it: where VMs go, and what was prepared for them.
+
+Names and places only. No key is stored: the server uses the identity it runs as (Application
+Default Credentials, an AWS profile or role, the Azure CLI's login or a managed identity).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from shoal.wire.specs import Cloud
+
+
+class GcpAccount(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="gcp"):
+    project: str
+    region: str  # where clusters go that name none
+    network: str = "shoal"
+    subnet: str = "shoal"  # of this name in each region that was set up
+    service_account: str = ""  # e-mail of the VMs' own identity; empty: they have none
+    image: str = ""  # a custom image or family, "projects/…/global/images/…"; empty: Ubuntu LTS
+    public_scheduler: bool = True  # False: the server and clients reach the network by themselves
+    public_workers: bool = True  # outgoing only; False: the network has a NAT or its own index
+    endpoint: str = ""  # of the Compute API, where it is not Google's own
+
+
+class AwsAccount(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="aws"):
+    account: str  # 12 digits
+    region: str
+    profile: str = ""  # of ~/.aws/config; empty: the default chain
+    vpc: str = ""  # an existing network's id; empty: the one that is tagged as Shoal's
+    instance_profile: str = ""  # name of the VMs' own identity; empty: they have none
+    image: str = ""  # "ami-…" or an SSM parameter's name; empty: Ubuntu LTS
+    public_scheduler: bool = True
+    public_workers: bool = True
+    endpoint: str = ""
+
+
+class AzureAccount(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="azure"):
+    subscription: str
+    region: str
+    resource_group: str = "shoal"
+    network: str = "shoal"  # virtual network; one a region: "<network>-<region>"
+    subnet: str = "shoal"
+    identity: str = ""  # resource id of the VMs' user-assigned identity; empty: they have none
+    image: str = ""  # resource id or urn "publisher:offer:sku:version"; empty: Ubuntu LTS
+    public_scheduler: bool = True
+    public_workers: bool = True
+    endpoint: str = ""
+
+
+CloudAccount = GcpAccount | AwsAccount | AzureAccount
+
+
+def cloud_of(account: CloudAccount) -> Cloud:
+    return Cloud(str(account.__struct_config__.tag))
