@@ -30,6 +30,12 @@ from shoal.wire.views import (
 )
 
 
+class Booked(msgspec.Struct, frozen=True):
+    """What a settled cluster has cost; None: not all of it has a known price."""
+
+    uusd: int | None
+
+
 def cluster_view(
     cluster: Cluster,
     instances: Sequence[Instance],
@@ -40,8 +46,10 @@ def cluster_view(
     now: datetime,
     url: str,
     seq: int,
+    booked: Booked | None = None,
 ) -> ClusterView:
-    """`instances`: past ones too; `marks`: of the cluster's cloud, expired ones too."""
+    """`instances`: past ones too, unless the cost is `booked`; `marks`: of the cluster's cloud,
+    expired ones too."""
     counts = worker_counts(cluster, instances, observations)
     hindered = hindrances(instances, marks, now)
     status = _status(cluster, counts, head, hindered)
@@ -58,7 +66,7 @@ def cluster_view(
         created_at=cluster.created_at,
         scheduler_address=head.scheduler_address if head is not None and wanted else "",
         details_url=f"{url}/clusters/{cluster.id}" if url else "",
-        cost_uusd=total_uusd(cost_uusd(it, now) for it in instances),
+        cost_uusd=booked.uusd if booked else total_uusd(cost_uusd(it, now) for it in instances),
         price_uusd_per_hour=total_uusd(
             it.price_uusd_per_hour for it in instances if it.state is InstanceState.LAUNCHED
         ),

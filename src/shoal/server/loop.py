@@ -19,7 +19,7 @@ from shoal.server.desk import Desk
 from shoal.server.heads import attend_all
 from shoal.server.passes.environments import care_for_environments
 from shoal.server.passes.reconcile import Reconciler
-from shoal.store import logs
+from shoal.store import ledger, logs
 
 _log = logging.getLogger(__name__)
 
@@ -28,7 +28,9 @@ LISTING_S = 5.0
 CLOCK_JUMP_S = 5.0
 SWEEP_LOGS_S = 3600.0
 COMPILE_S = 10.0
+BOOK_S = 60.0
 MAX_LOG_LINES = 200_000  # a cluster
+_BOOKED_AT_ONCE = 100
 
 
 async def run(desk: Desk) -> None:
@@ -38,6 +40,7 @@ async def run(desk: Desk) -> None:
         tasks.append(group.create_task(attend_all(desk)))
         tasks.append(group.create_task(_every(desk, SWEEP_LOGS_S, lambda: _prune_logs(desk))))
         store = desk.settings.state.software_store
+        tasks.append(group.create_task(_every(desk, BOOK_S, lambda: _book(desk))))
         compiling = _every(desk, COMPILE_S, lambda: care_for_environments(store))
         tasks.append(group.create_task(compiling))
         await desk.stopping.wait()
@@ -116,3 +119,10 @@ async def _every(desk: Desk, seconds: float, work: Callable[[], Awaitable[None]]
 async def _prune_logs(desk: Desk) -> None:
     older_than: datetime = desk.clock() - timedelta(days=desk.settings.log_days)
     await desk.database.run_samples(logs.prune, older_than, MAX_LOG_LINES)
+
+
+async def _book(desk: Desk) -> None:
+    """A few at a time: others want to write too."""
+    booked = _BOOKED_AT_ONCE
+    while booked == _BOOKED_AT_ONCE:
+        booked = await desk.database.run(ledger.book, desk.clock(), _BOOKED_AT_ONCE)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, insert, or_, select, update
+from sqlalchemy import Connection, Select, insert, update
 from sqlalchemy.exc import IntegrityError
 
 from shoal.core.records import Cluster, EndKind
@@ -65,39 +65,6 @@ def running(tx: Connection, workspace: WorkspaceName, name: str) -> Cluster | No
         _cluster.c.workspace == workspace, _cluster.c.name == name, _cluster.c.ended_at.is_(None)
     )
     return next(iter(read(tx, Cluster, query)), None)
-
-
-@reading
-def page(
-    tx: Connection,
-    workspace: WorkspaceName,
-    *,
-    name: str | None = None,
-    ended: bool = False,
-    before: str | None = None,
-    limit: int = 100,
-) -> tuple[list[Cluster], str | None]:
-    """Newest first. `before` is the second part of the previous answer."""
-    query = (
-        selecting(Cluster, _cluster)
-        .where(_cluster.c.workspace == workspace)
-        .order_by(_cluster.c.created_at.desc(), _cluster.c.id)
-        .limit(limit + 1)
-    )
-    if name is not None:
-        query = query.where(_cluster.c.name == name)
-    if not ended:
-        query = query.where(_cluster.c.settled_at.is_(None))
-    if before is not None:
-        at = select(_cluster.c.created_at).where(_cluster.c.id == before).scalar_subquery()
-        query = query.where(
-            or_(
-                _cluster.c.created_at < at,
-                (_cluster.c.created_at == at) & (_cluster.c.id > before),
-            )
-        )
-    found = read(tx, Cluster, query)
-    return found[:limit], found[limit - 1].id if len(found) > limit else None
 
 
 @reading

@@ -225,6 +225,17 @@ def all_of_cluster(tx: Connection, cluster: ClusterId) -> list[Instance]:
 
 
 @reading
+def of_clusters(tx: Connection, clusters: Collection[ClusterId]) -> dict[ClusterId, list[Instance]]:
+    """All of each, in the order they were intended."""
+    found: dict[ClusterId, list[Instance]] = {}
+    for chunk in _chunks(clusters):
+        query = selecting(Instance, _instance).where(_instance.c.cluster.in_(chunk))
+        for it in read(tx, Instance, query.order_by(_instance.c.cluster, _instance.c.number)):
+            found.setdefault(it.cluster, []).append(it)
+    return found
+
+
+@reading
 def past(
     tx: Connection, names: Collection[str], vms: Collection[str], batches: Collection[str]
 ) -> frozenset[str]:
