@@ -96,6 +96,7 @@ def instance_view(it: Instance, seen: Observation | None, now: datetime) -> Inst
         created_at=it.created_at,
         launched_at=it.launched_at,
         gone_at=it.gone_at,
+        released_at=it.released_at,
     )
 
 
@@ -132,6 +133,25 @@ def hindrances(
     met = {it.why for it in instances if it.role is Role.WORKER and it.launched_at is None}
     found = {it.why: it.hint for it in marks if it.until > now and it.why in met}
     return tuple(Hindrance(why, hint) for why, hint in found.items())
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """Why VMs were lost or could not be had."""
+
+    why: str
+    count: int
+    last_at: datetime
+
+
+def troubles(instances: Iterable[Instance]) -> tuple[Trouble, ...]:
+    """Of those that went wrong, the most frequent reason first."""
+    found: dict[str, Trouble] = {}
+    for it in instances:
+        if it.failed:
+            known = found.get(it.why, Trouble(it.why, 0, it.since))
+            last_at = max(known.last_at, it.released_at or it.since)
+            found[it.why] = Trouble(it.why, known.count + 1, last_at)
+    return tuple(sorted(found.values(), key=lambda it: (-it.count, it.why)))
 
 
 def _standing(it: Instance, seen: Observation | None) -> str:

@@ -81,6 +81,22 @@ def _unsettled(cloud: Cloud | None) -> Select[Any]:
     return query.order_by(_cluster.c.created_at)
 
 
+@reading
+def before(tx: Connection, it: Cluster) -> Cluster | None:
+    """The one of its name that was asked for last before it."""
+    query = (
+        selecting(Cluster, _cluster)
+        .where(
+            _cluster.c.workspace == it.workspace,
+            _cluster.c.name == it.spec.name,
+            _cluster.c.created_at < it.created_at,
+        )
+        .order_by(_cluster.c.created_at.desc())
+        .limit(1)
+    )
+    return next(iter(read(tx, Cluster, query)), None)
+
+
 def change_workers(
     tx: Connection, id: ClusterId, generation: int | None, workers: Workers, event: Event
 ) -> Cluster | None:

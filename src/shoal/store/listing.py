@@ -15,7 +15,6 @@ from sqlalchemy import (
     Integer,
     Text,
     and_,
-    bindparam,
     cast,
     exists,
     func,
@@ -28,7 +27,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from shoal.core.records import Cluster, EndKind
 from shoal.store import tables
 from shoal.store.questions import reading
-from shoal.store.rows import read, selecting
+from shoal.store.rows import contains, read, selecting
 from shoal.wire.endpoints import ClusterQuery
 from shoal.wire.ids import WorkspaceName
 from shoal.wire.specs import Cloud
@@ -97,7 +96,8 @@ def _conditions(tx: Connection, query: ClusterQuery) -> Iterator[ColumnElement[b
     if query.tag:
         yield _tagged(tx, query.tag)
     if query.text:
-        yield _contains(tx, query.text)
+        places = (_cluster.c.name, _cluster.c.id, _cluster.c.owner, _cluster.c.end_reason)
+        yield contains(tx, query.text, *places)
     if query.since is not None:
         yield or_(_cluster.c.ended_at.is_(None), _cluster.c.ended_at >= query.since)
     if query.until is not None:
@@ -141,11 +141,3 @@ def _tag(tx: Connection, key: str) -> ColumnElement[Any]:
         return value
     quoted = key.replace('"', "")  # a label in a path of SQLite's cannot hold a quote
     return func.json_extract(spec, f'$.tags."{quoted}"', type_=Text)
-
-
-def _contains(tx: Connection, text: str) -> ColumnElement[bool]:
-    """Upper or lower case alike, for the letters A to Z."""
-    position = func.strpos if tx.dialect.name == "postgresql" else func.instr
-    needle = bindparam("needle", text.lower(), type_=_cluster.c.name.type)
-    places = (_cluster.c.name, _cluster.c.id, _cluster.c.owner, _cluster.c.end_reason)
-    return or_(*(position(func.lower(it), needle, type_=Integer) > 0 for it in places))

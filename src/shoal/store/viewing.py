@@ -87,6 +87,8 @@ def several(tx: Connection, found: Sequence[Cluster]) -> Several:
 
 
 @reading
-def instances(tx: Connection, id: ClusterId, *, after: str | None, limit: int) -> InstancePage:
-    found, following = instance_rows.of_cluster(tx, id, after=after, limit=limit)
+def instances(
+    tx: Connection, id: ClusterId, *, after: str | None, limit: int, had: bool | None = None
+) -> InstancePage:
+    found, following = instance_rows.of_cluster(tx, id, after=after, limit=limit, had=had)
     return InstancePage(tuple(found), observations.of_cluster(tx, id), following)

@@ -91,6 +91,7 @@ class InstanceView(msgspec.Struct, frozen=True):
     created_at: datetime | None = None
     launched_at: datetime | None = None
     gone_at: datetime | None = None
+    released_at: datetime | None = None
 
 
 class WorkerCounts(msgspec.Struct, frozen=True):
