@@ -38,10 +38,14 @@ async def run(desk: Desk) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(Driver(desk, it).drive()) for it in desk.reconcilers.values()]
         tasks.append(group.create_task(attend_all(desk)))
-        tasks.append(group.create_task(_every(desk, SWEEP_LOGS_S, lambda: _prune_logs(desk))))
+        tasks.append(
+            group.create_task(_every(desk, "prune logs", SWEEP_LOGS_S, lambda: _prune_logs(desk)))
+        )
         store = desk.settings.state.software_store
-        tasks.append(group.create_task(_every(desk, BOOK_S, lambda: _book(desk))))
-        compiling = _every(desk, COMPILE_S, lambda: care_for_environments(store))
+        tasks.append(group.create_task(_every(desk, "book costs", BOOK_S, lambda: _book(desk))))
+        compiling = _every(
+            desk, "care for environments", COMPILE_S, lambda: care_for_environments(store)
+        )
         tasks.append(group.create_task(compiling))
         await desk.stopping.wait()
         for task in tasks:
@@ -69,12 +73,16 @@ class Driver:
 
     async def drive_once(self) -> bool:
         """Whether the pass changed anything: then the next one follows at once."""
-        try:
-            return await self._pass()
-        except ShoalError as error:
-            _log.warning("pass: %s", error)
-        except Exception:
-            _log.exception("pass failed; the next one starts from the record")
+        book, name = self._desk.passes, f"reconcile {self._reconciler.provider.cloud}"
+        with book.passing(name, PASS_S):
+            try:
+                return await self._pass()
+            except ShoalError as error:
+                book.failed(name, str(error))
+                _log.warning("pass: %s", error)
+            except Exception as error:
+                book.failed(name, f"{type(error).__name__}: the server's log tells more")
+                _log.exception("pass failed; the next one starts from the record")
         return False
 
     async def _pass(self) -> bool:
@@ -107,12 +115,16 @@ class Driver:
         self._offset = offset
 
 
-async def _every(desk: Desk, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+async def _every(
+    desk: Desk, name: str, seconds: float, work: Callable[[], Awaitable[None]]
+) -> None:
     while True:
-        try:
-            await work()
-        except ShoalError as error:
-            _log.warning("%s", error)
+        with desk.passes.passing(name, seconds):
+            try:
+                await work()
+            except ShoalError as error:
+                desk.passes.failed(name, str(error))
+                _log.warning("%s", error)
         await asyncio.sleep(seconds)
 
 

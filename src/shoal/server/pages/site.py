@@ -18,7 +18,7 @@ from starlette.routing import Route
 from shoal.errors import NotLoggedIn, ServerFault, ShoalError
 from shoal.server import gate
 from shoal.server.desk import Desk
-from shoal.server.pages import cluster, clusters, login
+from shoal.server.pages import cluster, clusters, costs, login, machinery, settings
 from shoal.server.pages.frame import ASSETS, HEADERS, Visit, render
 from shoal.server.pages.session import visitor
 from shoal.wire import problems
@@ -46,10 +46,17 @@ def routes(desk: Desk) -> list[Route]:
         "/clusters/{cluster}/logs": cluster.logs,
         "/clusters/{cluster}/logs.txt": cluster.logs_text,
         "/clusters/{cluster}/logs.json": cluster.logs_json,
+        "/costs": costs.costs,
+        "/costs.csv": costs.costs_csv,
+        "/costs.json": costs.costs_json,
+        "/machinery": machinery.machinery,
+        "/settings": settings.settings,
         "/pages/changes": clusters.changes,
     }
     sent: dict[str, Page] = {
         "/clusters/{cluster}/stop": clusters.stop,
+        "/settings/tokens": settings.create_token,
+        "/settings/tokens/{token}/revoke": settings.revoke_token,
     }
     return [
         *(Route(path, _page(desk, page)) for path, page in seen.items()),
