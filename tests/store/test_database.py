@@ -51,19 +51,6 @@ def test_clusters_of_another_workspace_are_not_found(database: Database) -> None
         ask(database, clusters.find, "other", "etl")
 
 
-def test_pages_hold_each_cluster_once(database: Database) -> None:
-    made = [a_cluster(n, name=f"n{n}") for n in range(7)]
-    for it in made:
-        ask(database, clusters.create, it, an_event(it))
-    seen, page = [], None
-    while True:
-        found, page = ask(database, clusters.page, RESEARCH, before=page, limit=3)
-        seen += [it.id for it in found]
-        if page is None:
-            break
-    assert seen == [it.id for it in reversed(made)]
-
-
 def test_a_failed_question_leaves_nothing(database: Database) -> None:
     def half(tx: Connection) -> None:
         clusters.create(tx, a_cluster(), an_event(a_cluster()))

@@ -6,6 +6,7 @@ later, and the first sight of a scheduler that accepts clients is one too.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 import msgspec
@@ -18,7 +19,7 @@ from shoal.store.rows import read, selecting, upsert, values
 from shoal.wire.events import Event, EventKind
 from shoal.wire.ids import ClusterId, InstanceId
 from shoal.wire.reports import HeadReport, SchedulerReport, VmReport
-from shoal.wire.views import Stage
+from shoal.wire.views import InstanceState, Stage
 
 _observation, _head = tables.observation, tables.head
 _SAME_CLOCK = timedelta(seconds=2)  # a report may be under way for so long
@@ -41,6 +42,31 @@ def of_cluster(tx: Connection, cluster: ClusterId) -> dict[InstanceId, Observati
         .where(instance.c.cluster == cluster)
     )
     return {it.instance: it for it in read(tx, Observation, query)}
+
+
+@reading
+def of_clusters(
+    tx: Connection, clusters: Collection[ClusterId]
+) -> dict[ClusterId, dict[InstanceId, Observation]]:
+    """Of instances that are not gone."""
+    instance = tables.instance
+    living = select(instance.c.id, instance.c.cluster).where(
+        instance.c.cluster.in_(clusters), instance.c.state != InstanceState.GONE
+    )
+    owners: dict[InstanceId, ClusterId] = {row[0]: row[1] for row in tx.execute(living)}
+    query = selecting(Observation, _observation).where(
+        _observation.c.instance.in_(living.with_only_columns(instance.c.id))
+    )
+    found: dict[ClusterId, dict[InstanceId, Observation]] = {}
+    for it in read(tx, Observation, query):
+        found.setdefault(owners[it.instance], {})[it.instance] = it
+    return found
+
+
+@reading
+def heads(tx: Connection, clusters: Collection[ClusterId]) -> dict[ClusterId, HeadObservation]:
+    query = selecting(HeadObservation, _head).where(_head.c.cluster.in_(clusters))
+    return {it.cluster: it for it in read(tx, HeadObservation, query)}
 
 
 @reading

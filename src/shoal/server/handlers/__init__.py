@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from shoal.server.handlers import clusters, environments, events, service, tokens
+from shoal.server.handlers import clusters, costs, environments, events, service, tokens
 
 HANDLERS: Mapping[str, Any] = {
     "server": service.server,
@@ -19,6 +19,7 @@ HANDLERS: Mapping[str, Any] = {
     "certificate": clusters.certificate,
     "explain": clusters.explain,
     "cost": clusters.cost,
+    "costs": costs.costs,
     "logs": clusters.logs,
     "sync_cluster": clusters.sync_cluster,
     "events": events.events,
