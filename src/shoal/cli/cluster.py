@@ -221,11 +221,13 @@ async def _logs(
 ) -> None:
     from shoal.client import pages
 
+    dropped = 0
     async for page in pages.log_pages(api, cluster, query):
         for line in page.lines:
             tell(line)
-        if page.dropped:
-            output.note(f"{page.dropped} lines were dropped: they came faster than they are kept")
+        if page.dropped > dropped:
+            dropped = page.dropped
+            output.note(f"{dropped} lines were dropped: they came faster than they are kept")
         if not page.lines:
             if not follow:
                 return

@@ -11,24 +11,24 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from functools import partial
 
 from shoal.core.records import Listing
 from shoal.errors import ShoalError
 from shoal.server.desk import Desk
 from shoal.server.heads import attend_all
+from shoal.server.passes import record
 from shoal.server.passes.environments import care_for_environments
 from shoal.server.passes.reconcile import Reconciler
-from shoal.store import logs
+from shoal.server.passes.watched import care_for_watched
 
 _log = logging.getLogger(__name__)
 
 PASS_S = 2.0
 LISTING_S = 5.0
 CLOCK_JUMP_S = 5.0
-SWEEP_LOGS_S = 3600.0
+WATCHED_S = 5.0
 COMPILE_S = 10.0
-MAX_LOG_LINES = 200_000  # a cluster
 
 
 async def run(desk: Desk) -> None:
@@ -36,8 +36,10 @@ async def run(desk: Desk) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(Driver(desk, it).drive()) for it in desk.reconcilers.values()]
         tasks.append(group.create_task(attend_all(desk)))
-        tasks.append(group.create_task(_every(desk, SWEEP_LOGS_S, lambda: _prune_logs(desk))))
         store = desk.settings.state.software_store
+        tasks.append(group.create_task(_every(desk, WATCHED_S, lambda: care_for_watched(desk))))
+        for seconds, work in record.JOBS:
+            tasks.append(group.create_task(_every(desk, seconds, partial(work, desk))))
         compiling = _every(desk, COMPILE_S, lambda: care_for_environments(store))
         tasks.append(group.create_task(compiling))
         await desk.stopping.wait()
@@ -111,8 +113,3 @@ async def _every(desk: Desk, seconds: float, work: Callable[[], Awaitable[None]]
         except ShoalError as error:
             _log.warning("%s", error)
         await asyncio.sleep(seconds)
-
-
-async def _prune_logs(desk: Desk) -> None:
-    older_than: datetime = desk.clock() - timedelta(days=desk.settings.log_days)
-    await desk.database.run_samples(logs.prune, older_than, MAX_LOG_LINES)

@@ -16,6 +16,7 @@ import msgspec
 from shoal.wire.environments import Manifest
 from shoal.wire.ids import ClusterId, InstanceId
 from shoal.wire.specs import DaskOptions, Role, StopRules
+from shoal.wire.telemetry import Chunk, HostSample
 from shoal.wire.views import LogLine, Stage
 
 
@@ -74,6 +75,8 @@ class HeadReport(msgspec.Struct, frozen=True):
     logs_dropped: int = 0
     orders_version: int = 0
     missing_wheels: tuple[str, ...] = ()  # SHA-256 of those it needs from the server
+    telemetry: tuple[Chunk, ...] = ()
+    telemetry_dropped: int = 0  # items
 
 
 class Orders(msgspec.Struct, frozen=True):
@@ -130,6 +133,7 @@ class WorkerBeat(msgspec.Struct, frozen=True):
     vm: VmReport
     logs: tuple[LogLine, ...] = ()
     logs_dropped: int = 0
+    host: HostSample | None = None  # each few seconds
 
 
 class BeatAnswer(msgspec.Struct, frozen=True):

@@ -146,7 +146,8 @@ class LogLine(msgspec.Struct, frozen=True):
 class LogPage(msgspec.Struct, frozen=True):
     lines: tuple[LogLine, ...]
     next_cursor: int
-    dropped: int = 0
+    dropped: int = 0  # lines of this cluster that were lost on the way, all in all
+    previous_cursor: int = 0  # of the first line: `before` it are older ones
 
 
 class CostLine(msgspec.Struct, frozen=True):
