@@ -112,7 +112,7 @@ def show(cluster: str, as_json: bool) -> None:
 @cluster_argument
 @click.option("--follow", "-f", is_flag=True, help="Go on as lines arrive; end with Ctrl+C.")
 @click.option("--instance", help="Only this VM's.")
-@click.option("--process", type=click.Choice(["agent", "scheduler", "worker"]))
+@click.option("--process", type=click.Choice(["agent", "scheduler", "worker", "kernel"]))
 @click.option("--text", help="Only lines that contain this.")
 @output.json_option
 def logs(

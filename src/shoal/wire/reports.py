@@ -16,7 +16,7 @@ import msgspec
 from shoal.wire.environments import Manifest
 from shoal.wire.ids import ClusterId, InstanceId
 from shoal.wire.specs import DaskOptions, Role, StopRules
-from shoal.wire.telemetry import Chunk, HostSample
+from shoal.wire.telemetry import Chunk, Item
 from shoal.wire.views import LogLine, Stage
 
 
@@ -133,7 +133,8 @@ class WorkerBeat(msgspec.Struct, frozen=True):
     vm: VmReport
     logs: tuple[LogLine, ...] = ()
     logs_dropped: int = 0
-    host: HostSample | None = None  # each few seconds
+    telemetry: tuple[Item, ...] = ()  # of this VM: host samples, and why its worker was lost
+    telemetry_dropped: int = 0
 
 
 class BeatAnswer(msgspec.Struct, frozen=True):

@@ -139,7 +139,7 @@ class ClientCertificate(msgspec.Struct, frozen=True):
 class LogLine(msgspec.Struct, frozen=True):
     at: datetime
     instance: InstanceId
-    process: str  # "agent", "scheduler", "worker"
+    process: str  # "agent", "scheduler", "worker", "kernel"
     text: str
 
 
