@@ -17,7 +17,7 @@ from shoal.core.records import Listing
 from shoal.errors import ShoalError
 from shoal.server.desk import Desk
 from shoal.server.heads import attend_all
-from shoal.server.passes import record
+from shoal.server.passes import record, signalling
 from shoal.server.passes.environments import care_for_environments
 from shoal.server.passes.reconcile import Reconciler
 from shoal.server.passes.watched import care_for_watched
@@ -40,6 +40,7 @@ async def run(desk: Desk) -> None:
         tasks.append(group.create_task(_every(desk, WATCHED_S, lambda: care_for_watched(desk))))
         for seconds, work in record.JOBS:
             tasks.append(group.create_task(_every(desk, seconds, partial(work, desk))))
+        tasks.append(group.create_task(signalling.watch(desk)))
         compiling = _every(desk, COMPILE_S, lambda: care_for_environments(store))
         tasks.append(group.create_task(compiling))
         await desk.stopping.wait()
