@@ -118,7 +118,8 @@ class HeadDesk:
         version = self.orders.version if self.orders else 0
         self.acknowledged = max(self.acknowledged, cursor)
         self.asked.ring()
-        return self.book.since(cursor, version, self.missing)
+        report = self.book.since(cursor, version, self.missing)
+        return msgspec.structs.replace(report, sent_at=self._clock.now())
 
     async def worth_telling(self, cursor: int, wait_s: float) -> None:
         """Until there is news for a reader at `cursor`, or samples that are old enough to be sent,

@@ -52,6 +52,7 @@ def _names(ctx: click.Context, parameter: click.Parameter, typed: str) -> list[C
 
 
 cluster_argument = click.argument("cluster", shell_complete=_names)
+optional_cluster_argument = click.argument("cluster", required=False, shell_complete=_names)
 
 
 @click.group("cluster")

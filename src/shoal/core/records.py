@@ -134,7 +134,7 @@ class HeadObservation(msgspec.Struct, frozen=True):
     tasks: int = 0
     idle_since: datetime | None = None
     adaptive_target: int | None = None
-    adaptive_since: datetime | None = None  # the target has been this since
+    adaptive_since: datetime | None = None  # the target has not jumped up since
     closable: tuple[InstanceId, ...] = ()
     ready_at: datetime | None = None  # the first time the scheduler accepted clients
 

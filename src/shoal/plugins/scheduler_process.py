@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -28,6 +29,7 @@ def main() -> None:
     pipe = Pipe()
     import distributed  # noqa: F401  half a second, while the agent prepares the rest
 
+    gc.enable()
     pipe.end(asyncio.run(_run(pipe)))
 
 

@@ -21,6 +21,7 @@ from shoal.server.passes import record, signalling
 from shoal.server.passes.environments import care_for_environments
 from shoal.server.passes.reconcile import Reconciler
 from shoal.server.passes.watched import care_for_watched
+from shoal.store import ledger
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ LISTING_S = 5.0
 CLOCK_JUMP_S = 5.0
 WATCHED_S = 5.0
 COMPILE_S = 10.0
+BOOK_S = 60.0
+_BOOKED_AT_ONCE = 100
 
 
 async def run(desk: Desk) -> None:
@@ -37,11 +40,17 @@ async def run(desk: Desk) -> None:
         tasks = [group.create_task(Driver(desk, it).drive()) for it in desk.reconcilers.values()]
         tasks.append(group.create_task(attend_all(desk)))
         store = desk.settings.state.software_store
-        tasks.append(group.create_task(_every(desk, WATCHED_S, lambda: care_for_watched(desk))))
-        for seconds, work in record.JOBS:
-            tasks.append(group.create_task(_every(desk, seconds, partial(work, desk))))
-        tasks.append(group.create_task(signalling.watch(desk)))
-        compiling = _every(desk, COMPILE_S, lambda: care_for_environments(store))
+        jobs = (
+            ("care for watched clusters", WATCHED_S, care_for_watched),
+            ("book costs", BOOK_S, _book),
+            ("look for signals", signalling.EVERY_S, signalling.Pacer().look),
+            *record.JOBS,
+        )
+        for name, seconds, work in jobs:
+            tasks.append(group.create_task(_every(desk, name, seconds, partial(work, desk))))
+        compiling = _every(
+            desk, "care for environments", COMPILE_S, lambda: care_for_environments(store)
+        )
         tasks.append(group.create_task(compiling))
         await desk.stopping.wait()
         for task in tasks:
@@ -69,12 +78,16 @@ class Driver:
 
     async def drive_once(self) -> bool:
         """Whether the pass changed anything: then the next one follows at once."""
-        try:
-            return await self._pass()
-        except ShoalError as error:
-            _log.warning("pass: %s", error)
-        except Exception:
-            _log.exception("pass failed; the next one starts from the record")
+        book, name = self._desk.passes, f"reconcile {self._reconciler.provider.cloud}"
+        with book.passing(name, PASS_S):
+            try:
+                return await self._pass()
+            except ShoalError as error:
+                book.failed(name, str(error))
+                _log.warning("pass: %s", error)
+            except Exception as error:
+                book.failed(name, f"{type(error).__name__}: the server's log tells more")
+                _log.exception("pass failed; the next one starts from the record")
         return False
 
     async def _pass(self) -> bool:
@@ -107,10 +120,21 @@ class Driver:
         self._offset = offset
 
 
-async def _every(desk: Desk, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+async def _every(
+    desk: Desk, name: str, seconds: float, work: Callable[[], Awaitable[None]]
+) -> None:
     while True:
-        try:
-            await work()
-        except ShoalError as error:
-            _log.warning("%s", error)
+        with desk.passes.passing(name, seconds):
+            try:
+                await work()
+            except ShoalError as error:
+                desk.passes.failed(name, str(error))
+                _log.warning("%s", error)
         await asyncio.sleep(seconds)
+
+
+async def _book(desk: Desk) -> None:
+    """A few at a time: others want to write too."""
+    booked = _BOOKED_AT_ONCE
+    while booked == _BOOKED_AT_ONCE:
+        booked = await desk.database.run(ledger.book, desk.clock(), _BOOKED_AT_ONCE)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+import msgspec
 from sqlalchemy import ColumnElement, Connection, Integer, bindparam, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from shoal.store import telemetry
 from shoal.store.questions import reading
+from shoal.store.rows import contains
 from shoal.store.tables import log
 from shoal.wire.ids import ClusterId
 from shoal.wire.reports import LogChunk
@@ -100,13 +102,45 @@ def _position(tx: Connection, text: str, *, any_case: bool) -> ColumnElement[int
 @reading
 def last(tx: Connection, cluster: ClusterId, limit: int) -> tuple[LogLine, ...]:
     """The last that arrived, in their order."""
+    return tail(tx, cluster, limit).lines
+
+
+class Tail(msgspec.Struct, frozen=True):
+    lines: tuple[LogLine, ...]
+    before: int | None  # what the lines before these are to be asked with; None: there are none
+
+
+@reading
+def tail(
+    tx: Connection,
+    cluster: ClusterId,
+    limit: int,
+    *,
+    instance: str | None = None,
+    process: str | None = None,
+    text: str | None = None,
+    before: int | None = None,
+) -> Tail:
+    """The last that arrived (before an earlier answer's), in their order. `text`: upper or lower
+    case alike."""
     query = (
-        select(log.c.at, log.c.instance, log.c.process, log.c.text)
+        select(log.c.id, log.c.at, log.c.instance, log.c.process, log.c.text)
         .where(log.c.cluster == cluster)
         .order_by(log.c.id.desc())
-        .limit(limit)
+        .limit(limit + 1)
     )
-    return tuple(LogLine(*row) for row in reversed(tx.execute(query).all()))
+    if instance:
+        query = query.where(log.c.instance == instance)
+    if process:
+        query = query.where(log.c.process == process)
+    if text:
+        query = query.where(contains(tx, text, log.c.text))
+    if before is not None:
+        query = query.where(log.c.id < before)
+    rows = tx.execute(query).all()
+    more, rows = len(rows) > limit, rows[:limit]
+    lines = tuple(LogLine(*row[1:]) for row in reversed(rows))
+    return Tail(lines, rows[-1].id if more else None)
 
 
 def prune(tx: Connection, older_than: datetime, most_per_cluster: int) -> None:

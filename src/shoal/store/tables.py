@@ -99,6 +99,7 @@ Index(
     postgresql_where=text("settled_at IS NULL"),
 )
 Index("ix_cluster_workspace_created_at", cluster.c.workspace, cluster.c.created_at)
+Index("ix_cluster_settled_at", cluster.c.settled_at)
 Index(
     "ix_cluster_workspace_name_created_at",
     cluster.c.workspace,
@@ -254,6 +255,18 @@ environment = Table(
     Column("id", Prose, primary_key=True),
     Column("manifest", Json(Manifest), nullable=False),
 )
+
+# What clusters that are settled have cost, by day: money that does not change any more.
+ledger = Table(
+    "ledger",
+    facts,
+    Column("cluster", Prose, ForeignKey("cluster.id"), primary_key=True),
+    Column("day", Moment, primary_key=True, autoincrement=False),  # its beginning, UTC
+    Column("uusd", BigInteger, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("unpriced_s", Float, nullable=False),
+)
+Index("ix_ledger_day", ledger.c.day)
 
 # Disposable, and apart from the facts: lost or dropped, nothing but history is missing.
 log = Table(

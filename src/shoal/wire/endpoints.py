@@ -31,6 +31,20 @@ class ClusterQuery(msgspec.Struct, frozen=True):
     ended: bool = False  # include those that have ended
     page: str | None = None
     limit: Limit = 100
+    state: views.ClusterPhase | None = None  # goes before `ended`
+    owner: str | None = None
+    cloud: str | None = None
+    tag: str | None = None  # "key" or "key=value"
+    text: str | None = None  # in the name, the id, the owner or the reason for its end
+    since: datetime | None = None  # it was there after this
+    until: datetime | None = None  # it was created before this
+    sort: views.ClusterOrder = views.ClusterOrder.NEWEST
+
+
+class CostsQuery(msgspec.Struct, frozen=True):
+    by: str = "day"  # "day", "user", "cloud", "cluster", "tag", or "tag:KEY"
+    since: datetime | None = None  # from the beginning of its UTC day; None: 30 days ago
+    until: datetime | None = None  # None: now
 
 
 class EventQuery(msgspec.Struct, frozen=True):
@@ -219,6 +233,15 @@ COST = Endpoint(
     "clusters",
     views.CostView,
     problems=_MISSING,
+)
+COSTS = Endpoint(
+    "costs",
+    "GET",
+    "/v1/costs",
+    "What the workspace's clusters have cost: by day, user, cloud, cluster or tag",
+    "clusters",
+    views.CostReport,
+    query=CostsQuery,
 )
 LOGS = Endpoint(
     "logs",
@@ -447,6 +470,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     CERTIFICATE,
     EXPLAIN,
     COST,
+    COSTS,
     LOGS,
     COMPUTATIONS,
     COMPUTATION,

@@ -77,6 +77,7 @@ class HeadReport(msgspec.Struct, frozen=True):
     missing_wheels: tuple[str, ...] = ()  # SHA-256 of those it needs from the server
     telemetry: tuple[Chunk, ...] = ()
     telemetry_dropped: int = 0  # items
+    sent_at: datetime | None = None  # by the head's clock, which all times in it are of
 
 
 class Orders(msgspec.Struct, frozen=True):

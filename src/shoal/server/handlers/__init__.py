@@ -7,6 +7,7 @@ from typing import Any
 
 from shoal.server.handlers import (
     clusters,
+    costs,
     environments,
     events,
     service,
@@ -27,6 +28,7 @@ HANDLERS: Mapping[str, Any] = {
     "certificate": clusters.certificate,
     "explain": clusters.explain,
     "cost": clusters.cost,
+    "costs": costs.costs,
     "logs": clusters.logs,
     "computations": telemetry.computations,
     "computation": telemetry.computation,

@@ -102,16 +102,25 @@ async def _offers(desk: Desk, spec: ClusterSpec) -> tuple[Offer, ...]:
 
 
 async def clusters(desk: Desk, asked: Incoming[ClusterQuery, None]) -> views.ClusterList:
-    query = asked.query
-    found, following = await desk.database.run(
-        rows.page,
-        asked.caller.workspace,
-        name=query.name,
-        ended=query.ended,
-        before=query.page,
-        limit=query.limit,
+    now, url = desk.clock(), desk.url
+    seen, following = await desk.database.run(viewing.page, asked.caller.workspace, asked.query)
+    shown = tuple(
+        status.cluster_view(
+            it.cluster,
+            it.instances,
+            it.observations,
+            it.head,
+            it.marks,
+            now=now,
+            url=url,
+            seq=it.seq,
+            booked=status.Booked(seen.booked[it.cluster.id])
+            if it.cluster.id in seen.booked
+            else None,
+        )
+        for it in seen.facts
     )
-    return views.ClusterList(tuple([await view_of(desk, it) for it in found]), following)
+    return views.ClusterList(shown, following)
 
 
 async def cluster(desk: Desk, asked: Incoming[None, None]) -> views.ClusterView:

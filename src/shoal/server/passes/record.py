@@ -43,8 +43,8 @@ async def hold_size(desk: Desk) -> None:
         await desk.database.run_samples(samples.shrink, desk.clock())
 
 
-JOBS: tuple[tuple[float, Callable[[Desk], Awaitable[None]]], ...] = (
-    (_ROLL_UP_S, roll_up),
-    (_AGE_S, age),
-    (_SIZE_S, hold_size),
+JOBS: tuple[tuple[str, float, Callable[[Desk], Awaitable[None]]], ...] = (
+    ("roll samples up", _ROLL_UP_S, roll_up),
+    ("age logs and samples", _AGE_S, age),
+    ("hold the size of samples", _SIZE_S, hold_size),
 )

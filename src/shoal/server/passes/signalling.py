@@ -6,32 +6,29 @@ the server's time: with many clusters each is looked at less often.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import time
 
 from shoal.core.records import Cluster
 from shoal.core.signals import signals
-from shoal.errors import ShoalError
 from shoal.server.desk import Desk
 from shoal.store import clusters, scenes
 from shoal.store import signals as rows
-
-_log = logging.getLogger(__name__)
 
 EVERY_S = 10.0
 _AT_MOST_SHARE = 0.02
 
 
-async def watch(desk: Desk) -> None:
-    while True:
+class Pacer:
+    """Skips a pass where the last ones took too long."""
+
+    def __init__(self) -> None:
+        self._not_before_s = 0.0
+
+    async def look(self, desk: Desk) -> None:
         begun = time.monotonic()
-        try:
+        if begun >= self._not_before_s:
             await look(desk)
-        except ShoalError as error:
-            _log.warning("signals: %s", error)
-        spent_s = time.monotonic() - begun
-        await asyncio.sleep(max(EVERY_S, spent_s / _AT_MOST_SHARE))
+            self._not_before_s = begun + (time.monotonic() - begun) / _AT_MOST_SHARE
 
 
 async def look(desk: Desk) -> None:
