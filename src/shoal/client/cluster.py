@@ -27,7 +27,16 @@ from distributed.objects import SchedulerInfo
 from distributed.security import Security
 from distributed.utils import Log, Logs
 
-from shoal.client import arguments, connection, creation, details, environment, pages, progress
+from shoal.client import (
+    arguments,
+    code_frames,
+    connection,
+    creation,
+    details,
+    environment,
+    pages,
+    progress,
+)
 from shoal.client.adaptivity import Adaptivity
 from shoal.client.api import Api
 from shoal.client.arguments import Options
@@ -66,6 +75,7 @@ class Cluster(DaskCluster):  # type: ignore[misc]
     def __init__(
         self, name: str | None = None, *, loop: Any = None, **options: Unpack[Options]
     ) -> None:
+        code_frames.switch_on()
         self._asked = arguments.asked(name, options, local_cpus=os.cpu_count() or 1)
         name = self._asked.spec.name or f"dask-{secrets.token_hex(4)}"
         self._progress = progress.Progress(name, progress.rendering(show=self._asked.show_widget))
