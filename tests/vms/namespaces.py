@@ -1,4 +1,4 @@
-"""Network namespaces by name, and the reason why there may be none on this machine.
+"""Network namespaces by name, and why there may be none on this machine.
 
 Everything of one test run has a name that begins with `shoal-<pid>-`, so that a later run can tell
 what a dead one left (sweep.py).
@@ -13,26 +13,33 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 NAMED = Path("/run/netns")
 TOOLS = ("ip", "nft", "dnsmasq", "nsenter", "unshare", "pivot_root", "mmdebstrap")
 _CLONE_NEWNET = 0x40000000
-_TRIAL = ("unshare", "--net", "--mount", "--pid", "--uts", "--ipc", "--cgroup", "--fork", "true")
+_TRIAL = Path(__file__).with_name("trial.sh")
 
 
-def why_not() -> str:
-    """Why no VM can be made here; empty: they can."""
+def missing() -> list[str]:
+    """Programs that VMs need and this machine does not have."""
+    return [tool for tool in TOOLS if shutil.which(tool) is None]
+
+
+def forbidden(disks: Path) -> str:
+    """Why this system lets nobody make a VM with its disk there; empty: it does."""
     if sys.platform != "linux":
         return "VMs are made of Linux namespaces"
     if os.geteuid() != 0:
         return "only root may make network namespaces"
-    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
-    if missing:
-        return f"not installed: {', '.join(missing)}"
-    tried = subprocess.run(_TRIAL, capture_output=True, text=True, check=False)
-    return f"namespaces are forbidden: {tried.stderr.strip()}" if tried.returncode else ""
+    disks.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=disks) as place:
+        spaces = ("--net", "--mount", "--pid", "--uts", "--ipc", "--cgroup", "--fork")
+        command = ["unshare", *spaces, "sh", str(_TRIAL), place]
+        tried = subprocess.run(command, capture_output=True, text=True, check=False)
+    return f"this system forbids it: {tried.stderr.strip()}" if tried.returncode else ""
 
 
 def ip(*lines: str, within: str = "") -> None:

@@ -14,7 +14,10 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+import psutil
 
 from shoal.clouds.local_groups import ControlGroup
 from tests.vms import namespaces
@@ -41,20 +44,21 @@ def directory(pid: int) -> Path:
 def left(pid: int) -> list[str]:
     """What there still is of a run, for people."""
     found = [f"namespace {name}" for name in _namespaces(pid)]
-    found += [f"process {it} in {name}" for name in _namespaces(pid) for it in _pids(name)]
+    found += [f"process {it}" for it in _processes(pid)]
     found += [f"link {it.name}" for it in Path("/sys/class/net").glob(link(pid))]
     found += [f"mount {it}" for it in _mounts(pid)]
-    found += [f"control group {it}" for it in Path("/sys/fs/cgroup").glob(f"**/{prefix(pid)}*")]
+    found += [f"control group {it}" for it in _control_groups(pid)]
     return found + ([str(directory(pid))] if directory(pid).exists() else [])
 
 
 def sweep(pid: int) -> None:
+    _end(lambda: _processes(pid))
     for name in _namespaces(pid):
         remove_namespace(name)
     with contextlib.suppress(RuntimeError):  # the kernel may have been quicker
         namespaces.ip(f"link del {link(pid)}")
-    for found in Path("/sys/fs/cgroup").glob(f"**/shoal/{prefix(pid)}*"):
-        ControlGroup.of(found.name).remove()
+    for found in _control_groups(pid):
+        _remove_group(found)
     shutil.rmtree(directory(pid), ignore_errors=True)
 
 
@@ -68,14 +72,41 @@ def sweep_the_dead() -> None:
 
 def remove_namespace(name: str) -> None:
     """End every process in it, then the namespace; its links go with it."""
+    _end(lambda: set(_pids(name)))
+    with contextlib.suppress(RuntimeError):  # another sweep was quicker
+        namespaces.ip(f"netns del {name}")
+
+
+def _end(processes: Callable[[], set[int]]) -> None:
+    """Until there are none: one that is being started may yet come."""
     deadline = time.monotonic() + _END_S
-    while (found := _pids(name)) and time.monotonic() < deadline:
+    while (found := processes()) and time.monotonic() < deadline:
         for it in found:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(it, signal.SIGKILL)
         time.sleep(0.005)
-    with contextlib.suppress(RuntimeError):  # another sweep was quicker
-        namespaces.ip(f"netns del {name}")
+
+
+def _processes(pid: int) -> set[int]:
+    """In the run's namespaces, and on their way there: these are told a VM's directory."""
+    told = f"{directory(pid)}/"
+    found = {it for name in _namespaces(pid) for it in _pids(name)}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if any(told in it for it in process.cmdline()):
+                found.add(process.pid)
+    return found
+
+
+def _control_groups(pid: int) -> list[Path]:
+    return list(Path("/sys/fs/cgroup").glob(f"**/shoal/{prefix(pid)}*"))
+
+
+def _remove_group(group: Path) -> None:
+    """It can be removed once the kernel has done with its last process."""
+    deadline = time.monotonic() + _END_S
+    while group.exists() and time.monotonic() < deadline:
+        ControlGroup.of(group.name).remove()
 
 
 def _pids(name: str) -> list[int]:
