@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from shoal.core.cost import cost_uusd, cost_view, total_uusd
+from shoal.core.cost import by_day, cost_uusd, cost_view, forecast, start_of_day, total_uusd
 from shoal.core.records import Instance
 from shoal.wire.views import InstanceState
 from tests.core.worlds import C1, NOW, ago, worker
@@ -46,3 +48,36 @@ def test_a_bill_has_a_line_for_each_vm_that_there_was() -> None:
 
 def priced(**changes: object) -> Instance:
     return worker(2, **({"price_uusd_per_hour": 200_000} | changes))
+
+
+def test_days_add_up_to_the_cost_to_the_micro_dollar() -> None:
+    its = [
+        worker(1, launched_at=NOW - timedelta(days=3.7), price_uusd_per_hour=123_457),
+        worker(2, launched_at=NOW - timedelta(days=1.1), price_uusd_per_hour=7),
+        worker(3, launched_at=None),
+    ]
+    days = by_day(its, NOW)
+    assert sum(it.uusd for it in days) == sum(cost_uusd(it, NOW) or 0 for it in its)
+    assert [it.day for it in days] == sorted({start_of_day(it.day) for it in days})
+    assert sum(it.seconds for it in days) == pytest.approx(4.8 * 24 * HOUR)
+
+
+def test_a_day_without_a_price_says_for_how_long() -> None:
+    [day] = by_day([worker(1, launched_at=ago(60.0), price_uusd_per_hour=None)], NOW)
+    assert (day.uusd, day.unpriced_s) == (0, 60.0)
+
+
+def test_a_month_goes_on_like_the_last_week() -> None:
+    now = datetime(2026, 11, 16, tzinfo=UTC)
+    days = {datetime(2026, 11, n, tzinfo=UTC): 7_000_000 for n in (1, 9, 12)}
+    told = forecast(days, now)
+    assert told.so_far_uusd == 21_000_000
+    assert told.days_counted == 7
+    assert told.expected_uusd == 21_000_000 + 15 * 2_000_000  # two of the last seven days, 7 $ each
+    assert forecast({}, now).expected_uusd == 0
+
+
+def test_the_first_day_of_a_record_stands_for_the_month() -> None:
+    now = datetime(2026, 11, 30, 12, tzinfo=UTC)
+    told = forecast({datetime(2026, 11, 30, tzinfo=UTC): 4_000_000}, now)
+    assert (told.days_counted, told.expected_uusd) == (0, 6_000_000)

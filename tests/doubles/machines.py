@@ -1,4 +1,4 @@
-"""What a double tells of its VMs, so that something may really run them (tests/vms)."""
+"""What a double tells whoever boots something real for each of its VMs."""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -13,23 +15,27 @@ import httpx2
 import msgspec
 import pytest
 
-from shoal.core.records import EndKind
+from shoal.core.records import Cluster, EndKind
 from shoal.server.handlers import HANDLERS
-from shoal.server.pages import login, site, words
+from shoal.server.pages import exports, login, site, words
 from shoal.server.pages.frame import ASSETS
 from shoal.server.pages.life import life
+from shoal.server.pages.packages import changes
 from shoal.server.pages.session import Session, opened, sealed
 from shoal.server.routing import app
 from shoal.store import clusters as cluster_rows
 from shoal.store import tokens
+from shoal.store.events import Staged
 from shoal.trust.installation_key import InstallationKey
+from shoal.wire.environments import Manifest, PackageSummary, WheelFile
 from shoal.wire.events import Event, EventKind
-from shoal.wire.ids import ClusterId, InstanceId
+from shoal.wire.ids import ClusterId, EnvironmentId, InstanceId, UserName, WorkspaceName
 from shoal.wire.requests import CreateCluster
 from shoal.wire.specs import Role
 from shoal.wire.views import InstanceState, InstanceView, Stage
 from tests.server.conftest import Served, a_spec
 
+TABS = ("", "/vms", "/events", "/plan", "/software", "/logs")
 NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)
 KEY = InstallationKey(b"k" * 32)
 
@@ -232,7 +238,7 @@ def test_pages_have_nothing_inline_and_nothing_from_elsewhere(
     served: Served, ada: str, browser: Browser
 ) -> None:
     id = a_cluster(served, ada)
-    for path in ("/", f"/clusters/{id}", f"/clusters/{id}/plan", "/clusters/none"):
+    for path in ("/", *(f"/clusters/{id}{tab}" for tab in TABS), "/clusters/none"):
         inline = Inline()
         inline.feed(browser.get(path).text)
         assert inline.found == [], path
@@ -270,22 +276,111 @@ def test_a_cluster_shows_its_vms_events_and_reasons(
     served: Served, ada: str, browser: Browser
 ) -> None:
     id = a_cluster(served, ada)
-    page = browser.get(f"/clusters/{id}")
-    assert page.status_code == 200
-    for shown in (
-        "<b>starting</b>: the scheduler&#39;s VM boots",
-        f"shoal-{id}-1",
-        "r1-a",
-        "m4",
-        "$0.19/h",
-        "cluster.created",
-        "ada asked for 2 workers",
-    ):
-        assert shown in page.text
-    kinds = re.findall(r"<b>([a-z.]+)</b>", page.text)
+    shown = {
+        "": ("<b>starting</b>: the scheduler&#39;s VM boots", "cluster.created", "under way"),
+        "/vms": ("scheduler 1", "r1-a", "m4", "$0.19/h", "asked for", "booting"),
+        "/events": ("ada asked for 2 workers", "instance.launched"),
+        "/software": ("3.11.7", "no earlier cluster"),
+        "/logs": ("Nothing has been logged yet",),
+    }
+    for tab, texts in shown.items():
+        page = browser.get(f"/clusters/{id}{tab}")
+        assert page.status_code == 200
+        for text in texts:
+            assert text in page.text, (tab, text)
+    kinds = re.findall(r"<b>([a-z.]+)</b>", browser.get(f"/clusters/{id}/events").text)
     assert kinds[-1] == "cluster.created", "the oldest event comes last"
     named = browser.get("/clusters/etl")
     assert (named.status_code, named.headers["location"]) == (302, f"/clusters/{id}")
+
+
+def test_events_are_found_by_kind_text_and_vm(served: Served, ada: str, browser: Browser) -> None:
+    id = a_cluster(served, ada)
+
+    def kinds(query: str) -> set[str]:
+        page = browser.get(f"/clusters/{id}/events?{query}").text
+        return set(re.findall(r"<b>([a-z.]+)</b>", page))
+
+    assert kinds("kind=cluster") == {"cluster.created"}
+    assert kinds("kind=instance.launched") == {"instance.launched"}
+    assert kinds("q=ADA+asked") == {"cluster.created"}
+    assert kinds(f"vm=shoal-{id}-1") == {"instance.launched"}
+    assert kinds("before=1") == set()
+    assert browser.get(f"/clusters/{id}/events?kind=nothing").status_code == 422
+    assert browser.get(f"/clusters/{id}/events?before=x").status_code == 422
+
+
+def test_lists_are_files_too(served: Served, ada: str, browser: Browser) -> None:
+    id = a_cluster(served, ada, tags={"team": "=cmd()"})
+    [row] = csv.DictReader(io.StringIO(browser.get("/clusters.csv").text))
+    assert (row["id"], row["status"], row["workers_wanted"]) == (id, "starting", "2")
+    assert [it["id"] for it in browser.get("/clusters.json").json()["clusters"]] == [id]
+    assert list(csv.DictReader(io.StringIO(browser.get("/clusters.csv?owner=bob").text))) == []
+    vm, *more = csv.DictReader(io.StringIO(browser.get(f"/clusters/{id}/vms.csv").text))
+    assert (vm["role"], vm["zone"]) == ("scheduler", "r1-a")
+    assert len(browser.get(f"/clusters/{id}/vms.json").json()["vms"]) == 1 + len(more)
+    [oldest] = list(csv.DictReader(io.StringIO(browser.get(f"/clusters/{id}/events.csv").text)))[
+        -1:
+    ]
+    assert oldest["kind"] == "cluster.created"
+    assert browser.get(f"/clusters/{id}/events.json").json()["events"][-1]["why"]
+    assert browser.get(f"/clusters/{id}/logs.txt").text == ""
+    assert browser.get(f"/clusters/{id}/logs.json").json()["lines"] == []
+    assert browser.get(f"/clusters/{id}/pylock.toml").text.startswith("lock-version")
+
+
+def test_a_cell_that_a_spreadsheet_would_run_is_told_as_text() -> None:
+    answer = exports.as_csv("x", ("a",), [("=1+1",), ("-x",), ("fine",), (None,), (-1,)])
+    assert bytes(answer.body).decode().split("\r\n") == [
+        "a",
+        "'=1+1",
+        "'-x",
+        "fine",
+        '""',
+        "-1",
+        "",
+    ]
+
+
+def test_filters_of_the_list_are_its_address(served: Served, ada: str, browser: Browser) -> None:
+    id = a_cluster(served, ada, tags={"team": "red"})
+    for query in ("q=etl", "owner=me", "tag=team=red", "state=starting", "cloud=sim", "since=24h"):
+        assert id in browser.get(f"/?{query}").text, query
+    for query in ("q=nine", "owner=bob", "tag=team=blue", "state=up", "cloud=aws"):
+        page = browser.get(f"/?{query}").text
+        assert id not in page, query
+        assert "No cluster matches" in page
+    for wrong in ("state=x", "since=x", "sort=x", f"q={'x' * 300}"):
+        assert browser.get(f"/?{wrong}").status_code == 422
+
+
+def test_the_list_goes_on_page_by_page(served: Served, ada: str, browser: Browser) -> None:
+    now = served.desk.clock()
+    for n in range(120):
+        spec = a_spec(f"n{n}")
+        ended = now + timedelta(seconds=n + 1)
+        made = Cluster(
+            ClusterId(f"c-{n:010d}"),
+            WorkspaceName("research"),
+            UserName("ada"),
+            spec,
+            1,
+            now + timedelta(seconds=n),
+            ended,
+            EndKind.USER,
+            "done",
+            ended,
+        )
+        event = Event(now, EventKind.CLUSTER_CREATED, "ada", "why", cluster=made.id)
+        asyncio.run(served.desk.database.run(cluster_rows.create, made, event))
+    seen: list[str] = []
+    path = "/"
+    while path:
+        page = browser.get(path).text
+        seen += re.findall(r'id="open-(c-\d+)"', page)
+        following = re.search(r'href="([^"]+)" rel="next"', page)
+        path = following[1].replace("&amp;", "&") if following else ""
+    assert seen == [f"c-{n:010d}" for n in reversed(range(120))]
 
 
 def test_the_plan_says_what_is_done_next(served: Served, ada: str, browser: Browser) -> None:
@@ -302,7 +397,7 @@ def test_a_part_is_the_page_without_its_frame(served: Served, ada: str, browser:
     whole, part = browser.get(f"/clusters/{id}"), browser.get(f"/clusters/{id}", X_Part="main")
     names = re.findall(r'data-part="(\w+)"', part.text)
     assert names == re.findall(r'data-part="(\w+)"', whole.text)
-    assert {"status", "machines", "events", "log", "stop"} <= set(names)
+    assert {"status", "facts", "stages", "events", "stop"} <= set(names)
     assert "<html" not in part.text
 
 
@@ -382,37 +477,84 @@ def test_a_token_without_the_scope_sees_nothing(served: Served, ada: str) -> Non
     assert "lacks the scope" in answer.text
 
 
-def a_vm(state: InstanceState, stage: Stage, since_s: int, gone_s: int | None) -> InstanceView:
-    def at(seconds: int) -> datetime:
-        return NOW + timedelta(seconds=seconds)
+def at(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
 
-    return InstanceView(
+
+def a_vm(stage: Stage, **changes: object) -> InstanceView:
+    made = InstanceView(
         InstanceId("shoal-c-1-1"),
         Role.WORKER,
-        state,
+        InstanceState.LAUNCHED,
         stage,
-        at(since_s),
+        NOW,
         "why",
         created_at=NOW,
         launched_at=at(10),
-        gone_at=None if gone_s is None else at(gone_s),
     )
+    return msgspec.structs.replace(made, **changes)
+
+
+STAGED = (
+    Staged(at(20), Stage.PREPARING),
+    Staged(at(30), Stage.STARTING),
+    Staged(at(35), Stage.READY),
+)
 
 
 def test_a_life_is_drawn_to_scale_and_told_in_words() -> None:
-    end = NOW + timedelta(seconds=100)
-    ready = life(a_vm(InstanceState.LAUNCHED, Stage.READY, 30, None), NOW, end)
-    assert [(it.what, it.x, it.width) for it in ready.spans] == [
-        ("asked-for", 0, 100),
-        ("coming-up", 100, 200),
-        ("ready", 300, 700),
+    drawn = life(a_vm(Stage.READY), STAGED, NOW, at(100))
+    assert [(it.what, it.x, it.width) for it in drawn.spans] == [
+        ("asked", 0, 100),
+        ("booting", 100, 100),
+        ("installing", 200, 100),
+        ("starting", 300, 50),
+        ("ready", 350, 650),
     ]
-    assert ready.words == "asked for 10 s, coming up 20 s, ready 70 s"
-    gone = life(a_vm(InstanceState.GONE, Stage.STOPPING, 50, 50), NOW, end)
-    assert [(it.what, it.x, it.width) for it in gone.spans] == [
-        ("asked-for", 0, 100),
-        ("had", 100, 400),
+    assert drawn.words == (
+        "asked for 10 s, booting 10 s, installing 10 s, starting Dask 5.0 s, ready 1 min 5 s"
+    )
+
+
+def test_a_life_ends_where_it_was_seen_to_be_gone() -> None:
+    gone = a_vm(Stage.STOPPING, state=InstanceState.GONE, released_at=at(60), gone_at=at(80))
+    late = (*STAGED, Staged(at(70), Stage.STOPPING))  # said after it was given up
+    assert [(it.what, it.seconds) for it in life(gone, late, NOW, at(100)).phases] == [
+        ("asked", 10),
+        ("booting", 10),
+        ("installing", 10),
+        ("starting", 5),
+        ("ready", 25),
+        ("ending", 20),
     ]
+
+
+def test_an_agent_whose_clock_is_slow_does_not_turn_time_back() -> None:
+    early = (Staged(at(5), Stage.PREPARING), Staged(at(30), Stage.READY))
+    spans = life(a_vm(Stage.READY), early, NOW, at(100)).phases
+    assert [(it.what, it.seconds) for it in spans] == [
+        ("asked", 10),
+        ("booting", 0),
+        ("installing", 20),
+        ("ready", 70),
+    ]
+
+
+def test_what_changed_between_environments_is_told() -> None:
+    def manifest(python: str, *packages: tuple[str, str], sha: str = "") -> Manifest:
+        wheels = (WheelFile("mine.whl", sha, 1, "mine", "1.0", "editable"),) if sha else ()
+        told = tuple(PackageSummary(name, version, "index") for name, version in packages)
+        return Manifest(EnvironmentId("env"), "", python, "x", wheels, told)
+
+    old = manifest("3.11", ("dask", "1"), ("gone", "2"), ("mine", "1.0"), sha="a" * 64)
+    new = manifest("3.12", ("dask", "1"), ("new", "3"), ("mine", "1.0"), sha="b" * 64)
+    assert [(it.name, it.what) for it in changes(old, new)] == [
+        ("Python", "changed"),
+        ("gone", "removed"),
+        ("mine", "changed"),
+        ("new", "added"),
+    ]
+    assert changes(old, old) == ()
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from shoal.core.records import (
     PoolMark,
 )
 from shoal.wire.ids import InstanceId
-from shoal.wire.specs import Role
+from shoal.wire.specs import Cloud, Role
 from shoal.wire.views import (
     ClusterStatus,
     ClusterView,
@@ -28,6 +28,12 @@ from shoal.wire.views import (
     Stage,
     WorkerCounts,
 )
+
+
+class Booked(msgspec.Struct, frozen=True):
+    """What a settled cluster has cost; None: not all of it has a known price."""
+
+    uusd: int | None
 
 
 def cluster_view(
@@ -40,9 +46,16 @@ def cluster_view(
     now: datetime,
     url: str,
     seq: int,
+    booked: Booked | None = None,
 ) -> ClusterView:
-    """`instances`: past ones too; `marks`: of the cluster's cloud, expired ones too."""
-    counts = worker_counts(cluster, instances, observations)
+    """`instances`: past ones too, unless the cost is `booked`; `marks`: of the cluster's cloud,
+    expired ones too."""
+    watched = cluster.spec.cloud is Cloud.WATCHED
+    counts = (
+        _watched_counts(cluster, head)
+        if watched
+        else worker_counts(cluster, instances, observations)
+    )
     hindered = hindrances(instances, marks, now)
     status = _status(cluster, counts, head, hindered)
     wanted = cluster.ended_at is None
@@ -58,7 +71,7 @@ def cluster_view(
         created_at=cluster.created_at,
         scheduler_address=head.scheduler_address if head is not None and wanted else "",
         details_url=f"{url}/clusters/{cluster.id}" if url else "",
-        cost_uusd=total_uusd(cost_uusd(it, now) for it in instances),
+        cost_uusd=booked.uusd if booked else total_uusd(cost_uusd(it, now) for it in instances),
         price_uusd_per_hour=total_uusd(
             it.price_uusd_per_hour for it in instances if it.state is InstanceState.LAUNCHED
         ),
@@ -88,6 +101,7 @@ def instance_view(it: Instance, seen: Observation | None, now: datetime) -> Inst
         created_at=it.created_at,
         launched_at=it.launched_at,
         gone_at=it.gone_at,
+        released_at=it.released_at,
     )
 
 
@@ -110,6 +124,12 @@ def worker_counts(
     )
 
 
+def _watched_counts(cluster: Cluster, head: HeadObservation | None) -> WorkerCounts:
+    """Nobody here wants anything of it: those that are there are those that are wanted."""
+    there = head.workers if head is not None and cluster.ended_at is None else 0
+    return WorkerCounts(wanted=there, launching=0, preparing=0, ready=there, draining=0)
+
+
 class Hindrance(msgspec.Struct, frozen=True):
     """Why some workers cannot be had for now."""
 
@@ -124,6 +144,25 @@ def hindrances(
     met = {it.why for it in instances if it.role is Role.WORKER and it.launched_at is None}
     found = {it.why: it.hint for it in marks if it.until > now and it.why in met}
     return tuple(Hindrance(why, hint) for why, hint in found.items())
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """Why VMs were lost or could not be had."""
+
+    why: str
+    count: int
+    last_at: datetime
+
+
+def troubles(instances: Iterable[Instance]) -> tuple[Trouble, ...]:
+    """Of those that went wrong, the most frequent reason first."""
+    found: dict[str, Trouble] = {}
+    for it in instances:
+        if it.failed:
+            known = found.get(it.why, Trouble(it.why, 0, it.since))
+            last_at = max(known.last_at, it.released_at or it.since)
+            found[it.why] = Trouble(it.why, known.count + 1, last_at)
+    return tuple(sorted(found.values(), key=lambda it: (-it.count, it.why)))
 
 
 def _standing(it: Instance, seen: Observation | None) -> str:
@@ -185,6 +224,8 @@ def _sentence(
             return (
                 f"ending: {cluster.end_reason}; {left} {'VM is' if left == 1 else 'VMs are'} left"
             )
+        case ClusterStatus.STARTING if cluster.spec.cloud is Cloud.WATCHED:
+            return "starting: its first report is on the way"
         case ClusterStatus.STARTING:
             return f"starting: {_scheduler_words(instances, observations)}"
         case ClusterStatus.READY:

@@ -13,6 +13,7 @@ from shoal.clouds.provider import Provider
 from shoal.server.bell import Bell
 from shoal.server.gate import Caller
 from shoal.server.passes.reconcile import Reconciler
+from shoal.server.passes_book import PassesBook
 from shoal.server.settings import Settings
 from shoal.store.database import Database
 from shoal.trust.installation_key import InstallationKey
@@ -37,6 +38,7 @@ class Desk(msgspec.Struct):
     stopping: asyncio.Event
     url: str = ""
     last_request_at: float = 0.0  # monotonic
+    passes: PassesBook = msgspec.field(default_factory=PassesBook)
 
 
 class Incoming(msgspec.Struct, Generic[Q, B]):

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, insert, or_, select, update
+from sqlalchemy import Connection, Select, insert, update
 from sqlalchemy.exc import IntegrityError
 
 from shoal.core.records import Cluster, EndKind
@@ -68,39 +68,6 @@ def running(tx: Connection, workspace: WorkspaceName, name: str) -> Cluster | No
 
 
 @reading
-def page(
-    tx: Connection,
-    workspace: WorkspaceName,
-    *,
-    name: str | None = None,
-    ended: bool = False,
-    before: str | None = None,
-    limit: int = 100,
-) -> tuple[list[Cluster], str | None]:
-    """Newest first. `before` is the second part of the previous answer."""
-    query = (
-        selecting(Cluster, _cluster)
-        .where(_cluster.c.workspace == workspace)
-        .order_by(_cluster.c.created_at.desc(), _cluster.c.id)
-        .limit(limit + 1)
-    )
-    if name is not None:
-        query = query.where(_cluster.c.name == name)
-    if not ended:
-        query = query.where(_cluster.c.settled_at.is_(None))
-    if before is not None:
-        at = select(_cluster.c.created_at).where(_cluster.c.id == before).scalar_subquery()
-        query = query.where(
-            or_(
-                _cluster.c.created_at < at,
-                (_cluster.c.created_at == at) & (_cluster.c.id > before),
-            )
-        )
-    found = read(tx, Cluster, query)
-    return found[:limit], found[limit - 1].id if len(found) > limit else None
-
-
-@reading
 def unsettled(tx: Connection, cloud: Cloud | None) -> list[Cluster]:
     """Those that still need looking after: wanted, or with VMs that are not gone."""
     return read(tx, Cluster, _unsettled(cloud))
@@ -112,6 +79,22 @@ def _unsettled(cloud: Cloud | None) -> Select[Any]:
     if cloud is not None:
         query = query.where(_cluster.c.cloud == cloud)
     return query.order_by(_cluster.c.created_at)
+
+
+@reading
+def before(tx: Connection, it: Cluster) -> Cluster | None:
+    """The one of its name that was asked for last before it."""
+    query = (
+        selecting(Cluster, _cluster)
+        .where(
+            _cluster.c.workspace == it.workspace,
+            _cluster.c.name == it.spec.name,
+            _cluster.c.created_at < it.created_at,
+        )
+        .order_by(_cluster.c.created_at.desc())
+        .limit(1)
+    )
+    return next(iter(read(tx, Cluster, query)), None)
 
 
 def change_workers(

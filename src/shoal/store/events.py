@@ -6,15 +6,20 @@ turns (database.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from datetime import datetime
 
+import msgspec
 from sqlalchemy import Connection, func, insert, select
 
 from shoal.store import tables
 from shoal.store.questions import reading
-from shoal.store.rows import read, selecting, values
-from shoal.wire.events import Event
-from shoal.wire.ids import ClusterId, EventSeq, WorkspaceName
+from shoal.store.rows import contains, read, selecting, values
+from shoal.wire.events import Event, EventKind
+from shoal.wire.ids import ClusterId, EventSeq, InstanceId, WorkspaceName
+from shoal.wire.views import Stage
+
+_FEW = 500  # ids in one statement
 
 
 def append(tx: Connection, event: Event) -> None:
@@ -46,11 +51,60 @@ def after(
 
 
 @reading
-def newest(tx: Connection, cluster: ClusterId, limit: int) -> list[Event]:
-    """Newest first."""
+def newest(
+    tx: Connection,
+    cluster: ClusterId | None,
+    limit: int,
+    *,
+    workspace: WorkspaceName | None = None,
+    kinds: Collection[EventKind] = (),
+    instance: str | None = None,
+    text: str | None = None,
+    before: EventSeq | None = None,
+) -> list[Event]:
+    """Newest first, those of `kinds` only if any are given. `before`: goes on from that seq."""
     event = tables.event
-    query = selecting(Event, event).where(event.c.cluster == cluster)
-    return read(tx, Event, query.order_by(event.c.seq.desc()).limit(limit))
+    query = selecting(Event, event).order_by(event.c.seq.desc()).limit(limit)
+    if cluster is not None:
+        query = query.where(event.c.cluster == cluster)
+    if workspace is not None:
+        query = query.where(event.c.workspace == workspace)
+    if kinds:
+        query = query.where(event.c.kind.in_(kinds))
+    if instance is not None:
+        query = query.where(event.c.instance == instance)
+    if before is not None:
+        query = query.where(event.c.seq < before)
+    if text:
+        query = query.where(contains(tx, text, event.c.why, event.c.instance, event.c.actor))
+    return read(tx, Event, query)
+
+
+class Staged(msgspec.Struct, frozen=True):
+    """A VM's agent reported another stage of life."""
+
+    at: datetime
+    stage: Stage
+
+
+@reading
+def stages(
+    tx: Connection, cluster: ClusterId, instances: Collection[InstanceId]
+) -> dict[InstanceId, list[Staged]]:
+    """Of these VMs, in the order they were told."""
+    event = tables.event
+    query = (
+        select(event.c.instance, event.c.at, event.c.after)
+        .where(event.c.cluster == cluster, event.c.kind == EventKind.INSTANCE_STAGE)
+        .order_by(event.c.seq)
+    )
+    if len(instances) <= _FEW:
+        query = query.where(event.c.instance.in_(instances))
+    wanted, found = set(instances), dict[InstanceId, list[Staged]]()
+    for instance, at, stage in tx.execute(query):
+        if instance in wanted:
+            found.setdefault(instance, []).append(Staged(at, Stage(stage)))
+    return found
 
 
 @reading

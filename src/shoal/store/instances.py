@@ -203,15 +203,22 @@ def _counted(found: _Found) -> dict[ClusterId, int]:
 
 @reading
 def of_cluster(
-    tx: Connection, cluster: ClusterId, *, after: str | None = None, limit: int = 1000
+    tx: Connection,
+    cluster: ClusterId,
+    *,
+    after: str | None = None,
+    limit: int = 1000,
+    had: bool | None = None,
 ) -> tuple[list[Instance], str | None]:
-    """In the order they were intended, past ones too."""
+    """In the order they were intended; `had`: only those that are (not) gone."""
     query = (
         selecting(Instance, _instance)
         .where(_instance.c.cluster == cluster)
         .order_by(_instance.c.number)
         .limit(limit + 1)
     )
+    if had is not None:
+        query = query.where((_instance.c.state != InstanceState.GONE) == had)
     if after is not None:
         number = select(_instance.c.number).where(_instance.c.id == after).scalar_subquery()
         query = query.where(_instance.c.number > number)
@@ -222,6 +229,17 @@ def of_cluster(
 @reading
 def all_of_cluster(tx: Connection, cluster: ClusterId) -> list[Instance]:
     return of_cluster(tx, cluster, limit=1_000_000)[0]
+
+
+@reading
+def of_clusters(tx: Connection, clusters: Collection[ClusterId]) -> dict[ClusterId, list[Instance]]:
+    """All of each, in the order they were intended."""
+    found: dict[ClusterId, list[Instance]] = {}
+    for chunk in _chunks(clusters):
+        query = selecting(Instance, _instance).where(_instance.c.cluster.in_(chunk))
+        for it in read(tx, Instance, query.order_by(_instance.c.cluster, _instance.c.number)):
+            found.setdefault(it.cluster, []).append(it)
+    return found
 
 
 @reading

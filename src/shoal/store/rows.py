@@ -19,15 +19,18 @@ from sqlalchemy import (
     Connection,
     CursorResult,
     Executable,
+    Integer,
     Select,
     Table,
+    func,
+    or_,
     select,
     type_coerce,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeDecorator
 
-from shoal.store.columns import moment
+from shoal.store.columns import Prose, moment
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -74,6 +77,13 @@ def upsert(tx: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None
     key = [column.name for column in table.primary_key]
     updates = {name: statement.excluded[name] for name in given[0] if name not in key}
     tx.execute(statement.on_conflict_do_update(index_elements=key, set_=updates), given)
+
+
+def contains(tx: Connection, text: str, *places: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether one of the columns has it; upper or lower case alike, for the letters A to Z."""
+    position = func.strpos if tx.dialect.name == "postgresql" else func.instr
+    needle = type_coerce(text.lower(), Prose())
+    return or_(*(position(func.lower(it), needle, type_=Integer) > 0 for it in places))
 
 
 _Translate = Callable[[Any], Any]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from sqlalchemy import Connection
 
 from shoal.core.records import Cluster, HeadObservation, Instance, Observation, PoolMark
-from shoal.store import clusters, events, observations, pools
+from shoal.store import clusters, events, ledger, listing, observations, pools
 from shoal.store import instances as instance_rows
 from shoal.store.questions import reading
-from shoal.wire.ids import ClusterId, EventSeq, InstanceId
+from shoal.wire.endpoints import ClusterQuery
+from shoal.wire.ids import ClusterId, EventSeq, InstanceId, WorkspaceName
 
 
 class ClusterFacts(msgspec.Struct, frozen=True):
@@ -19,6 +22,13 @@ class ClusterFacts(msgspec.Struct, frozen=True):
     head: HeadObservation | None
     marks: tuple[PoolMark, ...]  # of its cloud, expired ones too
     seq: EventSeq
+
+
+class Several(msgspec.Struct, frozen=True):
+    """Clusters as a list shows them. What is booked needs no instances."""
+
+    facts: tuple[ClusterFacts, ...]
+    booked: dict[ClusterId, int | None]  # settled ones, and what they have cost
 
 
 class InstancePage(msgspec.Struct, frozen=True):
@@ -41,6 +51,44 @@ def cluster(tx: Connection, id: ClusterId) -> ClusterFacts:
 
 
 @reading
-def instances(tx: Connection, id: ClusterId, *, after: str | None, limit: int) -> InstancePage:
-    found, following = instance_rows.of_cluster(tx, id, after=after, limit=limit)
+def page(
+    tx: Connection, workspace: WorkspaceName, query: ClusterQuery
+) -> tuple[Several, str | None]:
+    """A page of clusters, as of one moment, and what the next one is to be asked with."""
+    found, following = listing.page(tx, workspace, query)
+    return several(tx, found), following
+
+
+@reading
+def several(tx: Connection, found: Sequence[Cluster]) -> Several:
+    """As many statements for a hundred clusters as for one."""
+    if not found:
+        return Several((), {})
+    booked = ledger.booked(tx, [it.id for it in found if it.settled_at is not None])
+    rest = [it.id for it in found if it.id not in booked]
+    lives = instance_rows.of_clusters(tx, rest)
+    seen = observations.of_clusters(tx, rest)
+    heads = observations.heads(tx, rest)
+    oldest = min(it.created_at for it in found)
+    marks = {it: tuple(pools.current(tx, it, oldest)) for it in {it.spec.cloud for it in found}}
+    seq = events.latest(tx)
+    facts = tuple(
+        ClusterFacts(
+            cluster=it,
+            instances=tuple(lives.get(it.id, ())),
+            observations=seen.get(it.id, {}),
+            head=heads.get(it.id),
+            marks=marks[it.spec.cloud],
+            seq=seq,
+        )
+        for it in found
+    )
+    return Several(facts, booked)
+
+
+@reading
+def instances(
+    tx: Connection, id: ClusterId, *, after: str | None, limit: int, had: bool | None = None
+) -> InstancePage:
+    found, following = instance_rows.of_cluster(tx, id, after=after, limit=limit, had=had)
     return InstancePage(tuple(found), observations.of_cluster(tx, id), following)

@@ -32,6 +32,26 @@ class ClusterStatus(enum.StrEnum):
     FAILED = "failed"  # ended because it could not be had
 
 
+class ClusterPhase(enum.StrEnum):
+    """What clusters can be asked for by: coarser than their status, and told by rows alone."""
+
+    RUNNING = "running"  # wanted
+    STARTING = "starting"  # wanted, and its scheduler is not reachable yet
+    UP = "up"  # wanted, and its scheduler is reachable
+    ENDING = "ending"  # not wanted any more; VMs remain
+    PAST = "past"  # nothing of it is left
+    ENDED = "ended"  # past, as asked or by a rule
+    FAILED = "failed"  # could not be had, or its scheduler was lost
+
+
+class ClusterOrder(enum.StrEnum):
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    NAME = "name"
+    OWNER = "owner"
+    LAST_ENDED = "last-ended"  # those that have not come first
+
+
 class InstanceState(enum.StrEnum):
     """What the cloud owns. The edges are in core/lifecycle.py."""
 
@@ -71,6 +91,7 @@ class InstanceView(msgspec.Struct, frozen=True):
     created_at: datetime | None = None
     launched_at: datetime | None = None
     gone_at: datetime | None = None
+    released_at: datetime | None = None
 
 
 class WorkerCounts(msgspec.Struct, frozen=True):
@@ -139,14 +160,15 @@ class ClientCertificate(msgspec.Struct, frozen=True):
 class LogLine(msgspec.Struct, frozen=True):
     at: datetime
     instance: InstanceId
-    process: str  # "agent", "scheduler", "worker"
+    process: str  # "agent", "scheduler", "worker", "kernel"
     text: str
 
 
 class LogPage(msgspec.Struct, frozen=True):
     lines: tuple[LogLine, ...]
     next_cursor: int
-    dropped: int = 0
+    dropped: int = 0  # lines of this cluster that were lost on the way, all in all
+    previous_cursor: int = 0  # of the first line: `before` it are older ones
 
 
 class CostLine(msgspec.Struct, frozen=True):
@@ -161,6 +183,32 @@ class CostView(msgspec.Struct, frozen=True):
     cluster: ClusterId
     cost_uusd: int | None
     lines: tuple[CostLine, ...]
+
+
+class CostShare(msgspec.Struct, frozen=True):
+    """One line of a report."""
+
+    key: str  # a day ("2026-11-01"), a user, a cloud, a cluster's id, "team=research", "team="
+    uusd: int  # of what has a price
+    seconds: float  # of VMs
+    unpriced_s: float = 0.0  # of VMs whose price is not known
+    clusters: int = 0
+    name: str = ""  # of a cluster
+
+
+class CostReport(msgspec.Struct, frozen=True):
+    """Money from VMs' lives, second by second. A cluster with two tags counts under both, so lines
+    by tag may add up to more than the total."""
+
+    by: str
+    since: datetime
+    until: datetime
+    uusd: int
+    unpriced_s: float
+    lines: tuple[CostShare, ...]  # days in their order, all else the dearest first
+    month_uusd: int  # the running UTC month so far
+    month_expected_uusd: int  # and by its end, if the days to come are like the last seven
+    expected_from_days: int  # how many days that rests on; 0: today alone
 
 
 class OfferView(msgspec.Struct, frozen=True):

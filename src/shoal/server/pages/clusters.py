@@ -1,9 +1,8 @@
-"""The clusters of a workspace, and one of them: what the API answers, put on pages."""
+"""The clusters of a workspace, running and past: as a page, and as a file."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import TypeVar
+from collections.abc import AsyncIterator, Mapping
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
@@ -12,92 +11,122 @@ from shoal.errors import NotLoggedIn
 from shoal.server.desk import Incoming
 from shoal.server.handlers import clusters as handlers
 from shoal.server.handlers import events as event_handlers
+from shoal.server.pages import exports
+from shoal.server.pages.asked import SPANS, ListAsked, asked, cluster_query
 from shoal.server.pages.forms import checked_form
 from shoal.server.pages.frame import Visit, redirect, render
-from shoal.server.pages.life import Life, life
 from shoal.server.pages.session import visitor
-from shoal.store import events as event_rows
-from shoal.store import logs as log_rows
-from shoal.wire.endpoints import ChangesQuery, ClusterQuery, Page
+from shoal.wire.endpoints import ChangesQuery, ClusterQuery
 from shoal.wire.requests import StopCluster
-from shoal.wire.specs import Role
-from shoal.wire.views import ClusterList, ClusterView, InstanceState, InstanceView
+from shoal.wire.views import ClusterList, ClusterOrder, ClusterPhase, ClusterView
 
-_RUNNING, _PAST, _MACHINES, _EVENTS, _LINES = 100, 50, 200, 100, 200
+_RUNNING, _PAST = 100, 50
 
-
-Q = TypeVar("Q")
-
-
-class Machine(msgspec.Struct, frozen=True):
-    view: InstanceView
-    cost_uusd: int | None
-    life: Life
+_STATES = [
+    ("", "all"),
+    (ClusterPhase.RUNNING, "running"),
+    (ClusterPhase.STARTING, "starting"),
+    (ClusterPhase.UP, "up"),
+    (ClusterPhase.ENDING, "ending"),
+    (ClusterPhase.PAST, "past"),
+    (ClusterPhase.ENDED, "ended"),
+    (ClusterPhase.FAILED, "failed"),
+]
+_ORDERS = [
+    (ClusterOrder.NEWEST, "newest first"),
+    (ClusterOrder.OLDEST, "oldest first"),
+    (ClusterOrder.NAME, "by name"),
+    (ClusterOrder.OWNER, "by owner"),
+    (ClusterOrder.LAST_ENDED, "last ended first"),
+]
+_TITLES = ("id", "name", "status", "owner", "cloud", "region", "workers_ready", "workers_wanted")
+_MORE_TITLES = ("created_at", "ended_at", "end_reason", "usd", "usd_per_hour", "tags")
 
 
 async def listed(visit: Visit) -> Response:
-    """Those that run, and a page of those that have ended."""
-    page = visit.request.query_params.get("page")
-    running = await _page(visit, ClusterQuery(limit=_RUNNING))
-    both = await _page(visit, ClusterQuery(ended=True, page=page, limit=_PAST))
-    open_ids = {it.id for it in running.clusters}
-    past = [it for it in both.clusters if it.ended_at is not None and it.id not in open_ids]
-    values = {
-        "running": () if page else running.clusters,
-        "past": past,
-        "page": page,
-        "next_page": both.next_page,
+    """Those that have not come to their end (on the first page), and a page of those that have."""
+    it = asked(visit, ListAsked)
+    query = cluster_query(it, visit, limit=_PAST)
+    running, past = await _both(visit, query)
+    values: Mapping[str, object] = {
+        "here": "/",
+        "query": it,
+        "running": running.clusters,
+        "past": past.clusters,
+        "next_page": past.next_page,
         "more_running": running.next_page is not None,
+        "now_uusd": sum(it.price_uusd_per_hour or 0 for it in running.clusters),
+        "states": _STATES,
+        "orders": _ORDERS,
+        "owners": _owners(visit, it.owner),
+        "clouds": [("", "all"), *((it, it) for it in _clouds(visit, it.cloud))],
+        "spans": [("", "any"), *((it, f"last {it}") for it in SPANS)],
+        "signals": {},
     }
     return render(visit, "clusters.html", values)
+
+
+def _owners(visit: Visit, chosen: str) -> list[tuple[str, str]]:
+    options = [("", "all"), ("me", "me")]
+    if chosen and chosen not in ("me", visit.known.caller.user):
+        options.append((chosen, chosen))
+    return options
+
+
+def _clouds(visit: Visit, chosen: str) -> list[str]:
+    return sorted({*visit.desk.providers, *([chosen] if chosen else [])})
+
+
+async def _both(visit: Visit, query: ClusterQuery) -> tuple[ClusterList, ClusterList]:
+    nothing = ClusterList(())
+    if query.state in (ClusterPhase.PAST, ClusterPhase.ENDED):
+        return nothing, await _page(visit, query)
+    unsettled = msgspec.structs.replace(query, ended=False, limit=_RUNNING)
+    if query.state is not None and query.state is not ClusterPhase.FAILED:
+        found = await _page(visit, msgspec.structs.replace(query, limit=_RUNNING))
+        return found, ClusterList((), found.next_page)
+    past = msgspec.structs.replace(query, state=query.state or ClusterPhase.PAST)
+    running = nothing if query.page or query.state else await _page(visit, unsettled)
+    return running, await _page(visit, past)
 
 
 async def _page(visit: Visit, query: ClusterQuery) -> ClusterList:
     return await handlers.clusters(visit.desk, Incoming(visit.known.caller, {}, query, None))
 
 
-async def one(visit: Visit) -> Response:
-    desk, asked = visit.desk, _asked(visit, None)
-    view = await handlers.cluster(desk, asked)
-    if visit.request.path_params["cluster"] != view.id:  # asked for by name
-        return redirect(f"/clusters/{view.id}", 302)
-    machines = await _machines(visit, view)
-    values = {
-        "cluster": view,
-        "machines": machines[:_MACHINES],
-        "hidden": len(machines) - _MACHINES,
-        "events": await desk.database.run(event_rows.newest, view.id, _EVENTS),
-        "lines": await desk.database.run_samples(log_rows.last, view.id, _LINES),
-        "live": view.ended_at is None or any(_held(it) for it in machines),
-    }
-    return render(visit, "cluster.html", values)
+async def as_csv(visit: Visit) -> Response:
+    rows = [_row(it) for it in (await _all(visit)).clusters]
+    return exports.as_csv("clusters", (*_TITLES, *_MORE_TITLES), rows)
 
 
-def _held(it: Machine) -> bool:
-    return it.view.state is not InstanceState.GONE
+async def as_json(visit: Visit) -> Response:
+    return exports.as_json("clusters", await _all(visit))
 
 
-async def _machines(visit: Visit, cluster: ClusterView) -> list[Machine]:
-    """The scheduler's first, then what is had, then what was; the newest first.
-
-    Lives are drawn until now while any is had, else until the last is gone.
-    """
-    desk, now = visit.desk, visit.desk.clock()
-    found = (await handlers.instances(desk, _asked(visit, Page(limit=10_000)))).instances
-    costs = {
-        it.instance: it.cost_uusd for it in (await handlers.cost(desk, _asked(visit, None))).lines
-    }
-    newest = sorted(found, key=lambda it: it.created_at or now, reverse=True)
-    newest.sort(key=lambda it: (it.state is InstanceState.GONE, it.role is not Role.SCHEDULER))
-    end = max((it.gone_at or now for it in found), default=now)
-    return [Machine(it, costs.get(it.id, 0), life(it, cluster.created_at, end)) for it in newest]
+async def _all(visit: Visit) -> ClusterList:
+    """All that match, as far as a file may go."""
+    query = cluster_query(asked(visit, ListAsked), visit, limit=exports.MAX_ROWS)
+    return await _page(visit, query)
 
 
-async def plan(visit: Visit) -> Response:
-    """Apart from the cluster's page: it asks the cloud for a listing."""
-    view = await handlers.cluster(visit.desk, _asked(visit, None))
-    explanation = await handlers.explain(visit.desk, _asked(visit, None))
-    return render(visit, "plan.html", {"cluster": view, "explanation": explanation})
+def _row(it: ClusterView) -> tuple[exports.Cell, ...]:
+    tags = ";".join(f"{key}={value}" for key, value in it.spec.tags.items())
+    return (
+        it.id,
+        it.name,
+        it.status,
+        it.owner,
+        it.spec.cloud,
+        it.spec.region,
+        it.workers.ready,
+        it.workers.wanted,
+        it.created_at,
+        it.ended_at,
+        it.end_reason,
+        exports.dollars(it.cost_uusd),
+        exports.dollars(it.price_uusd_per_hour),
+        tags,
+    )
 
 
 async def stop(visit: Visit) -> Response:
@@ -123,7 +152,3 @@ async def changes(visit: Visit) -> Response:
             yield chunk
 
     return StreamingResponse(while_known(), media_type="text/event-stream")
-
-
-def _asked(visit: Visit, query: Q) -> Incoming[Q, None]:
-    return Incoming(visit.known.caller, visit.request.path_params, query, None)

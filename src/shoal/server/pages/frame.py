@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from shoal.server.desk import Desk
-from shoal.server.pages import words
+from shoal.server.pages import life, words
 from shoal.server.pages.session import Visitor, cookie_name
 from shoal.version import VERSION
 
@@ -70,12 +70,22 @@ def _environment() -> jinja2.Environment:
         auto_reload=False,
     )
     made.filters |= {
-        "money": words.money,
-        "moment": words.moment,
-        "tone": words.tone,
-        "hardware": words.hardware,
-        "place": words.place,
-        "standing": words.standing,
+        it.__name__: it
+        for it in (
+            life.duration,
+            words.hardware,
+            words.level,
+            words.moment,
+            words.money,
+            words.number,
+            words.place,
+            words.ran,
+            words.rules,
+            words.size,
+            words.standing,
+            words.tone,
+            words.wanted,
+        )
     }
     made.globals |= {
         "asset": lambda name: ASSETS[name].url,
@@ -121,6 +131,8 @@ def render(
         "visitor": visit.visitor,
         "part": visit.part,
         "embedded": visit.desk.settings.embedded,
+        "log_days": visit.desk.settings.log_days,
+        "here": "",
     }
     text = _TEMPLATES.get_template(template).render(frame | dict(values))
     return Response(text, status, media_type="text/html")

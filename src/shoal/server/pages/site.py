@@ -18,7 +18,7 @@ from starlette.routing import Route
 from shoal.errors import NotLoggedIn, ServerFault, ShoalError
 from shoal.server import gate
 from shoal.server.desk import Desk
-from shoal.server.pages import clusters, login
+from shoal.server.pages import cluster, clusters, costs, login, machinery, settings
 from shoal.server.pages.frame import ASSETS, HEADERS, Visit, render
 from shoal.server.pages.session import visitor
 from shoal.wire import problems
@@ -29,12 +29,38 @@ _log = logging.getLogger(__name__)
 
 
 def routes(desk: Desk) -> list[Route]:
+    seen: dict[str, Page] = {
+        "/": clusters.listed,
+        "/clusters.csv": clusters.as_csv,
+        "/clusters.json": clusters.as_json,
+        "/clusters/{cluster}": cluster.overview,
+        "/clusters/{cluster}/vms": cluster.vms,
+        "/clusters/{cluster}/vms.csv": cluster.vms_csv,
+        "/clusters/{cluster}/vms.json": cluster.vms_json,
+        "/clusters/{cluster}/events": cluster.events,
+        "/clusters/{cluster}/events.csv": cluster.events_csv,
+        "/clusters/{cluster}/events.json": cluster.events_json,
+        "/clusters/{cluster}/plan": cluster.plan,
+        "/clusters/{cluster}/software": cluster.software,
+        "/clusters/{cluster}/pylock.toml": cluster.lock,
+        "/clusters/{cluster}/logs": cluster.logs,
+        "/clusters/{cluster}/logs.txt": cluster.logs_text,
+        "/clusters/{cluster}/logs.json": cluster.logs_json,
+        "/costs": costs.costs,
+        "/costs.csv": costs.costs_csv,
+        "/costs.json": costs.costs_json,
+        "/machinery": machinery.machinery,
+        "/settings": settings.settings,
+        "/pages/changes": clusters.changes,
+    }
+    sent: dict[str, Page] = {
+        "/clusters/{cluster}/stop": clusters.stop,
+        "/settings/tokens": settings.create_token,
+        "/settings/tokens/{token}/revoke": settings.revoke_token,
+    }
     return [
-        Route("/", _page(desk, clusters.listed)),
-        Route("/clusters/{cluster}", _page(desk, clusters.one)),
-        Route("/clusters/{cluster}/plan", _page(desk, clusters.plan)),
-        Route("/clusters/{cluster}/stop", _page(desk, clusters.stop), methods=["POST"]),
-        Route("/pages/changes", _page(desk, clusters.changes)),
+        *(Route(path, _page(desk, page)) for path, page in seen.items()),
+        *(Route(path, _page(desk, page), methods=["POST"]) for path, page in sent.items()),
         Route("/login", _page(desk, login.show, public=True)),
         Route("/login", _page(desk, login.enter, public=True), methods=["POST"]),
         Route("/logout", _page(desk, login.leave, public=True), methods=["POST"]),

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup
 
-from shoal.wire.specs import ClusterSpec, Range, SpotPolicy
-from shoal.wire.views import ClusterStatus, InstanceState, InstanceView, Stage
+from shoal.server.pages.life import duration
+from shoal.wire.specs import ClusterSpec, Range, SpotPolicy, StopRules, Workers
+from shoal.wire.views import ClusterStatus, ClusterView, InstanceState, InstanceView, Stage
 
 _TONES: Mapping[str, str] = {
     ClusterStatus.READY: "good",
@@ -20,6 +21,9 @@ _TONES: Mapping[str, str] = {
     Stage.BOOTING: "busy",
     Stage.PREPARING: "busy",
     Stage.DRAINING: "warn",
+    Stage.FAILED: "bad",
+    InstanceState.INTENDED: "busy",
+    InstanceState.RELEASED: "warn",
 }
 
 
@@ -70,6 +74,48 @@ def _range(it: Range) -> str:
 def place(spec: ClusterSpec) -> str:
     where = spec.zone or spec.region
     return f"{spec.cloud} {where}" if where and where != spec.cloud else str(spec.cloud)
+
+
+def wanted(it: Workers) -> str:
+    if not it.adaptive:
+        return str(it.wanted)
+    return f"{it.wanted}, adaptive between {it.minimum} and {it.maximum}"
+
+
+def rules(it: StopRules) -> str:
+    """When a cluster ends without being told."""
+    told = [
+        ("idle for", it.idle_timeout_s),
+        ("without a client for", it.no_client_timeout_s),
+        ("without workers for", it.no_workers_timeout_s),
+        ("in any case after", it.cluster_timeout_s),
+    ]
+    found = [f"{words} {duration(seconds)}" for words, seconds in told if seconds is not None]
+    return ", ".join(found) or "never"
+
+
+def ran(it: ClusterView) -> str:
+    return duration(((it.ended_at or datetime.now(UTC)) - it.created_at).total_seconds())
+
+
+def size(bytes_: float) -> str:
+    for unit, factor in (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if bytes_ >= factor:
+            return f"{bytes_ / factor:.1f} {unit}"
+    return f"{bytes_:.0f} B"
+
+
+def level(line: str) -> str:
+    """bad or warn, where a line of a log says so itself."""
+    head = line[:120]
+    if any(word in head for word in ("ERROR", "CRITICAL", "Traceback", "Error:")):
+        return "bad"
+    return "warn" if "WARNING" in head else ""
+
+
+def number(id: str) -> str:
+    """Of a VM in its cluster."""
+    return id.rpartition("-")[2]
 
 
 def standing(it: InstanceView) -> str:

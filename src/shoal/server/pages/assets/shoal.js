@@ -4,6 +4,7 @@
 
 const EVERY_MS = 5000; // costs and stages move without events
 const SETTLE_MS = 250; // events come in bursts
+const APART_MS = 1000; // and some clusters have them all the time
 
 const parts = () => document.querySelectorAll("[data-part]");
 const known = new Map(); // part → its markup as the server sent it
@@ -11,6 +12,7 @@ let stream = null;
 let waiting = null;
 let asking = false;
 let again = false;
+let askedAt = 0;
 
 function ago(seconds) {
   const steps = [[86400, "d"], [3600, "h"], [60, "min"]];
@@ -35,6 +37,7 @@ function swap(part, fresh) {
   const markup = fresh.innerHTML;
   part.toggleAttribute("data-live", fresh.hasAttribute("data-live"));
   if (known.get(part.dataset.part) === markup) return;
+  if (part.querySelector(":popover-open, input:focus")) return; // somebody is busy in it
   known.set(part.dataset.part, markup);
   const focused = part.contains(document.activeElement) && document.activeElement.id;
   const atEnd = part.scrollHeight - part.scrollTop - part.clientHeight < 40;
@@ -43,7 +46,12 @@ function swap(part, fresh) {
   part.scrollLeft = left;
   tell(part);
   if (focused) document.getElementById(focused)?.focus();
-  if ("end" in part.dataset && atEnd) part.scrollTop = part.scrollHeight;
+  if ("end" in part.dataset && atEnd && follows(part)) part.scrollTop = part.scrollHeight;
+  part.dispatchEvent(new CustomEvent("swapped", { bubbles: true }));
+}
+
+function follows(part) {
+  return document.querySelector(`[data-follow="${CSS.escape(part.dataset.part)}"]`)?.checked ?? true;
 }
 
 async function refresh() {
@@ -53,6 +61,7 @@ async function refresh() {
   }
   asking = true;
   again = false;
+  askedAt = Date.now();
   try {
     const answer = await fetch(location.href, { headers: { "X-Part": "main" }, redirect: "manual" });
     if (answer.status === 401) return location.reload(); // to the login, and back here
@@ -74,7 +83,7 @@ function soon() {
   waiting ??= setTimeout(() => {
     waiting = null;
     refresh();
-  }, SETTLE_MS);
+  }, Math.max(SETTLE_MS, askedAt + APART_MS - Date.now()));
 }
 
 function connect() {
@@ -109,7 +118,7 @@ function look() {
 // A link from another site comes here without the session's cookie; it may be there all the same.
 async function goOn(next) {
   const answer = await fetch("/login", { headers: { "X-Part": "session" } });
-  if (answer.status === 204) location.replace(next);
+  if ((await answer.text()) === "yes") location.replace(next);
 }
 
 for (const part of parts()) {
@@ -126,6 +135,20 @@ setInterval(() => {
 document.addEventListener("visibilitychange", look);
 window.addEventListener("pagehide", disconnect);
 look();
+
+// A choice is a filter at once; text is one with Enter. What is not set stays out of the address.
+for (const form of document.querySelectorAll("form[data-auto]")) {
+  const pure = () => {
+    for (const it of form.elements) if (it.name && !it.value) it.disabled = true;
+  };
+  form.addEventListener("submit", pure);
+  form.addEventListener("change", (event) => {
+    if (event.target.tagName === "SELECT") form.requestSubmit();
+  });
+}
+window.addEventListener("pageshow", () => {
+  for (const it of document.querySelectorAll("form[data-auto] [disabled]")) it.disabled = false;
+});
 
 const login = document.querySelector("[data-next]");
 if (login) goOn(login.dataset.next);

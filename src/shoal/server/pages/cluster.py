@@ -1,0 +1,361 @@
+"""One cluster on pages: how it is, its VMs, events, software, log. Each tab is a URL of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
+from starlette.responses import Response
+
+from shoal.core import cost as money
+from shoal.core import status
+from shoal.core.records import Instance
+from shoal.errors import InvalidRequest, NotFound
+from shoal.server.desk import Incoming
+from shoal.server.handlers import clusters as handlers
+from shoal.server.pages import exports
+from shoal.server.pages.asked import asked, url
+from shoal.server.pages.frame import Visit, redirect, render
+from shoal.server.pages.life import LEGEND, Life, life
+from shoal.server.pages.milestones import milestones
+from shoal.server.pages.packages import changes
+from shoal.store import clusters as cluster_rows
+from shoal.store import environments as environment_rows
+from shoal.store import events as event_rows
+from shoal.store import instances as instance_rows
+from shoal.store import logs as log_rows
+from shoal.store import viewing
+from shoal.wire.environments import Manifest
+from shoal.wire.events import Event, EventKind
+from shoal.wire.ids import ClusterId, EnvironmentId, EventSeq
+from shoal.wire.specs import Role
+from shoal.wire.views import ClusterView, InstanceState, InstanceView
+
+_VMS, _NEWEST, _EVENTS, _LINES = 100, 8, 100, 500
+
+TABS = (
+    ("", "Overview"),
+    ("vms", "VMs"),
+    ("events", "Events"),
+    ("software", "Software"),
+    ("logs", "Logs"),
+)
+
+Q = TypeVar("Q")
+
+
+async def overview(visit: Visit) -> Response:
+    desk, view = visit.desk, await _view(visit)
+    if visit.request.path_params["cluster"] != view.id:  # asked for by name
+        return redirect(f"/clusters/{view.id}", 302)
+    facts = await desk.database.run(viewing.cluster, view.id)
+    values = {
+        "events": await desk.database.run(event_rows.newest, view.id, _NEWEST),
+        "milestones": milestones(view, facts.instances, facts.head),
+        "troubles": status.troubles(facts.instances),
+        "clients": facts.head.clients if facts.head else 0,
+        "tasks": facts.head.tasks if facts.head else 0,
+        "vm_count": len(facts.instances),
+        "held": any(it.state is not InstanceState.GONE for it in facts.instances),
+    }
+    return _render(visit, view, "", values)
+
+
+async def _view(visit: Visit) -> ClusterView:
+    return await handlers.cluster(visit.desk, _asked(visit, None))
+
+
+def _asked(visit: Visit, query: Q) -> Incoming[Q, None]:
+    return Incoming(visit.known.caller, visit.request.path_params, query, None)
+
+
+def _render(visit: Visit, view: ClusterView, tab: str, values: Mapping[str, object]) -> Response:
+    live = view.ended_at is None or bool(values.get("held"))
+    common = {"here": "/", "cluster": view, "tab": tab, "tabs": TABS, "live": live}
+    template = f"cluster_{tab or 'overview'}.html"
+    return render(visit, template, common | {"held": False} | dict(values))
+
+
+# -- VMs ------------------------------------------------------------------------------------------
+
+
+class VmsAsked(msgspec.Struct, frozen=True):
+    show: str = ""  # "had", "gone", or "": all
+    page: str = ""
+
+    def url(self, **changes: str | None) -> str:
+        return url(self, **changes)
+
+
+class Machine(msgspec.Struct, frozen=True):
+    view: InstanceView
+    cost_uusd: int | None
+    life: Life
+
+
+async def vms(visit: Visit) -> Response:
+    desk, view, it = visit.desk, await _view(visit), asked(visit, VmsAsked)
+    now = desk.clock()
+    found, following = await _machines(visit, view, it, _VMS)
+    values = {
+        "query": it,
+        "machines": found,
+        "next_page": following,
+        "legend": LEGEND,
+        "until": now,
+        "held": any(one.view.state is not InstanceState.GONE for one in found),
+    }
+    return _render(visit, view, "vms", values)
+
+
+async def _machines(
+    visit: Visit, cluster: ClusterView, it: VmsAsked, limit: int
+) -> tuple[list[Machine], str | None]:
+    """The scheduler's first: it is the first that is asked for."""
+    if it.show not in ("", "had", "gone"):
+        raise InvalidRequest(f"{it.show!r} is not what VMs can be.", hint="Take had or gone.")
+    had = None if not it.show else it.show == "had"
+    desk, now = visit.desk, visit.desk.clock()
+    page = await desk.database.run(
+        viewing.instances, cluster.id, after=it.page or None, limit=limit, had=had
+    )
+    ids = [one.id for one in page.instances]
+    stages = await desk.database.run(event_rows.stages, cluster.id, ids)
+    views = [
+        status.instance_view(one, page.observations.get(one.id), now) for one in page.instances
+    ]
+    end = _end(cluster, views, now)
+    drawn = [
+        Machine(
+            shown,
+            money.cost_uusd(one, now),
+            life(shown, stages.get(one.id, ()), cluster.created_at, end),
+        )
+        for one, shown in zip(page.instances, views, strict=True)
+    ]
+    return drawn, page.following
+
+
+def _end(cluster: ClusterView, vms: Sequence[InstanceView], now: datetime) -> datetime:
+    """Lives are drawn until now while any is had, else until the last is gone."""
+    if cluster.ended_at is None or any(it.gone_at is None for it in vms):
+        return now
+    return max((it.gone_at for it in vms if it.gone_at), default=cluster.ended_at)
+
+
+_VM_TITLES = (
+    *("id", "role", "state", "stage", "why", "zone", "machine_type", "spot"),
+    *("usd_per_hour", "usd", "created_at", "launched_at", "released_at", "gone_at", "phases"),
+)
+
+
+async def vms_csv(visit: Visit) -> Response:
+    view = await _view(visit)
+    found, _ = await _machines(visit, view, asked(visit, VmsAsked), exports.MAX_ROWS)
+    return exports.as_csv(f"{view.name}-vms", _VM_TITLES, map(_vm_row, found))
+
+
+def _vm_row(it: Machine) -> tuple[exports.Cell, ...]:
+    vm = it.view
+    return (
+        vm.id,
+        vm.role,
+        vm.state,
+        vm.stage,
+        vm.why,
+        vm.zone,
+        vm.machine_type,
+        int(vm.spot),
+        exports.dollars(vm.price_uusd_per_hour),
+        exports.dollars(it.cost_uusd),
+        vm.created_at,
+        vm.launched_at,
+        vm.released_at,
+        vm.gone_at,
+        ";".join(f"{one.what}={one.seconds:.3f}" for one in it.life.phases),
+    )
+
+
+async def vms_json(visit: Visit) -> Response:
+    view = await _view(visit)
+    found, _ = await _machines(visit, view, asked(visit, VmsAsked), exports.MAX_ROWS)
+    return exports.as_json(f"{view.name}-vms", {"vms": found})
+
+
+# -- events ---------------------------------------------------------------------------------------
+
+
+class EventsAsked(msgspec.Struct, frozen=True):
+    kind: str = ""  # of an event, or what stands before its dot
+    vm: str = ""
+    q: str = ""
+    before: str = ""
+
+    def url(self, **changes: str | None) -> str:
+        return url(self, **changes)
+
+
+async def events(visit: Visit) -> Response:
+    view, it = await _view(visit), asked(visit, EventsAsked)
+    found = await _events(visit, view.id, it, _EVENTS + 1)
+    following = found[_EVENTS - 1].seq if len(found) > _EVENTS else None
+    values = {
+        "query": it,
+        "events": found[:_EVENTS],
+        "following": following,
+        "kinds": [("", "all"), *((kind, kind) for kind in _kinds())],
+    }
+    return _render(visit, view, "events", values)
+
+
+async def _events(visit: Visit, cluster: ClusterId, it: EventsAsked, limit: int) -> list[Event]:
+    wanted = [kind for kind in EventKind if it.kind in (kind, kind.partition(".")[0])]
+    if it.kind and not wanted:
+        raise InvalidRequest(f"{it.kind!r} is no kind of event.")
+    return await visit.desk.database.run(
+        event_rows.newest,
+        cluster,
+        limit,
+        kinds=wanted if it.kind else (),
+        instance=it.vm or None,
+        text=it.q or None,
+        before=EventSeq(_number(it.before)) if it.before else None,
+    )
+
+
+def _kinds() -> list[str]:
+    """Groups, then the kinds themselves."""
+    groups = dict.fromkeys(kind.partition(".")[0] for kind in EventKind if "." in kind)
+    return [*groups, *EventKind]
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 17):
+        raise InvalidRequest(f"{text!r} is not where a page begins.")
+    return int(text)
+
+
+async def events_csv(visit: Visit) -> Response:
+    view, it = await _view(visit), asked(visit, EventsAsked)
+    rows = [
+        (e.seq, e.at, e.kind, e.actor, e.instance, e.before, e.after, e.count, e.why)
+        for e in await _events(visit, view.id, it, exports.MAX_ROWS)
+    ]
+    titles = ("seq", "at", "kind", "actor", "vm", "before", "after", "count", "why")
+    return exports.as_csv(f"{view.name}-events", titles, rows)
+
+
+async def events_json(visit: Visit) -> Response:
+    view, it = await _view(visit), asked(visit, EventsAsked)
+    found = await _events(visit, view.id, it, exports.MAX_ROWS)
+    return exports.as_json(f"{view.name}-events", {"events": found})
+
+
+async def plan(visit: Visit) -> Response:
+    """Apart from the events: it asks the cloud for a listing."""
+    view = await _view(visit)
+    explanation = await handlers.explain(visit.desk, _asked(visit, None))
+    return render(
+        visit,
+        "cluster_plan.html",
+        {
+            "here": "/",
+            "cluster": view,
+            "tab": "events",
+            "tabs": TABS,
+            "live": False,
+            "explanation": explanation,
+        },
+    )
+
+
+# -- software -------------------------------------------------------------------------------------
+
+
+async def software(visit: Visit) -> Response:
+    desk, view = visit.desk, await _view(visit)
+    manifest = await _manifest(visit, view.spec.environment)
+    found = await desk.database.run(cluster_rows.get, view.id)
+    before = await desk.database.run(cluster_rows.before, found)
+    old = await _manifest(visit, before.spec.environment) if before else None
+    values = {
+        "manifest": manifest,
+        "before": before,
+        "changes": changes(old, manifest) if old and manifest else (),
+        "wheels": {it.distribution: it for it in manifest.wheels} if manifest else {},
+    }
+    return _render(visit, view, "software", values)
+
+
+async def _manifest(visit: Visit, id: EnvironmentId) -> Manifest | None:
+    try:
+        return await visit.desk.database.run(environment_rows.get, id)
+    except NotFound:
+        return None
+
+
+async def lock(visit: Visit) -> Response:
+    """The cluster's pylock.toml, to make the same environment elsewhere."""
+    view = await _view(visit)
+    manifest = await visit.desk.database.run(environment_rows.get, view.spec.environment)
+    return exports.as_text(f"{view.name}.pylock.toml", manifest.lock)
+
+
+# -- logs -----------------------------------------------------------------------------------------
+
+
+class LogsAsked(msgspec.Struct, frozen=True):
+    q: str = ""
+    vm: str = ""
+    process: str = ""
+    before: str = ""
+
+    def url(self, **changes: str | None) -> str:
+        return url(self, **changes)
+
+
+async def logs(visit: Visit) -> Response:
+    desk, view, it = visit.desk, await _view(visit), asked(visit, LogsAsked)
+    tail = await _tail(visit, view.id, it, _LINES)
+    vms, _ = await desk.database.run(instance_rows.of_cluster, view.id, limit=_LINES)
+    values = {
+        "query": it,
+        "tail": tail,
+        "vms": [("", "all"), *((vm.id, _vm_name(vm)) for vm in vms)],
+        "processes": [("", "all"), *((p, p) for p in ("agent", "scheduler", "worker"))],
+    }
+    return _render(visit, view, "logs", values)
+
+
+async def _tail(visit: Visit, cluster: ClusterId, it: LogsAsked, limit: int) -> log_rows.Tail:
+    return await visit.desk.database.run_samples(
+        log_rows.tail,
+        cluster,
+        limit,
+        instance=it.vm or None,
+        process=it.process or None,
+        text=it.q or None,
+        before=_number(it.before) if it.before else None,
+    )
+
+
+def _vm_name(vm: Instance) -> str:
+    number = vm.id.rpartition("-")[2]
+    return f"{number} ({'scheduler' if vm.role is Role.SCHEDULER else 'worker'})"
+
+
+async def logs_text(visit: Visit) -> Response:
+    view, it = await _view(visit), asked(visit, LogsAsked)
+    tail = await _tail(visit, view.id, it, exports.MAX_ROWS)
+    lines = [
+        f"{line.at.isoformat()} {line.instance} {line.process}: {line.text}\n"
+        for line in tail.lines
+    ]
+    return exports.as_text(f"{view.name}.log", "".join(lines))
+
+
+async def logs_json(visit: Visit) -> Response:
+    view, it = await _view(visit), asked(visit, LogsAsked)
+    return exports.as_json(f"{view.name}-log", await _tail(visit, view.id, it, exports.MAX_ROWS))

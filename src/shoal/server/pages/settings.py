@@ -1,0 +1,75 @@
+"""The workspace, its API tokens and the clouds that are set up."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from starlette.responses import Response
+
+from shoal.errors import InvalidRequest
+from shoal.server import gate
+from shoal.server.desk import Incoming
+from shoal.server.handlers import tokens as handlers
+from shoal.server.pages.forms import checked_form
+from shoal.server.pages.frame import Visit, redirect, render
+from shoal.store.database import masked
+from shoal.wire.ids import UserName, WorkspaceName
+from shoal.wire.requests import CreateToken
+from shoal.wire.specs import Cloud
+from shoal.wire.views import NewToken, TokenView
+
+_EXPIRIES = (("", "never"), ("7", "in 7 days"), ("30", "in 30 days"), ("365", "in a year"))
+_CLOUDS = tuple(it for it in Cloud if it is not Cloud.SIM)
+
+
+async def settings(visit: Visit) -> Response:
+    return await _page(visit, None)
+
+
+async def _page(visit: Visit, made: NewToken | None) -> Response:
+    desk, caller = visit.desk, visit.known.caller
+    admin = "admin" in caller.scopes
+    values = {
+        "here": "/settings",
+        "admin": admin,
+        "tokens": await _tokens(visit) if admin else (),
+        "made": made,
+        "expiries": _EXPIRIES,
+        "clouds": [(it, it in desk.providers) for it in _CLOUDS],
+        "installation": desk.installation,
+        "database": masked(desk.settings.database_url),
+        "url": desk.url,
+        "now": desk.clock(),
+    }
+    return render(visit, "settings.html", values)
+
+
+async def _tokens(visit: Visit) -> tuple[TokenView, ...]:
+    asked = Incoming(visit.known.caller, {}, None, None)
+    return (await handlers.tokens(visit.desk, asked)).tokens
+
+
+async def create_token(visit: Visit) -> Response:
+    """The secret is shown once, on the page that answers the form."""
+    fields, caller = await checked_form(visit), visit.known.caller
+    gate.check_scope(caller, "admin")
+    expiry = fields.get("expiry", "")
+    if expiry not in dict(_EXPIRIES):
+        raise InvalidRequest(f"{expiry!r} is no expiry that the form offers.")
+    body = CreateToken(
+        user=UserName(fields.get("user", "").strip()),
+        workspace=WorkspaceName(fields.get("workspace", "").strip() or caller.workspace),
+        scopes=("clusters", "admin") if fields.get("admin") else ("clusters",),
+        expires_at=visit.desk.clock() + timedelta(days=int(expiry)) if expiry else None,
+    )
+    return await _page(
+        visit, await handlers.create_token(visit.desk, Incoming(caller, {}, None, body))
+    )
+
+
+async def revoke_token(visit: Visit) -> Response:
+    await checked_form(visit)
+    gate.check_scope(visit.known.caller, "admin")
+    path = visit.request.path_params
+    await handlers.revoke_token(visit.desk, Incoming(visit.known.caller, path, None, None))
+    return redirect("/settings")
