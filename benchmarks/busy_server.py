@@ -22,6 +22,7 @@ import uvicorn
 from shoal.core.records import Batch, Cluster, Offer
 from shoal.server import gate
 from shoal.server.bell import Bell
+from shoal.server.clouds import Clouds
 from shoal.server.desk import Desk
 from shoal.server.handlers import HANDLERS
 from shoal.server.routing import app
@@ -114,7 +115,7 @@ async def main() -> None:
         await database.run(tokens.create, token, gate.hash_of(secret))
         batches = await populate(database)
         desk = Desk(
-            settings, own, database, key, {}, {}, now, now(), Bell(), Bell(), asyncio.Event()
+            settings, own, database, key, Clouds.none(), now, now(), Bell(), Bell(), asyncio.Event()
         )
         server = uvicorn.Server(
             uvicorn.Config(app(desk, HANDLERS), lifespan="off", log_config=None, access_log=False)

@@ -14,6 +14,7 @@ import uvicorn
 
 from shoal.server import gate
 from shoal.server.bell import Bell
+from shoal.server.clouds import Clouds
 from shoal.server.desk import Desk
 from shoal.server.handlers import HANDLERS
 from shoal.server.pages import site
@@ -41,8 +42,7 @@ async def desk_at(state: Path, url: str | None = None) -> Desk:
         installation=own,
         database=database,
         key=key,
-        providers={},
-        reconcilers={},
+        clouds=Clouds.none(),
         clock=now,
         started_at=now(),
         told=Bell(),

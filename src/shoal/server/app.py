@@ -7,7 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import uvicorn
@@ -18,13 +18,14 @@ from shoal.core.records import Batch
 from shoal.server import embedded, loop, routing
 from shoal.server.bell import Bell
 from shoal.server.clock import now
+from shoal.server.clouds import Clouds
 from shoal.server.desk import Desk
 from shoal.server.handlers import HANDLERS
 from shoal.server.pages import site
 from shoal.server.passes.reconcile import Reconciler
-from shoal.server.providers import providers_for
+from shoal.server.providers import local, reached
 from shoal.server.settings import Settings
-from shoal.store import installation
+from shoal.store import accounts, installation
 from shoal.store.database import Database
 from shoal.trust import authority
 from shoal.trust.installation_key import InstallationKey, create_or_read
@@ -47,14 +48,18 @@ async def serve(settings: Settings, *, ready: Callable[[Desk], None] = lambda de
 
 async def _desk(settings: Settings, database: Database, key: InstallationKey) -> Desk:
     own = await database.run(installation.read, key.fingerprint())
-    providers = providers_for(settings, own)
+    clouds = Clouds(
+        {Cloud.LOCAL: local(settings, own)},
+        lambda account: reached(account, own),
+        lambda provider: _reconciler(database, key, provider),
+    )
+    clouds.follow(await database.run(accounts.every))
     return Desk(
         settings=settings,
         installation=own,
         database=database,
         key=key,
-        providers=providers,
-        reconcilers=_reconcilers(database, key, providers),
+        clouds=clouds,
         clock=now,
         started_at=now(),
         told=Bell(),
@@ -63,16 +68,11 @@ async def _desk(settings: Settings, database: Database, key: InstallationKey) ->
     )
 
 
-def _reconcilers(
-    database: Database, key: InstallationKey, providers: Mapping[Cloud, Provider]
-) -> Mapping[Cloud, Reconciler]:
+def _reconciler(database: Database, key: InstallationKey, provider: Provider) -> Reconciler:
     def text(batch: Batch) -> str:
         return boot_text(boot_document(key, batch))
 
-    return {
-        cloud: Reconciler(database=database, provider=provider, boot_text=text, clock=now)
-        for cloud, provider in providers.items()
-    }
+    return Reconciler(database=database, provider=provider, boot_text=text, clock=now)
 
 
 def boot_document(key: InstallationKey, batch: Batch) -> BootDocument:

@@ -11,6 +11,7 @@ import msgspec
 
 from shoal.clouds.provider import Provider
 from shoal.server.bell import Bell
+from shoal.server.clouds import Clouds
 from shoal.server.gate import Caller
 from shoal.server.passes.reconcile import Reconciler
 from shoal.server.passes_book import PassesBook
@@ -29,8 +30,7 @@ class Desk(msgspec.Struct):
     installation: InstallationId
     database: Database
     key: InstallationKey
-    providers: Mapping[Cloud, Provider]
-    reconcilers: Mapping[Cloud, Reconciler]
+    clouds: Clouds
     clock: Callable[[], datetime]
     started_at: datetime
     told: Bell  # events were written: streams look
@@ -39,6 +39,14 @@ class Desk(msgspec.Struct):
     url: str = ""
     last_request_at: float = 0.0  # monotonic
     passes: PassesBook = msgspec.field(default_factory=PassesBook)
+
+    @property
+    def providers(self) -> Mapping[Cloud, Provider]:
+        return self.clouds.providers
+
+    @property
+    def reconcilers(self) -> Mapping[Cloud, Reconciler]:
+        return self.clouds.reconcilers
 
 
 class Incoming(msgspec.Struct, Generic[Q, B]):
