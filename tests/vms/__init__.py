@@ -11,6 +11,7 @@ cloud's metadata service, as on the real thing.
     index_road.py    the package index, and nothing else, reached from inside
     metadata/        169.254.169.254 of each cloud
     vm.py            one VM (room.sh makes its room, init.sh is its process 1)
+    emulation.py     programs of another architecture, for VMs that have it
     machines.py      what a double calls: `start`, `stop`
     sweep.py         takes down what dead test runs left
 

@@ -6,8 +6,9 @@ with fabric() as network, VmMachines(network, ended=double.power_off) as machine
 
 from __future__ import annotations
 
+import platform
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 from tests.doubles.machines import Machine
@@ -19,7 +20,8 @@ MOST = 5  # cloud-init takes 5 CPU-seconds a VM
 
 
 class VmMachines:
-    """Implements `Machines`. `ended` is told the id of a VM that powered itself off."""
+    """Implements `Machines`. `ended` is told the id of a VM that powered itself off; `archs` are
+    those that VMs may have besides this machine's own."""
 
     def __init__(
         self,
@@ -28,12 +30,13 @@ class VmMachines:
         ended: Callable[[str], None] = lambda id: None,
         boot: Boot = Boot.CLOUD_INIT,
         memory_bytes: int = 2 * 2**30,
+        archs: Collection[str] = (),
     ) -> None:
         self._fabric = fabric
         self._ended = ended
         self._boot = boot
         self._memory_bytes = memory_bytes
-        self._image = image()
+        self._images = {it: image(it) for it in {platform.machine(), *archs}}
         self._vms: dict[str, Vm] = {}
         self._lock = threading.Lock()
         self.consoles: dict[str, str] = {}  # by name, of those that are gone
@@ -42,7 +45,9 @@ class VmMachines:
         with self._lock:
             if self._boot is Boot.CLOUD_INIT and len(self._vms) >= MOST:
                 raise RuntimeError(f"at most {MOST} VMs with cloud-init at once")
-            vm = Vm(machine, self._fabric, self._image, self._boot, self._memory_bytes)
+            vm = Vm(
+                machine, self._fabric, self._images[machine.arch], self._boot, self._memory_bytes
+            )
             self._vms[machine.id] = vm
         vm.watch(lambda: self._is_off(vm))
 

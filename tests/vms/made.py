@@ -14,14 +14,16 @@ _TYPES = {"gcp": "n2-standard-4", "aws": "m7i.xlarge", "azure": "Standard_D4s_v5
 _NETWORKS = {"gcp": "10.142.0", "aws": "172.31.16", "azure": "10.20.0"}
 
 
-def machine(cloud: str, number: int, script: str, *, spot: bool = False) -> Machine:
+def machine(
+    cloud: str, number: int, script: str, *, spot: bool = False, arch: str = "x86_64"
+) -> Machine:
     return Machine(
         cloud=cloud,
         id=_IDS[cloud].format(number),
         name=f"quiet-{number}",
         zone=_ZONES[cloud],
         machine_type=_TYPES[cloud],
-        arch="x86_64",
+        arch=arch,
         user_data=f"#!/bin/sh\n{script}\n".encode(),
         address=f"{_NETWORKS[cloud]}.{number}",
         mac=f"02:00:0a:00:00:{number:02x}",

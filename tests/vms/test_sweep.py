@@ -18,7 +18,7 @@ from tests.vms.machines import VmMachines
 from tests.vms.made import machine
 from tests.vms.vm import Boot
 
-pytestmark = [pytest.mark.long, pytest.mark.usefixtures("possible")]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400), pytest.mark.usefixtures("possible")]
 
 KILLED = """
 import os, signal

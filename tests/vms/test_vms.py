@@ -11,13 +11,14 @@ import pytest
 from shoal.clouds import local_groups
 from tests.doubles.machines import Machine
 from tests.e2e.session import until
-from tests.vms import namespaces, sweep
+from tests.vms import emulation, namespaces, sweep
 from tests.vms.fabric import Fabric
 from tests.vms.machines import VmMachines
 from tests.vms.made import machine
 from tests.vms.vm import Boot, Vm
 
-pytestmark = pytest.mark.long
+# The first one builds the images.
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
 CLOUDS = ("gcp", "aws", "azure")
 # How a VM learns its own name or id, in each cloud's way.
@@ -185,3 +186,18 @@ def test_a_vm_has_no_more_memory_than_its_size(network: Fabric) -> None:
         vm = started(machines, machine("gcp", 1, script))
         assert told(vm) == "137"  # killed
         assert told(vm, "little") == "little"
+
+
+def test_a_vm_of_another_architecture_runs_its_programs(network: Fabric) -> None:
+    if reason := emulation.why_not("aarch64"):
+        pytest.skip(reason)
+    script = (
+        "python3 -c 'import platform; print(platform.machine(), platform.node())' > /tmp/told\n"
+        "mv /tmp/told /var/log/told"
+    )
+    with (
+        emulation.emulated("aarch64"),
+        VmMachines(network, boot=Boot.BARE, archs=["aarch64"]) as machines,
+    ):
+        vm = started(machines, machine("gcp", 1, script, arch="aarch64"))
+        assert told(vm) == "aarch64 quiet-1"
