@@ -57,7 +57,7 @@ _AUTHORITIES = Path("etc/ssl/certs/ca-certificates.crt")
 _POWEROFF = "#!/bin/sh\nexec kill -s TERM 1\n"
 _POWEROFF_NAMES = ("poweroff", "shutdown", "halt")
 _CLOUD_CONFIG = "locale: C.UTF-8\nssh_genkeytypes: []\n"  # each saves a second
-_UV_CONFIG = "native-tls = true\n"  # the authorities of the image
+_UV_CONFIG = "system-certs = true\n"  # the authorities of the image
 
 
 def cache() -> Path:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import functools
 import os
+import socket
 import threading
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -46,7 +47,7 @@ class IndexRoad:
 
     def __init__(self, namespace: str, ways: Sequence[tuple[Upstream, str]]) -> None:
         self._doors = [
-            (upstream, namespaces.listener(namespace, address, upstream.port))
+            (_found(upstream), namespaces.listener(namespace, address, upstream.port))
             for upstream, address in ways
         ]
         self._loop = asyncio.new_event_loop()
@@ -65,22 +66,27 @@ class IndexRoad:
     async def _serve(self) -> None:
         async with contextlib.AsyncExitStack() as stack:
             for upstream, door in self._doors:
-                taken = functools.partial(_carry, upstream=upstream)
+                taken = functools.partial(_carry, address=upstream)
                 await stack.enter_async_context(await asyncio.start_server(taken, sock=door))
             await self._closing.wait()
 
 
+def _found(upstream: Upstream) -> tuple[str, int]:
+    """Its address, asked for once: many connections are opened."""
+    first, *_ = socket.getaddrinfo(upstream.host, upstream.port, type=socket.SOCK_STREAM)
+    host, port = first[4][:2]
+    return str(host), int(port)
+
+
 async def _carry(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, upstream: Upstream
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: tuple[str, int]
 ) -> None:
-    try:
-        far_reader, far_writer = await asyncio.open_connection(upstream.host, upstream.port)
-    except OSError:
-        writer.close()
-        return
-    async with asyncio.TaskGroup() as group:
-        group.create_task(_pour(reader, far_writer))
-        group.create_task(_pour(far_reader, writer))
+    """Ends quietly when cancelled: Python 3.11's streams log that as an error (gh-111601)."""
+    with contextlib.suppress(asyncio.CancelledError, OSError), contextlib.closing(writer):
+        far_reader, far_writer = await asyncio.open_connection(*address)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_pour(reader, far_writer))
+            group.create_task(_pour(far_reader, writer))
 
 
 async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import platform
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from pathlib import Path
 
 from tests.doubles.machines import Machine
 from tests.vms.base import image
@@ -21,7 +22,8 @@ MOST = 5  # cloud-init takes 5 CPU-seconds a VM
 
 class VmMachines:
     """Implements `Machines`. `ended` is told the id of a VM that powered itself off; `archs` are
-    those that VMs may have besides this machine's own."""
+    those that VMs may have besides this machine's own; `layers` are laid over the image, topmost
+    first, as a custom image would have them in it."""
 
     def __init__(
         self,
@@ -31,13 +33,17 @@ class VmMachines:
         boot: Boot = Boot.CLOUD_INIT,
         memory_bytes: int = 2 * 2**30,
         archs: Collection[str] = (),
+        layers: Sequence[Path] = (),
     ) -> None:
         self._fabric = fabric
         self._ended = ended
         self._boot = boot
         self._memory_bytes = memory_bytes
-        self._images = {it: image(it) for it in {platform.machine(), *archs}}
+        self._images = {
+            it: ":".join(map(str, [*layers, image(it)])) for it in {platform.machine(), *archs}
+        }
         self._vms: dict[str, Vm] = {}
+        self._watching: list[threading.Thread] = []
         self._lock = threading.Lock()
         self.consoles: dict[str, str] = {}  # by name, of those that are gone
 
@@ -49,7 +55,7 @@ class VmMachines:
                 machine, self._fabric, self._images[machine.arch], self._boot, self._memory_bytes
             )
             self._vms[machine.id] = vm
-        vm.watch(lambda: self._is_off(vm))
+            self._watching.append(vm.watch(lambda: self._is_off(vm)))
 
     def stop(self, id: str) -> None:
         """A VM that is gone already is none to stop."""
@@ -74,6 +80,8 @@ class VmMachines:
     def close(self) -> None:
         for id in self.running():
             self.stop(id)
+        for it in self._watching:
+            it.join()
 
     def __enter__(self) -> VmMachines:
         return self

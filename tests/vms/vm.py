@@ -28,6 +28,9 @@ _HERE = Path(__file__).parent
 _UNSHARE = ("--mount", "--pid", "--uts", "--ipc", "--cgroup", "--fork", "--kill-child")
 
 
+_PATH = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
+
+
 class Boot(enum.Enum):
     CLOUD_INIT = "init.sh"  # 4-6 s, 5 CPU-seconds
     BARE = "bare_init.sh"  # 0.1 s: runs the user data at once
@@ -35,7 +38,7 @@ class Boot(enum.Enum):
 
 class Vm:
     def __init__(
-        self, machine: Machine, fabric: Fabric, image: Path, boot: Boot, memory_bytes: int
+        self, machine: Machine, fabric: Fabric, image: str, boot: Boot, memory_bytes: int
     ) -> None:
         self.machine = machine
         self._fabric = fabric
@@ -64,21 +67,22 @@ class Vm:
         first = psutil.Process(self._process.pid).children()[0].pid
         spaces = ("--mount", "--net", "--pid", "--uts", "--ipc", "--cgroup", "--root", "--wd")
         return subprocess.run(
-            ["nsenter", f"--target={first}", *spaces, *command],
+            ["nsenter", f"--target={first}", *spaces, "env", "-i", _PATH, "HOME=/root", *command],
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=60,
         )
 
     def warn(self, at: datetime) -> None:
         self._metadata.warn(at)
 
-    def watch(self, ended: Callable[[], None]) -> None:
+    def watch(self, ended: Callable[[], None]) -> threading.Thread:
         """`ended` is called when its process 1 ends by itself, not when it is stopped."""
-        threading.Thread(
-            target=self._watch, args=(ended,), name=f"watch {self._namespace}", daemon=True
-        ).start()
+        name = f"watch {self._namespace}"
+        watching = threading.Thread(target=self._watch, args=(ended,), name=name, daemon=True)
+        watching.start()
+        return watching
 
     def stop(self) -> bool:
         """False: it was gone already."""
@@ -124,8 +128,8 @@ class Vm:
             within=self._namespace,
         )
 
-    def _start(self, image: Path) -> subprocess.Popen[bytes]:
-        room = ("sh", str(_HERE / "room.sh"), str(self._directory), str(image), self.machine.name)
+    def _start(self, image: str) -> subprocess.Popen[bytes]:
+        room = ("sh", str(_HERE / "room.sh"), str(self._directory), image, self.machine.name)
         command = namespaces.entering(self._namespace, "unshare", *_UNSHARE, *room)
         with (self._directory / "console").open("wb") as console:
             return subprocess.Popen(
