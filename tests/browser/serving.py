@@ -20,6 +20,7 @@ from shoal.server.handlers import HANDLERS
 from shoal.server.pages import site
 from shoal.server.routing import app
 from shoal.server.settings import Settings
+from shoal.software.bundles import Bundles
 from shoal.store import installation, tokens
 from shoal.store.database import Database
 from shoal.trust.installation_key import create_or_read
@@ -43,6 +44,7 @@ async def desk_at(state: Path, url: str | None = None) -> Desk:
         database=database,
         key=key,
         clouds=Clouds.none(),
+        bundles=Bundles(settings.state.cache),
         clock=now,
         started_at=now(),
         told=Bell(),

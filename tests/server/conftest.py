@@ -22,6 +22,7 @@ from shoal.server.handlers import HANDLERS
 from shoal.server.passes.reconcile import Reconciler
 from shoal.server.routing import app
 from shoal.server.settings import Settings
+from shoal.software.bundles import Bundles
 from shoal.store import environments, installation, tokens
 from shoal.store.database import Database
 from shoal.trust.installation_key import create_or_read
@@ -100,6 +101,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
         database=database,
         key=key,
         clouds=clouds,
+        bundles=Bundles(settings.state.cache),
         clock=now,
         started_at=now(),
         told=Bell(),

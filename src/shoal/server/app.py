@@ -8,12 +8,14 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
 
+import msgspec
 import uvicorn
 
 from shoal.clouds.provider import Provider
-from shoal.core.boot import boot_text
+from shoal.core.boot import bare_boot_text, boot_text
 from shoal.core.records import Batch
 from shoal.server import embedded, loop, routing
 from shoal.server.bell import Bell
@@ -25,6 +27,7 @@ from shoal.server.pages import site
 from shoal.server.passes.reconcile import Reconciler
 from shoal.server.providers import local, reached
 from shoal.server.settings import Settings
+from shoal.software.bundles import Bundles
 from shoal.store import accounts, installation
 from shoal.store.database import Database
 from shoal.trust import authority
@@ -60,6 +63,7 @@ async def _desk(settings: Settings, database: Database, key: InstallationKey) ->
         database=database,
         key=key,
         clouds=clouds,
+        bundles=Bundles(settings.state.cache),
         clock=now,
         started_at=now(),
         told=Bell(),
@@ -68,14 +72,22 @@ async def _desk(settings: Settings, database: Database, key: InstallationKey) ->
     )
 
 
+_BOOTSTRAP = files("shoal.agent") / "bootstrap.py"
+
+
 def _reconciler(database: Database, key: InstallationKey, provider: Provider) -> Reconciler:
+    bootstrap = _BOOTSTRAP.read_bytes()
+
     def text(batch: Batch) -> str:
-        return boot_text(boot_document(key, batch))
+        document = boot_document(key, batch, provider.cloud)
+        if document.cloud:
+            return bare_boot_text(document, bootstrap)
+        return boot_text(document)
 
     return Reconciler(database=database, provider=provider, boot_text=text, clock=now)
 
 
-def boot_document(key: InstallationKey, batch: Batch) -> BootDocument:
+def boot_document(key: InstallationKey, batch: Batch, cloud: Cloud) -> BootDocument:
     """A function of the batch's row and the key: the same bytes each time."""
     created_at = batch.cluster_created_at
     worker = BootDocument(
@@ -85,18 +97,13 @@ def boot_document(key: InstallationKey, batch: Batch) -> BootDocument:
         join_secret=authority.join_secret(key, batch.cluster).text,
         head_address=batch.head_address,
         lifetime_s=batch.lifetime_s,
+        cloud="" if cloud in (Cloud.LOCAL, Cloud.SIM) else cloud,
     )
     if batch.role is Role.WORKER:
         return worker
     head = authority.head_identity(key, batch.cluster, created_at)
-    return BootDocument(
-        cluster=worker.cluster,
-        role=worker.role,
-        ca_pem=worker.ca_pem,
-        join_secret=worker.join_secret,
-        certificate_pem=head.certificate_pem,
-        key_pem=head.key_pem.text,
-        lifetime_s=worker.lifetime_s,
+    return msgspec.structs.replace(
+        worker, head_address="", certificate_pem=head.certificate_pem, key_pem=head.key_pem.text
     )
 
 

@@ -16,6 +16,7 @@ from shoal.server.gate import Caller
 from shoal.server.passes.reconcile import Reconciler
 from shoal.server.passes_book import PassesBook
 from shoal.server.settings import Settings
+from shoal.software.bundles import Bundles
 from shoal.store.database import Database
 from shoal.trust.installation_key import InstallationKey
 from shoal.wire.ids import InstallationId
@@ -31,6 +32,7 @@ class Desk(msgspec.Struct):
     database: Database
     key: InstallationKey
     clouds: Clouds
+    bundles: Bundles
     clock: Callable[[], datetime]
     started_at: datetime
     told: Bell  # events were written: streams look
