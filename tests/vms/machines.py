@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import platform
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from datetime import datetime
-from pathlib import Path
 
 from tests.doubles.machines import Machine
 from tests.vms.base import image
@@ -22,8 +21,7 @@ MOST = 5  # cloud-init takes 5 CPU-seconds a VM
 
 class VmMachines:
     """Implements `Machines`. `ended` is told the id of a VM that powered itself off; `archs` are
-    those that VMs may have besides this machine's own; `layers` are laid over the image, topmost
-    first, as a custom image would have them in it."""
+    those that VMs may have besides this machine's own."""
 
     def __init__(
         self,
@@ -33,15 +31,12 @@ class VmMachines:
         boot: Boot = Boot.CLOUD_INIT,
         memory_bytes: int = 2 * 2**30,
         archs: Collection[str] = (),
-        layers: Sequence[Path] = (),
     ) -> None:
         self._fabric = fabric
         self._ended = ended
         self._boot = boot
         self._memory_bytes = memory_bytes
-        self._images = {
-            it: ":".join(map(str, [*layers, image(it)])) for it in {platform.machine(), *archs}
-        }
+        self._images = {it: image(it) for it in {platform.machine(), *archs}}
         self._vms: dict[str, Vm] = {}
         self._watching: list[threading.Thread] = []
         self._lock = threading.Lock()

@@ -30,7 +30,7 @@ _TYPES = {Cloud.GCP: "n2-standard-2", Cloud.AWS: "m7i.large", Cloud.AZURE: "Stan
 
 
 class PlainCloud:
-    """A Provider. `user_data` makes what a VM is given of the boot text and the VM's name."""
+    """A Provider."""
 
     timing = Timing(listing_lag_s=1.0, boot_timeout_s=120.0, farewell_s=1.0)
 
@@ -89,7 +89,7 @@ class PlainCloud:
             zone=offer.zone,
             machine_type=offer.machine_type,
             arch=self._arch,
-            user_data=_user_data(name, f"10.142.0.{number}", boot_text),
+            user_data=boot_text.encode(),
             address=f"10.142.0.{number}",
             mac=f"02:00:0a:8e:00:{number:02x}",
             spot=offer.spot,
@@ -97,7 +97,7 @@ class PlainCloud:
         )
         self._vms[name] = Vm(
             id=machine.id,
-            name=name,
+            name="" if self.cloud is Cloud.AWS else name,  # EC2 names nobody
             batch=batch.id,
             cluster=batch.cluster,
             created_at=self._clock(),
@@ -120,17 +120,3 @@ def _id(cloud: Cloud, number: int) -> str:
             return f"aaaaaaaa-1111-2222-3333-{number:012}"
         case _:
             return str(4 * 10**18 + number)
-
-
-def _user_data(name: str, address: str, boot_text: str) -> bytes:
-    return f"""#!/bin/sh
-umask 077
-mkdir -p /var/lib/shoal
-export SHOAL_VM_DIR=/var/lib/shoal SHOAL_AGENT_PYTHON=/usr/bin/python3
-export SHOAL_VM_NAME={name} SHOAL_VM_ADDRESS={address}:{AGENT_PORT}
-export SHOAL_VM_CPUS=2 SHOAL_VM_MEMORY_BYTES={2 * _GIB} SHOAL_VM_END=poweroff
-sh <<'BOOT_TEXT'
-{boot_text}
-BOOT_TEXT
-poweroff
-""".encode()

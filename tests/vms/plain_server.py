@@ -9,13 +9,11 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from shoal.server import __main__ as server
 from shoal.server import providers
 from shoal.wire.specs import Cloud
 from tests.vms import emulation, plain_cloud
-from tests.vms.agent_layer import agent_layer
 from tests.vms.fabric import fabric
 from tests.vms.machines import VmMachines
 from tests.vms.plain_cloud import PlainCloud
@@ -24,11 +22,13 @@ from tests.vms.vm import Boot
 
 def main() -> int:
     cloud, boot, arch = Cloud(sys.argv[1]), Boot[sys.argv[2]], sys.argv[3]
-    with emulation.emulated(arch), fabric() as network:
-        layer = agent_layer(Path(network.directory), arch)
-        with VmMachines(network, boot=boot, archs=[arch], layers=[layer]) as machines:
-            _reach(cloud, functools.partial(PlainCloud, cloud, machines, arch))
-            return server.main(sys.argv[4:])
+    with (
+        emulation.emulated(arch),
+        fabric() as network,
+        VmMachines(network, boot=boot, archs=[arch]) as machines,
+    ):
+        _reach(cloud, functools.partial(PlainCloud, cloud, machines, arch))
+        return server.main(sys.argv[4:])
 
 
 def _reach(cloud: Cloud, made: Callable[..., PlainCloud]) -> None:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Process 1 of a new VM: furnishes its namespaces from outside the image, then becomes the image's
 # init. Called in its own network, mount, pid, host name, ipc and control group namespaces.
-#   $1  the VM's directory: upper work root sys dmi/    $2  the image (or "layer:image")   $3  its host name
+#   $1  the VM's directory: upper work root sys dmi/    $2  the image    $3  its host name
 set -eu
 vm=$1 image=$2 name=$3
 root=$vm/root

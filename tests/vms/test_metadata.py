@@ -103,6 +103,21 @@ def test_azure_wants_its_header_and_a_version(
     assert get(service, "/metadata/instance", headers, **query).status == 400
 
 
+def test_azure_tells_a_leaf_as_text_and_a_branch_as_json() -> None:
+    service = AzureMetadata(machine("azure", 1, ""))
+    asking = {"api-version": "2021-02-01"}
+
+    def told(path: str, **query: str) -> Answer:
+        return get(service, f"/metadata/instance/{path}", {"metadata": "true"}, **asking, **query)
+
+    address = "network/interface/0/ipv4/ipAddress/0/privateIpAddress"
+    assert told(address, format="text").body == b"10.20.0.1"
+    assert told(address).status == 400
+    assert told("compute").status == 200
+    assert told("compute", format="text").status == 400
+    assert told("compute/nothing", format="text").status == 404
+
+
 def test_azure_schedules_an_eviction() -> None:
     service = AzureMetadata(machine("azure", 1, "", spot=True))
     version = {"api-version": "2020-07-01"}

@@ -38,7 +38,7 @@ class Boot(enum.Enum):
 
 class Vm:
     def __init__(
-        self, machine: Machine, fabric: Fabric, image: str, boot: Boot, memory_bytes: int
+        self, machine: Machine, fabric: Fabric, image: Path, boot: Boot, memory_bytes: int
     ) -> None:
         self.machine = machine
         self._fabric = fabric
@@ -128,8 +128,8 @@ class Vm:
             within=self._namespace,
         )
 
-    def _start(self, image: str) -> subprocess.Popen[bytes]:
-        room = ("sh", str(_HERE / "room.sh"), str(self._directory), image, self.machine.name)
+    def _start(self, image: Path) -> subprocess.Popen[bytes]:
+        room = ("sh", str(_HERE / "room.sh"), str(self._directory), str(image), self.machine.name)
         command = namespaces.entering(self._namespace, "unshare", *_UNSHARE, *room)
         with (self._directory / "console").open("wb") as console:
             return subprocess.Popen(

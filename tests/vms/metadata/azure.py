@@ -12,7 +12,7 @@ import base64
 from datetime import UTC, datetime, timedelta
 
 from tests.doubles.machines import Machine
-from tests.vms.metadata.server import NOT_FOUND, Answer, Request, json
+from tests.vms.metadata.server import NOT_FOUND, Answer, Request, json, text
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 _GOAL_STATE = """<?xml version="1.0" encoding="utf-8"?>
@@ -42,23 +42,31 @@ class AzureMetadata:
             return Answer(body=_GOAL_STATE.encode(), content_type="text/xml; charset=utf-8")
         if request.headers.get("metadata", "").lower() != "true":
             return Answer(400, b'{"error": "Bad request. Required metadata header not specified"}')
-        match request.path.rstrip("/"):
-            case "/metadata/versions":
-                return json({"apiVersions": ["2019-06-01", "2020-07-01", "2021-08-01"]})
-            case _ if "api-version" not in request.query:
-                return Answer(400, b'{"error": "Bad request. api-version was not specified"}')
-            case "/metadata/instance":
-                return json({"compute": self._compute(), "network": self._network()})
-            case "/metadata/instance/compute":
-                return json(self._compute())
-            case "/metadata/instance/network":
-                return json(self._network())
-            case "/metadata/scheduledevents":
+        if "api-version" not in request.query:
+            return Answer(400, b'{"error": "Bad request. api-version was not specified"}')
+        match request.path.strip("/").split("/"):
+            case ["metadata", "instance", *path]:
+                return self._instance(path, as_text=request.query.get("format") == "text")
+            case ["metadata", "scheduledevents"]:
                 return json(self._events())
-            case "/metadata/identity/oauth2/token":
+            case ["metadata", "identity", "oauth2", "token"]:
                 return json(_token(request.query.get("resource", "")))
             case _:
                 return NOT_FOUND
+
+    def _instance(self, path: list[str], *, as_text: bool) -> Answer:
+        """A branch is told as JSON, a leaf as text, and neither as the other."""
+        here: object = {"compute": self._compute(), "network": self._network()}
+        for part in path:
+            if isinstance(here, dict) and part in here:
+                here = here[part]
+            elif isinstance(here, list) and part.isdigit() and int(part) < len(here):
+                here = here[int(part)]
+            else:
+                return NOT_FOUND
+        if isinstance(here, str) != as_text:
+            return Answer(400, b'{"error": "Bad request. format must be text for a leaf"}')
+        return text(here) if isinstance(here, str) else json(here)
 
     def _compute(self) -> dict[str, object]:
         it = self._machine
