@@ -26,7 +26,7 @@ lint: $(VENV)/.dev
 
 long: $(VENV)/.dev
 	$(BIN)/python -m pytest -m long tests/kill $(PARALLEL) --dist worksteal
-	$(BIN)/python -m pytest -m long --ignore tests/kill
+	$(BIN)/python -m pytest -m long --ignore tests/kill -rs
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format

@@ -1,0 +1,122 @@
+"""A cloud without an API: a provider whose VMs are started here and now, and boot for real.
+
+What a VM finds when it wakes is a real cloud's (firmware, metadata, user data); what the provider
+does is the least that one may. So the guest's side is tested apart from the vendors' clients.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+
+import msgspec
+
+from shoal.clouds.provider import Launched
+from shoal.core.records import Batch, Offer, Timing, Vm
+from shoal.wire.accounts import CloudAccount
+from shoal.wire.boot import AGENT_PORT
+from shoal.wire.ids import InstallationId, InstanceId
+from shoal.wire.specs import Cloud
+from tests.doubles.machines import Machine
+from tests.vms.machines import VmMachines
+
+reached: Callable[..., PlainCloud]  # set by plain_server
+
+_GIB = 1 << 30
+_REGIONS = {Cloud.GCP: "us-east1", Cloud.AWS: "us-east-1", Cloud.AZURE: "eastus"}
+_ZONES = {Cloud.GCP: "us-east1-b", Cloud.AWS: "us-east-1a", Cloud.AZURE: "eastus-1"}
+_TYPES = {Cloud.GCP: "n2-standard-2", Cloud.AWS: "m7i.large", Cloud.AZURE: "Standard_D2s_v5"}
+
+
+class PlainCloud:
+    """A Provider."""
+
+    timing = Timing(listing_lag_s=1.0, boot_timeout_s=120.0, farewell_s=1.0)
+
+    def __init__(
+        self,
+        cloud: Cloud,
+        machines: VmMachines,
+        arch: str,
+        account: CloudAccount,
+        installation: InstallationId,
+        *,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.cloud = cloud
+        self._machines = machines
+        self._installation = installation
+        self._clock = clock
+        self._arch = arch
+        self._vms: dict[str, Vm] = {}  # by name, the ended ones too
+        self._numbers = itertools.count(2)
+
+    async def offers(self, region: str | None) -> Sequence[Offer]:
+        offer = Offer(
+            cloud=self.cloud,
+            region=_REGIONS[self.cloud],
+            zone=_ZONES[self.cloud],
+            machine_type=_TYPES[self.cloud],
+            spot=False,
+            arch=self._arch,
+            vcpu=2,
+            memory_bytes=8 * _GIB,
+            price_uusd_per_hour=97_100,
+        )
+        return [offer, msgspec.structs.replace(offer, spot=True, price_uusd_per_hour=29_130)]
+
+    async def launch(self, batch: Batch, boot_text: str) -> Launched:
+        made = tuple(self._launch(name, batch, boot_text) for name in batch.instances)
+        return Launched(tuple(it for it in made if it.id in self._machines.running()))
+
+    async def list(self) -> Sequence[Vm]:
+        running = self._machines.running()
+        return [it for it in self._vms.values() if it.id in running]
+
+    async def terminate(self, vms: Collection[Vm]) -> None:
+        for it in vms:
+            self._machines.stop(it.id)
+
+    def _launch(self, name: InstanceId, batch: Batch, boot_text: str) -> Vm:
+        if name in self._vms:
+            return self._vms[name]
+        number, offer = next(self._numbers), batch.offers[0]
+        machine = Machine(
+            cloud=self.cloud,
+            id=_id(self.cloud, number),
+            name=name,
+            zone=offer.zone,
+            machine_type=offer.machine_type,
+            arch=self._arch,
+            user_data=boot_text.encode(),
+            address=f"10.142.0.{number}",
+            mac=f"02:00:0a:8e:00:{number:02x}",
+            spot=offer.spot,
+            tags=dict(batch.tags),
+        )
+        self._vms[name] = Vm(
+            id=machine.id,
+            name="" if self.cloud is Cloud.AWS else name,  # EC2 names nobody
+            batch=batch.id,
+            cluster=batch.cluster,
+            created_at=self._clock(),
+            address=f"{machine.address}:{AGENT_PORT}",
+            region=offer.region,
+            zone=offer.zone,
+            machine_type=offer.machine_type,
+            spot=offer.spot,
+            price_uusd_per_hour=offer.price_uusd_per_hour,
+        )
+        self._machines.start(machine)
+        return self._vms[name]
+
+
+def _id(cloud: Cloud, number: int) -> str:
+    match cloud:
+        case Cloud.AWS:
+            return f"i-{number:017x}"
+        case Cloud.AZURE:
+            return f"aaaaaaaa-1111-2222-3333-{number:012}"
+        case _:
+            return str(4 * 10**18 + number)
