@@ -64,7 +64,11 @@ def served(desk: Desk) -> Iterator[str]:
     listening = socket.create_server(("127.0.0.1", 0))
     application = app(desk, HANDLERS, site.routes(desk))
     config = uvicorn.Config(
-        application, log_config=None, lifespan="off", timeout_graceful_shutdown=1
+        application,
+        log_config=None,
+        lifespan="off",
+        ws="websockets-sansio",
+        timeout_graceful_shutdown=10,
     )
     serving = uvicorn.Server(config)
     thread = threading.Thread(target=serving.run, kwargs={"sockets": [listening]})
