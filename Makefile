@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
+# Files of tests side by side: much of a test is waiting for a process or a disk.
+PARALLEL := -n 2 --dist loadfile
 
 .PHONY: demo test check lint long format benchmarks docs clean
 
@@ -10,7 +12,7 @@ demo: $(VENV)/.demo
 	$(BIN)/shoal demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 # All that CI runs: format, lint, types, layers, docs, then every test.
 check: lint test long
@@ -23,7 +25,8 @@ lint: $(VENV)/.dev
 	$(BIN)/python docs/generate.py --check
 
 long: $(VENV)/.dev
-	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m pytest -m long tests/kill $(PARALLEL) --dist worksteal
+	$(BIN)/python -m pytest -m long --ignore tests/kill
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format

@@ -34,6 +34,7 @@ from shoal.wire.environments import Manifest
 from shoal.wire.ids import ClusterId, InstanceId, UserName, instance_id
 from shoal.wire.reports import HeadReport, Orders, OrdersTaken, SchedulerReport, VmReport
 from shoal.wire.specs import DaskOptions, Role, StopRules
+from shoal.wire.telemetry import Item
 from shoal.wire.views import LogLine
 
 KEY = InstallationKey(bytes(range(32)))
@@ -52,6 +53,7 @@ class Cluster:
         self.vms: dict[InstanceId, VmReport] = {}
         self.scheduler = SchedulerReport("")
         self.logs: list[LogLine] = []
+        self.telemetry: list[Item] = []
         self.last: HeadReport | None = None
         self.agents: dict[InstanceId, subprocess.Popen[bytes]] = {}
         self.orders = Orders(
@@ -170,6 +172,7 @@ class Cluster:
         self.vms |= {it.instance: it for it in report.vms}
         self.scheduler = report.scheduler or self.scheduler
         self.logs += [chunk.line for chunk in report.logs]
+        self.telemetry += [chunk.item for chunk in report.telemetry]
         return report
 
     def stage(self, number: int) -> str:

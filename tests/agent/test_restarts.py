@@ -45,7 +45,7 @@ def test_crashes_of_long_ago_do_not_count() -> None:
 
 def test_a_clean_end_is_no_fault_however_often_it_happens() -> None:
     often = [Exit(100 + n / 10, clean=True) for n in range(50)]
-    assert delay_s(often[:1]) == 0
+    assert delay_s(often[:1]) < 0.5
     assert delay_s(often) == 1.0
 
 

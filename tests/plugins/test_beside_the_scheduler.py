@@ -8,7 +8,7 @@ import logging
 import looptime
 import pytest
 
-from shoal.plugins.scheduler_process import _unharmed
+from shoal.plugins.beside import unharmed
 
 
 def test_a_part_that_fails_begins_anew_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
@@ -22,7 +22,7 @@ def test_a_part_that_fails_begins_anew_and_says_so(caplog: pytest.LogCaptureFixt
         await asyncio.sleep(1000)
 
     async def scenario() -> None:
-        running = asyncio.create_task(_unharmed(fails_twice))
+        running = asyncio.create_task(unharmed(fails_twice))
         await asyncio.sleep(10)
         running.cancel()
 

@@ -129,6 +129,34 @@ def test_stages_are_told_once_each(database: Database) -> None:
     assert head.heard_at == later(2)
 
 
+def test_a_head_with_a_wrong_clock_does_not_seem_silent(database: Database) -> None:
+    cluster = a_cluster()
+    batch = a_batch(cluster)
+    ask(database, clusters.create, cluster, an_event(cluster))
+    ask(database, instances.intend, batch, 1, an_event(cluster, EventKind.BATCH_INTENDED))
+    an_hour_ago = later(-3600)
+    heard_at = later(-3603)
+    vm = VmReport(batch.instances[0], Role.WORKER, Stage.READY, heard_at, heard_at=heard_at)
+    report = HeadReport(cluster.id, an_hour_ago, 1, (vm,), sent_at=an_hour_ago)
+    ask(database, observations.record, report, NOW)
+    kept = ask(database, observations.of_cluster, cluster.id)[vm.instance]
+    assert kept.heard_at == kept.since == later(-3)
+
+
+def test_of_targets_that_flicker_the_highest_of_late_is_kept(database: Database) -> None:
+    cluster = a_cluster()
+    ask(database, clusters.create, cluster, an_event(cluster))
+
+    def peak(target: int, seconds: float) -> int | None:
+        told = SchedulerReport("tls://h:8786", adaptive_target=target)
+        report = HeadReport(cluster.id, NOW, 1, (), told)
+        ask(database, observations.record, report, later(seconds))
+        return ask(database, world.read, Cloud.SIM, NOW).heads[cluster.id].adaptive_peak
+
+    flickering = [(3, 10), (4, 20), (3, 30), (4, 41), (3, 50), (4, 60), (3, 69)]
+    assert [peak(10, 0), *(peak(*it) for it in flickering)] == [10, 10, 10, 10, 4, 4, 4, 4]
+
+
 def test_another_lack_of_a_database_says_what_to_do(tmp_path: Path) -> None:
     missing = f"sqlite:///{tmp_path / 'nowhere' / 'shoal.db'}"
     with pytest.raises(StoreFault, match="unable to open") as told:

@@ -9,6 +9,7 @@ Exit status: 0 when the agent has ended its VM or was told to; anything else is 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from shoal.agent import memory
+from shoal.agent import memory, processes
 from shoal.agent.vm import from_environment
 from shoal.wire.boot import BootDocument
 from shoal.wire.specs import Role
@@ -28,7 +29,9 @@ _BACKLOG = 1024  # workers that dial at the same moment
 
 
 def main() -> None:
+    gc.disable()  # imports leave little garbage, and looking for it is a tenth of their time
     os.umask(0o077)
+    processes.allow_many_files()
     boot_file = Path(sys.argv[1])
     boot = msgspec.json.decode(boot_file.read_bytes(), type=BootDocument)
     group = memory.own_group()
@@ -49,10 +52,8 @@ def main() -> None:
 
 
 async def _live(life: Coroutine[None, None, None]) -> None:
-    from shoal.agent import processes
-
+    gc.enable()
     processes.adopt_descendants()
-    processes.allow_many_files()
     lived = False
     try:
         await life

@@ -14,15 +14,16 @@ from collections.abc import Iterator
 
 import uvicorn
 
-from shoal.agent import asked, dead_man, preparation, stop_rules
+from shoal.agent import asked, dead_man, host, losses, preparation, stop_rules
 from shoal.agent.clock import Clock
 from shoal.agent.ending import End, Ending, until
 from shoal.agent.head_desk import SAMPLES_EVERY_S, HeadDesk
 from shoal.agent.head_routes import application
+from shoal.agent.host import HostSampler
 from shoal.agent.log_lines import AgentHandler, LogLines
-from shoal.agent.messages import Retire, Serving
+from shoal.agent.messages import Retire, Serving, Telemetry
 from shoal.agent.standing import Standing
-from shoal.agent.tender import Tender
+from shoal.agent.tender import Parting, Tender
 from shoal.agent.vm import Vm
 from shoal.trust import asgi_peer, dask_tls, identities
 from shoal.trust.contexts import listener
@@ -85,6 +86,8 @@ class Head:
             self._obey(),
             self._tell_own(),
             self._keep_rules(),
+            self._sample_host(),
+            self._settle_losses(),
         )
         _log.info("ended: %s", end.why)
 
@@ -97,11 +100,17 @@ class Head:
         if first:
             self._tell_retirements()
 
-    def ended(self, why: str, *, clean: bool) -> None:
+    def recorded(self, told: Telemetry) -> None:
+        self._desk.recorded(told)
+
+    def ended(self, parting: Parting, *, clean: bool) -> None:
         self._desk.scheduler(None)
         if clean:  # by a client's `shutdown()`, or by an option of the user's
             self._tender.halt()
             self._ending.decide(End("its Dask scheduler was shut down", rule="shutdown"))
+
+    def restarting(self, why: str) -> None:
+        """The scheduler's own end is told by its silence."""
 
     # -- the jobs ----------------------------------------------------------------------------
 
@@ -150,6 +159,17 @@ class Head:
         while True:
             self._desk.own(self._standing)
             count = await self._standing.changed.after(count, SAMPLES_EVERY_S)
+
+    async def _sample_host(self) -> None:
+        sampler = HostSampler(self._vm, self._clock)
+        while True:
+            await asyncio.sleep(host.EVERY_S)
+            self._desk.record([await asyncio.to_thread(sampler.sample)])
+
+    async def _settle_losses(self) -> None:
+        while True:
+            await asyncio.sleep(losses.WAIT_S / 4)
+            self._desk.settle_losses()
 
     async def _wheels(self, manifest: Manifest) -> None:
         """Until the server has sent those that this VM lacks."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -16,7 +17,8 @@ import msgspec
 
 from shoal.agent.bell import Bell
 from shoal.agent.clock import Clock
-from shoal.agent.messages import Serving
+from shoal.agent.losses import Losses
+from shoal.agent.messages import Serving, Telemetry
 from shoal.agent.report_book import ReportBook
 from shoal.agent.standing import Standing
 from shoal.agent.vm import Vm
@@ -36,6 +38,7 @@ from shoal.wire.reports import (
     WorkerBeat,
     WorkerOrders,
 )
+from shoal.wire.telemetry import HostSample, Item, TaskException, WorkerEvent, WorkerUse
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +83,8 @@ class HeadDesk:
         self._posts: dict[InstanceId, Post] = {}
         self._stop = ""
         self._idle_since: datetime | None = None
+        self._uses: dict[str, WorkerUse] = {}
+        self._losses = Losses()
 
     # -- the server --------------------------------------------------------------------------
 
@@ -110,7 +115,8 @@ class HeadDesk:
         version = self.orders.version if self.orders else 0
         self.acknowledged = max(self.acknowledged, cursor)
         self.asked.ring()
-        return self.book.since(cursor, version, self.missing)
+        report = self.book.since(cursor, version, self.missing)
+        return msgspec.structs.replace(report, sent_at=self._clock.now())
 
     async def worth_telling(self, cursor: int, wait_s: float) -> None:
         """Until there is news for a reader at `cursor`, or samples that are old enough to be sent,
@@ -164,9 +170,51 @@ class HeadDesk:
             self.book.log(line)
         if beat.logs_dropped:
             self.book.lost(beat.logs_dropped)
+        if beat.telemetry_dropped:
+            self.book.unrecorded(beat.telemetry_dropped)
+        self.record(beat.telemetry)
         if news or beat.logs:
             self._ring_news()
         return BeatAnswer(self.post(beat.vm.instance).version)
+
+    # -- telemetry ---------------------------------------------------------------------------
+
+    def recorded(self, told: Telemetry) -> None:
+        """By the scheduler."""
+        if told.uses:
+            self._uses = told.uses
+        if told.dropped:
+            self.book.unrecorded(told.dropped)
+        self.record(told.items)
+
+    def record(self, items: Iterable[Item]) -> None:
+        now_s = self._clock.monotonic_s()
+        news = False
+        for item in items:
+            for known in self._completed(item, now_s):
+                self.book.record(known)
+                news |= isinstance(known, WorkerEvent | TaskException)
+        if news:
+            self._ring_news()
+
+    def settle_losses(self) -> None:
+        """Now and then: losses of which nobody else will tell."""
+        for event in self._losses.overdue(self._clock.monotonic_s()):
+            self.book.record(event)
+            self._ring_news()
+
+    def _completed(self, item: Item, now_s: float) -> list[Item]:
+        """What is told of it, with what somebody else knows of it."""
+        match item:
+            case HostSample(instance=name) if name in self._uses:
+                use = self._uses[name]
+                return [msgspec.structs.replace(item, **msgspec.structs.asdict(use))]
+            case WorkerEvent(added=True, worker=name):
+                return [*self._losses.came(name), item]
+            case WorkerEvent():
+                return [*self._losses.hear(item, now_s)]
+            case _:
+                return [item]
 
     def stop_workers(self, why: str) -> None:
         self._stop = why

@@ -1,7 +1,7 @@
 """What the agent and its Dask child tell each other: one JSON object a line.
 
 The other end is shoal/plugins/pipe.py, which stands alone and knows these by their fields. States,
-not events: the newest message of a kind says all.
+not events: the newest message of a kind says all. Only telemetry comes in batches, each once.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from shoal.wire.ids import InstanceId
+from shoal.wire.telemetry import Item, WorkerUse
 
 
 class ConfigureScheduler(msgspec.Struct, frozen=True, tag_field="op", tag="scheduler"):
@@ -66,6 +67,14 @@ class Serving(msgspec.Struct, frozen=True, tag_field="op", tag="serving"):
     closable: tuple[InstanceId, ...] = ()
 
 
+class Telemetry(msgspec.Struct, frozen=True, tag_field="op", tag="telemetry"):
+    """From the scheduler, once a second at most and at once for some news; wire/telemetry.py."""
+
+    items: tuple[Item, ...] = ()
+    uses: dict[str, WorkerUse] = {}  # by worker
+    dropped: int = 0
+
+
 class Retired(msgspec.Struct, frozen=True, tag_field="op", tag="retired"):
     """From a worker that the scheduler has retired, then closed."""
 
@@ -78,6 +87,6 @@ class Failed(msgspec.Struct, frozen=True, tag_field="op", tag="failed"):
 
 Configure: TypeAlias = ConfigureScheduler | ConfigureWorker
 Command: TypeAlias = Configure | Retire | Stop
-Told: TypeAlias = Listening | Serving | Retired | Failed
+Told: TypeAlias = Listening | Serving | Telemetry | Retired | Failed
 
 read_told = msgspec.json.Decoder(Told).decode

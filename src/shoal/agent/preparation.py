@@ -31,7 +31,8 @@ async def prepare(
     """The environment's Python. Raises EnvironmentFailed with the installer's words."""
     prefix = vm.prefix(manifest.id)
     if not prefix.exists():
-        draft = prefix.with_name(f".{prefix.name}")
+        shared = vm.environments != prefix.parent
+        draft = prefix.with_name(f".{prefix.name}") if shared else prefix
         shutil.rmtree(draft, ignore_errors=True)
         draft.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         await realise(

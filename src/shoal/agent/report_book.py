@@ -2,7 +2,7 @@
 
 A reader says up to where it has read (its cursor) and is given what changed since. Nothing is
 forgotten because it was sent, so a lost answer, a second reader and a server that was away for an
-hour are the same case. Logs alone are bounded: the oldest lines go, counted.
+hour are the same case. Logs and telemetry alone are bounded: the oldest go, counted.
 
 Cursors count changes, from the millisecond at which this head started: so one that was given by an
 earlier start is below all of them, and its reader is told everything.
@@ -14,13 +14,15 @@ from collections import deque
 from datetime import datetime
 
 from shoal.agent.standing import without_samples
+from shoal.agent.telemetry_book import Gaps, TelemetryBook
 from shoal.wire.ids import ClusterId, InstanceId
 from shoal.wire.reports import HeadReport, LogChunk, SchedulerReport, StopNotice, VmReport
+from shoal.wire.telemetry import Chunk, Item
 from shoal.wire.views import LogLine
 
 MOST_LINES = 20_000
 LINES_A_REPORT = 2_000
-_MOST_GAPS = 64
+ITEMS_A_REPORT = 2_000
 
 
 class ReportBook:
@@ -32,7 +34,8 @@ class ReportBook:
         self._scheduler: tuple[int, SchedulerReport | None] = (0, None)
         self._stop: StopNotice | None = None
         self._logs: deque[LogChunk] = deque()
-        self._gaps: deque[tuple[int, int]] = deque()  # (cursor, lines lost that were newer than it)
+        self._gaps = Gaps()  # lines
+        self._telemetry = TelemetryBook()
 
     def vm(self, report: VmReport) -> bool:
         """Whether it is news, or only a newer sample."""
@@ -60,16 +63,19 @@ class ReportBook:
 
     def lost(self, lines: int, up_to: int | None = None) -> None:
         """Lines that nobody will be told: who has read less than `up_to` (now) has missed them."""
-        self._gaps.append((self._next() if up_to is None else up_to, lines))
-        if len(self._gaps) > _MOST_GAPS:
-            _, first = self._gaps.popleft()
-            cursor, second = self._gaps.popleft()
-            self._gaps.appendleft((cursor, first + second))
+        self._gaps.add(self._next() if up_to is None else up_to, lines)
+
+    def record(self, item: Item) -> None:
+        self._telemetry.put(self._next(), item)
+
+    def unrecorded(self, items: int) -> None:
+        """Telemetry that was lost on the way here."""
+        self._telemetry.gaps.add(self._next(), items)
 
     def since(self, cursor: int, orders_version: int, missing: tuple[str, ...]) -> HeadReport:
         """What changed after `cursor`. One from the future (a clock was set back) means nothing."""
         after = cursor if cursor <= self.cursor else 0
-        logs, reached = self._lines_after(after)
+        logs, telemetry, reached = self._bounded(after)
         changed, scheduler = self._scheduler
         return HeadReport(
             cluster=self._cluster,
@@ -79,22 +85,35 @@ class ReportBook:
             scheduler=scheduler if changed > after else None,
             stop=self._stop,
             logs=logs,
-            logs_dropped=sum(lines for at, lines in self._gaps if after < at <= reached),
+            logs_dropped=self._gaps.between(after, reached),
             orders_version=orders_version,
             missing_wheels=missing,
+            telemetry=telemetry,
+            telemetry_dropped=self._telemetry.gaps.between(after, reached),
         )
 
-    def _lines_after(self, after: int) -> tuple[tuple[LogChunk, ...], int]:
-        """The lines, and the cursor they bring a reader to: not past a line it has not got."""
+    def _bounded(self, after: int) -> tuple[tuple[LogChunk, ...], tuple[Chunk, ...], int]:
+        """Lines, items, and the cursor they bring a reader to: not past one it has not got."""
+        logs, items = self._lines_after(after), self._telemetry.after(after)
+        reached = self.cursor
+        if len(logs) > LINES_A_REPORT:
+            reached = logs[LINES_A_REPORT - 1].seq
+        if len(items) > ITEMS_A_REPORT:
+            reached = min(reached, items[ITEMS_A_REPORT - 1].seq)
+        return (
+            tuple(it for it in logs if it.seq <= reached),
+            tuple(it for it in items if it.seq <= reached),
+            reached,
+        )
+
+    def _lines_after(self, after: int) -> list[LogChunk]:
         newest: list[LogChunk] = []
         for chunk in reversed(self._logs):
             if chunk.seq <= after:
                 break
             newest.append(chunk)
         newest.reverse()
-        if len(newest) > LINES_A_REPORT:
-            return tuple(newest[:LINES_A_REPORT]), newest[LINES_A_REPORT - 1].seq
-        return tuple(newest), self.cursor
+        return newest
 
     def _next(self) -> int:
         self.cursor += 1

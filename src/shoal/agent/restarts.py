@@ -17,6 +17,7 @@ MOST_CRASHES = 5
 _FIRST_DELAY_S, _MOST_DELAY_S = 0.2, 10.0
 _RETIRED_DELAY_S = 2.0
 _CLEAN_WINDOW_S, _MOST_CLEAN = 10.0, 3
+_CLEAN_DELAY_S = 0.25  # the order that ends the whole cluster may be under way
 
 
 class Exit(msgspec.Struct, frozen=True):
@@ -48,7 +49,7 @@ def verdict(exits: Sequence[Exit]) -> Verdict:
         return Restart(last.at_s + _RETIRED_DELAY_S)
     if last.clean:
         recent = [it for it in exits if it.clean and it.at_s > last.at_s - _CLEAN_WINDOW_S]
-        return Restart(last.at_s + (1.0 if len(recent) > _MOST_CLEAN else 0.0))
+        return Restart(last.at_s + (1.0 if len(recent) > _MOST_CLEAN else _CLEAN_DELAY_S))
     delay_s = min(_FIRST_DELAY_S * 4 ** (len(crashes) - 1), _MOST_DELAY_S)
     return Restart(last.at_s + delay_s)
 

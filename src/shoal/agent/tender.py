@@ -30,6 +30,7 @@ from shoal.agent.messages import (
     Retired,
     Serving,
     Stop,
+    Telemetry,
     Told,
 )
 from shoal.agent.next_step import (
@@ -50,6 +51,7 @@ from shoal.software.realise import RealiseProgress
 from shoal.wire.environments import Manifest
 from shoal.wire.ids import EnvironmentId
 from shoal.wire.specs import Role
+from shoal.wire.telemetry import Loss
 from shoal.wire.views import Stage
 
 _log = logging.getLogger(__name__)
@@ -68,8 +70,21 @@ class Events(Protocol):
     def serving(self, told: Serving) -> None:
         """The scheduler's state."""
 
-    def ended(self, why: str, *, clean: bool) -> None:
+    def recorded(self, told: Telemetry) -> None:
+        """What the scheduler's plugin has found."""
+
+    def ended(self, parting: Parting, *, clean: bool) -> None:
         """The Dask process has ended, and nobody here asked it to."""
+
+    def restarting(self, why: str) -> None:
+        """The Dask process was ended here, and another one follows."""
+
+
+class Parting(msgspec.Struct, frozen=True):
+    """How a Dask process ended: in words, and by which of the reasons that are told apart."""
+
+    why: str
+    loss: Loss
 
 
 class Tender:
@@ -228,15 +243,22 @@ class Tender:
             processes.end_orphans({child.pid})
         if self._stopping:
             return
-        why = watched.failure or self._why(child, status, kills_before, watched)
-        self._take_leave(child, status, why, watched)
+        parting = self._parting(child, status, kills_before, watched)
+        if watched.failure:
+            parting = Parting(watched.failure, Loss.CRASHED)
+        self._take_leave(child, status, parting, watched)
         self.wake.ring()
 
-    def _take_leave(self, child: DaskChild, status: int, why: str, watched: _Watched) -> None:
+    def _take_leave(
+        self, child: DaskChild, status: int, parting: Parting, watched: _Watched
+    ) -> None:
         """What the end of a child means for the next one."""
+        why = parting.why
         asked_to = self._seen.child is not None and self._seen.child.stopping
         retired = self._asked is not None and self._asked.retire
         self._see(child=None)
+        if asked_to and not retired:
+            self._events.restarting(why)
         if asked_to or retired:
             return
         if status == CANNOT_BE and watched.failure:
@@ -244,7 +266,7 @@ class Tender:
             return
         clean = status == 0
         _log.log(logging.INFO if clean else logging.ERROR, "%s: %s", self._process_name(), why)
-        self._events.ended(why, clean=clean)
+        self._events.ended(parting, clean=clean)
         if self._stopping:
             return
         exit_ = restarts.Exit(self._clock.monotonic_s(), clean, why, watched.retired)
@@ -275,6 +297,8 @@ class Tender:
                 if self._standing.report.dask_address != address:
                     self._standing.ready(address)
                 self._events.serving(told)
+            case Telemetry():
+                self._events.recorded(told)
             case Retired():
                 watched.retired = True
             case Failed(text):
@@ -297,20 +321,25 @@ class Tender:
             look += 1
             await asyncio.sleep(_MEMORY_LOOK_S)
 
-    def _why(
+    def _parting(
         self, child: DaskChild, status: int, kills_before: int | None, watched: _Watched
-    ) -> str:
-        if child.killed_for:
-            return f"ended by the agent: {child.killed_for}"
+    ) -> Parting:
+        if child.killed_for:  # only for memory, while it is not asked to stop
+            return Parting(f"ended by the agent: {child.killed_for}", Loss.MEMORY)
         kills_now = self._group.oom_kills() if self._group else None
         if status == -9 and kills_before is not None and (kills_now or 0) > kills_before:
             limit = self._group.limit_bytes() if self._group else None
             of = f" of {memory.words(limit)}" if limit else ""
             used = memory.words(watched.last_bytes)
-            return f"killed by the kernel for memory: it used {used}{of} when last looked at"
+            return Parting(
+                f"killed by the kernel for memory: it used {used}{of} when last looked at",
+                Loss.MEMORY,
+            )
         if status < 0:
-            return f"killed by signal {-status}"
-        return "closed by Dask" if status == 0 else f"ended with status {status}"
+            return Parting(f"killed by signal {-status}", Loss.CRASHED)
+        if status == 0:
+            return Parting("closed by Dask", Loss.RETIRED if watched.retired else Loss.CLOSED)
+        return Parting(f"ended with status {status}", Loss.CRASHED)
 
     async def _stop_child(self, why: str) -> None:
         child = self._child

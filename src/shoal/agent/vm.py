@@ -24,7 +24,8 @@ class Vm(msgspec.Struct, frozen=True):
     port: int  # of the agent; a worker's listens nowhere
     cpus: int
     memory_bytes: int  # 0: not known
-    environments: Path  # realised ones, perhaps shared with other VMs of one machine
+    environments: Path  # realised ones: shared by the VMs of one machine, or its own prefixes
+    whole_machine: bool = True  # False: it shares the machine it runs on with others
 
     @property
     def identity(self) -> Path:
@@ -67,7 +68,8 @@ def from_environment(environ: Mapping[str, str], group_limit_bytes: int | None =
         port=int(port),
         cpus=int(environ["SHOAL_VM_CPUS"]),
         memory_bytes=_least(int(environ["SHOAL_VM_MEMORY_BYTES"]), group_limit_bytes or 0),
-        environments=Path(environ.get("SHOAL_ENVIRONMENTS") or directory / "environments"),
+        environments=Path(environ.get("SHOAL_ENVIRONMENTS") or directory / "prefixes"),
+        whole_machine=environ.get("SHOAL_VM_END") != "exit",
     )
 
 

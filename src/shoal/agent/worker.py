@@ -10,15 +10,17 @@ import asyncio
 import contextlib
 import logging
 
-from shoal.agent import asked, dead_man, preparation
+from shoal.agent import asked, dead_man, host, preparation
 from shoal.agent.bell import Bell
 from shoal.agent.clock import Clock
 from shoal.agent.ending import End, Ending, until
 from shoal.agent.head_line import HeadLine
+from shoal.agent.host import HostSampler
 from shoal.agent.log_lines import AgentHandler, LogLines, Outbox
-from shoal.agent.messages import Serving
+from shoal.agent.messages import Serving, Telemetry
+from shoal.agent.sample_box import SampleBox
 from shoal.agent.standing import Standing
-from shoal.agent.tender import Tender
+from shoal.agent.tender import Parting, Tender
 from shoal.agent.vm import Vm
 from shoal.errors import ShoalError
 from shoal.trust import dask_tls, identities, joining
@@ -29,6 +31,7 @@ from shoal.wire.boot import BootDocument
 from shoal.wire.environments import Manifest
 from shoal.wire.reports import JoinRequest, WorkerBeat, WorkerOrders
 from shoal.wire.specs import Role
+from shoal.wire.telemetry import Loss, WorkerEvent
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +55,7 @@ class Worker:
         self._born_s = clock.monotonic_s() - age_s
         self._heard_s = clock.monotonic_s()
         self._outbox = Outbox()
+        self._telemetry = SampleBox()
         lines = LogLines(vm.name, vm.logs, self._outbox.put, clock)
         logging.getLogger().addHandler(AgentHandler(lines))
         self._standing = Standing(vm.name, Role.WORKER, clock)
@@ -71,6 +75,7 @@ class Worker:
             self._tender.run(),
             self._speak(),
             self._keep_rules(),
+            self._sample_host(),
         )
         _log.info("ended: %s", end.why)
 
@@ -79,8 +84,20 @@ class Worker:
     def serving(self, told: Serving) -> None:
         raise AssertionError("a worker's child is no scheduler")
 
-    def ended(self, why: str, *, clean: bool) -> None:
+    def recorded(self, told: Telemetry) -> None:
+        raise AssertionError("a worker's child is no scheduler")
+
+    def ended(self, parting: Parting, *, clean: bool) -> None:
         """The tender starts another one, and reports it."""
+        self._lost(parting.loss, parting.why)
+
+    def restarting(self, why: str) -> None:
+        self._lost(Loss.RESTARTED, why)
+
+    def _lost(self, reason: Loss, why: str) -> None:
+        now, address = self._clock.now(), self._standing.report.dask_address
+        event = WorkerEvent(now, self._vm.name, address, added=False, reason=reason, detail=why)
+        self._telemetry.put(event)
 
     # -- the jobs ----------------------------------------------------------------------------
 
@@ -141,7 +158,7 @@ class Worker:
         while True:
             count = self._standing.changed.count
             due = self._clock.monotonic_s() - last_s >= _BEAT_EVERY_S
-            if count != told or due or len(self._outbox):
+            if count != told or due or len(self._outbox) or self._telemetry.urgent:
                 if await self._send_beat(line):
                     told, last_s = count, self._clock.monotonic_s()
                 else:
@@ -150,14 +167,23 @@ class Worker:
 
     async def _send_beat(self, line: HeadLine) -> bool:
         lines, dropped = self._outbox.take(_LINES_A_BEAT)
+        items, unrecorded = self._telemetry.take()
+        beat = WorkerBeat(self._standing.report, lines, dropped, items, unrecorded)
         try:
-            await line.beat(WorkerBeat(self._standing.report, lines, dropped))
+            await line.beat(beat)
         except ShoalError as error:
             _log.debug("no beat: %s", error)
             self._outbox.give_back(lines, dropped)
+            self._telemetry.give_back(items, unrecorded)
             return False
         self._heard()
         return True
+
+    async def _sample_host(self) -> None:
+        sampler = HostSampler(self._vm, self._clock)
+        while True:
+            await asyncio.sleep(host.EVERY_S)
+            self._telemetry.put(await asyncio.to_thread(sampler.sample))
 
     async def _wheels(self, manifest: Manifest) -> None:
         """From the head, which may still be waiting for them itself."""

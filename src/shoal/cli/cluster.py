@@ -113,7 +113,7 @@ def show(cluster: str, as_json: bool) -> None:
 @cluster_argument
 @click.option("--follow", "-f", is_flag=True, help="Go on as lines arrive; end with Ctrl+C.")
 @click.option("--instance", help="Only this VM's.")
-@click.option("--process", type=click.Choice(["agent", "scheduler", "worker"]))
+@click.option("--process", type=click.Choice(["agent", "scheduler", "worker", "kernel"]))
 @click.option("--text", help="Only lines that contain this.")
 @output.json_option
 def logs(
@@ -222,11 +222,13 @@ async def _logs(
 ) -> None:
     from shoal.client import pages
 
+    dropped = 0
     async for page in pages.log_pages(api, cluster, query):
         for line in page.lines:
             tell(line)
-        if page.dropped:
-            output.note(f"{page.dropped} lines were dropped: they came faster than they are kept")
+        if page.dropped > dropped:
+            dropped = page.dropped
+            output.note(f"{dropped} lines were dropped: they came faster than they are kept")
         if not page.lines:
             if not follow:
                 return

@@ -27,7 +27,7 @@ from shoal.wire.requests import CreateCluster, StopCluster
 from shoal.wire.specs import Cloud, ClusterSpec
 from shoal.wire.views import ClientCertificate, ClusterStatus, ClusterView, Ended, ServerInfo
 
-_REFRESH_S = 0.25  # between two looks at the whole cluster, however much happens
+_REFRESH_S = 0.25  # before each look at the whole cluster, however much happens
 _OVER = (ClusterStatus.ENDING, ClusterStatus.ENDED, ClusterStatus.FAILED)
 _MACHINES = Page(limit=100)  # enough to say which kinds there are
 
@@ -109,13 +109,13 @@ class Watch:
         """The whole cluster after something happened, but not after each of 1,000 things."""
         while True:
             await self._happened.wait()
+            await asyncio.sleep(_REFRESH_S)  # more will have happened
             self._happened.clear()
             await self._refresh()
             machines = await self._api.call(
                 endpoints.INSTANCES, path={"cluster": self.view.id}, query=_MACHINES
             )
             self._progress.instances(machines.instances)
-            await asyncio.sleep(_REFRESH_S)
 
     async def _refresh(self) -> None:
         self.view = await self._api.call(endpoints.CLUSTER, path={"cluster": self.view.id})
@@ -170,7 +170,9 @@ async def _complete(api: Api, asked: Asked, name: str, progress: Progress) -> Cl
         async with asyncio.TaskGroup() as group:
             if not asked.spec.name:  # else connected already
                 group.create_task(_connect(api, asked, progress))
-            copying = group.create_task(environment.copy(asked.software, progress))
+            copying = group.create_task(
+                environment.copy(asked.software, environment.target_of(asked.spec), progress)
+            )
     except ExceptionGroup as several:
         raise _first(several) from None
     registered = await environment.register(api, copying.result(), progress)

@@ -29,7 +29,7 @@ def is_arm(cloud: Cloud, name: str) -> bool | None:
         case Cloud.AZURE:
             found = _AZURE.fullmatch(name)
             return "p" in found["traits"] if found else None
-        case Cloud.LOCAL | Cloud.SIM:
+        case Cloud.LOCAL | Cloud.SIM | Cloud.WATCHED:
             return None
 
 

@@ -36,6 +36,7 @@ from shoal.wire.ids import InstallationId, InstanceId
 GRACE_S = 0.5  # between SIGTERM to the agent and SIGKILL to all that is left
 _TOMBSTONE_S = 86_400.0
 _HALF_MADE_S = 10.0
+_HALF_REMOVED_S = 60.0
 _MARKER = "SHOAL_VM_NAME"
 _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _PASSED_ON_PREFIXES = ("UV_", "HTTP_", "HTTPS_", "NO_PROXY", "http_", "https_", "no_proxy", "XDG_")
@@ -210,12 +211,10 @@ class VmDirectories:
         for name in ("vm.json", "console.log"):
             with contextlib.suppress(OSError):
                 shutil.copyfile(directory / name, tombstone / name)
+        ended = self._vms / f".ended.{vm.name}"
         with contextlib.suppress(OSError):
-            directory.rename(self._vms / f".ended.{vm.name}")
-        for old in self._vms.glob(".ended.*"):
-            threading.Thread(
-                target=shutil.rmtree, args=(old,), kwargs={"ignore_errors": True}, daemon=True
-            ).start()
+            directory.rename(ended)
+            threading.Thread(target=_remove, args=(ended,), daemon=True).start()
 
     def _processes(self, vm: LocalVm) -> Iterator[psutil.Process]:
         """All that belong to it, the dead and the server's own excepted."""
@@ -260,9 +259,28 @@ class VmDirectories:
             return None
 
     def _prune(self) -> None:
+        """Old tombstones, and what a killed server was about to remove."""
         for entry in os.scandir(self._ended):
             if time.time() - entry.stat().st_mtime > _TOMBSTONE_S:
                 shutil.rmtree(entry.path, ignore_errors=True)
+        for left in self._vms.glob(".ended.*"):
+            if time.time() - _changed_at(left) > _HALF_REMOVED_S:
+                _remove(left)
+
+
+def _remove(tree: Path) -> None:
+    """Thousands of files, while the next cluster may be starting: by a process that steps back."""
+    try:
+        subprocess.run(["nice", "-n", "19", "rm", "-rf", "--", tree], check=False)
+    except FileNotFoundError:  # Windows
+        shutil.rmtree(tree, ignore_errors=True)
+
+
+def _changed_at(path: Path) -> float:
+    try:
+        return path.stat().st_ctime
+    except FileNotFoundError:
+        return time.time()
 
 
 def _alive(vm: LocalVm) -> bool:

@@ -19,7 +19,7 @@ from shoal.core.records import (
     PoolMark,
 )
 from shoal.wire.ids import InstanceId
-from shoal.wire.specs import Role
+from shoal.wire.specs import Cloud, Role
 from shoal.wire.views import (
     ClusterStatus,
     ClusterView,
@@ -50,7 +50,12 @@ def cluster_view(
 ) -> ClusterView:
     """`instances`: past ones too, unless the cost is `booked`; `marks`: of the cluster's cloud,
     expired ones too."""
-    counts = worker_counts(cluster, instances, observations)
+    watched = cluster.spec.cloud is Cloud.WATCHED
+    counts = (
+        _watched_counts(cluster, head)
+        if watched
+        else worker_counts(cluster, instances, observations)
+    )
     hindered = hindrances(instances, marks, now)
     status = _status(cluster, counts, head, hindered)
     wanted = cluster.ended_at is None
@@ -117,6 +122,12 @@ def worker_counts(
         ready=counts["ready"],
         draining=counts["draining"],
     )
+
+
+def _watched_counts(cluster: Cluster, head: HeadObservation | None) -> WorkerCounts:
+    """Nobody here wants anything of it: those that are there are those that are wanted."""
+    there = head.workers if head is not None and cluster.ended_at is None else 0
+    return WorkerCounts(wanted=there, launching=0, preparing=0, ready=there, draining=0)
 
 
 class Hindrance(msgspec.Struct, frozen=True):
@@ -213,6 +224,8 @@ def _sentence(
             return (
                 f"ending: {cluster.end_reason}; {left} {'VM is' if left == 1 else 'VMs are'} left"
             )
+        case ClusterStatus.STARTING if cluster.spec.cloud is Cloud.WATCHED:
+            return "starting: its first report is on the way"
         case ClusterStatus.STARTING:
             return f"starting: {_scheduler_words(instances, observations)}"
         case ClusterStatus.READY:

@@ -9,5 +9,11 @@ and distributed only. Everything that Dask does not promise to keep is used here
     scheduler_process  a Dask scheduler, its reports, and the retirement of workers
     retirement         which workers may leave now, and which must wait
     worker_process     a Dask worker
+    telemetry          what is recorded in a scheduler: its hooks, and batches of what is new
+    computations       which computations and task groups changed, and where time went
+    failures           what tasks raised, by kind
+    shuffles           P2P shuffles
+    samples            the scheduler, the cluster and its workers over time
+    beside             what may fail without harming the scheduler
     guarded_pages      Dask's HTTP pages, for holders of the cluster's certificates alone
 """

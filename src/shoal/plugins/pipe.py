@@ -4,8 +4,8 @@ User code prints, and may read stdin, so both descriptors are moved away first: 
 to stderr and becomes log lines, and `input()` meets an empty file. When the agent dies its end of
 stdin closes and the process ends at once; on Linux the kernel ends it too, even if Python hangs.
 
-Nothing here may hold Dask's event loop up: messages are states, not events, so only the newest of
-each kind waits to be written, by a thread.
+Nothing here may hold Dask's event loop up: a thread writes. Messages are states, of which only the
+newest of each kind waits, or batches of telemetry, of which few wait and the rest is refused.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ Message: TypeAlias = dict[str, Any]  # JSON, as shoal.agent.messages declares it
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 AGENT_GONE = 71  # exit status: EX_OSERR
+_MOST_BATCHES = 10  # that wait to be written
 
 
 class Pipe:
@@ -40,6 +41,7 @@ class Pipe:
         self._early: list[Message] = []  # read before there was a loop
         self._lock = threading.Lock()
         self._newest: dict[str, Message] = {}
+        self._batches: list[Message] = []
         self._something = threading.Event()
         self._written = threading.Event()
         self._written.set()
@@ -66,6 +68,16 @@ class Pipe:
             self._written.clear()
             self._something.set()
 
+    def hand_on(self, op: str, **content: Any) -> bool:
+        """A batch, after those before it; False where too many wait, and this one is not taken."""
+        with self._lock:
+            if len(self._batches) >= _MOST_BATCHES:
+                return False
+            self._batches.append({"op": op, **content})
+            self._written.clear()
+            self._something.set()
+        return True
+
     def end(self, status: int) -> None:
         """Leave without Python's own farewell, which waits for threads that user code left."""
         self._written.wait(1.0)
@@ -88,14 +100,17 @@ class Pipe:
             self._something.wait()
             with self._lock:
                 messages, self._newest = list(self._newest.values()), {}
-                self._something.clear()
-            data = b"".join(json.dumps(message).encode() + b"\n" for message in messages)
+                if self._batches:
+                    messages.append(self._batches.pop(0))
+                if not self._batches:
+                    self._something.clear()
             try:
-                _write_all(self._outlet, data)
+                for message in messages:
+                    _write_all(self._outlet, json.dumps(message).encode() + b"\n")
             except OSError:
                 os._exit(AGENT_GONE)
             with self._lock:
-                if not self._newest:
+                if not self._newest and not self._batches:
                     self._written.set()
 
 

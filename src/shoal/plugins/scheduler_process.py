@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
+import gc
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
+from .beside import unharmed
 from .pipe import Message, Pipe
-
-logger = logging.getLogger("distributed.scheduler")
 
 STOPPED, CANNOT_BE = 0, 2
 _LEAST_S, _MOST_S = 0.2, 1.0
@@ -30,6 +29,7 @@ def main() -> None:
     pipe = Pipe()
     import distributed  # noqa: F401  half a second, while the agent prepares the rest
 
+    gc.enable()
     pipe.end(asyncio.run(_run(pipe)))
 
 
@@ -70,10 +70,13 @@ def _scheduler(asked: Message) -> Any:
 
 async def _serve(pipe: Pipe, scheduler: Any, asked: Message) -> None:
     from .retirement import Retirement
+    from .telemetry import Telemetry
 
     retirement = Retirement(scheduler)
     reports = _Reports(pipe, scheduler, asked["minimum"])
-    beside = [asyncio.create_task(_unharmed(it)) for it in (retirement.carry_out, reports.send)]
+    record = _Record(pipe, scheduler, Telemetry)
+    jobs = (retirement.carry_out, reports.send, record.telemetry.look, record.hand_on)
+    beside = [asyncio.create_task(unharmed(it)) for it in jobs]
     told_to_stop = asyncio.create_task(_obey(pipe, retirement, reports))
     finished = asyncio.create_task(scheduler.finished())
     await asyncio.wait([told_to_stop, finished], return_when=asyncio.FIRST_COMPLETED)
@@ -92,19 +95,6 @@ async def _obey(pipe: Pipe, retirement: Any, reports: _Reports) -> None:
             reports.minimum = message["minimum"]
 
 
-async def _unharmed(job: Callable[[], Coroutine[None, None, None]]) -> None:
-    """Run what goes on beside the scheduler. Should it fail, that is logged and it begins anew: no
-    computation is lost because a report could not be made."""
-    while True:
-        task = asyncio.ensure_future(job())
-        try:
-            await asyncio.wait([task])
-        finally:
-            task.cancel()
-        logger.error("a part of Shoal in the scheduler failed", exc_info=task.exception())
-        await asyncio.sleep(_MOST_S)
-
-
 class _Reports:
     def __init__(self, pipe: Pipe, scheduler: Any, minimum: int) -> None:
         self.minimum = minimum
@@ -120,6 +110,28 @@ class _Reports:
             await asyncio.sleep(_LEAST_S)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), _MOST_S - _LEAST_S)
+
+
+class _Record:
+    """Telemetry on its way to the agent: news at once, the rest with the next batch. What the pipe
+    has no room for is dropped, and counted."""
+
+    def __init__(self, pipe: Pipe, scheduler: Any, telemetry: Callable[..., Any]) -> None:
+        self._pipe = pipe
+        self._news = asyncio.Event()
+        self.telemetry = telemetry(ring=self._news.set)
+        self.telemetry.attach(scheduler)
+        scheduler.add_plugin(self.telemetry, name=self.telemetry.name)
+
+    async def hand_on(self) -> None:
+        while True:
+            self._news.clear()
+            batch = self.telemetry.take()
+            if any(batch.values()) and not self._pipe.hand_on("telemetry", **batch):
+                self.telemetry.lost(len(batch["items"]) + batch["dropped"])
+            await asyncio.sleep(_LEAST_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), _MOST_S - _LEAST_S)
 
 
 def _plugin(changed: asyncio.Event) -> Any:

@@ -5,6 +5,7 @@ directory is made importable as `_shoal_plugins`, whatever else is installed. `-
 directory itself off `sys.path`, where its modules would hide others of the same names.
 """
 
+import gc
 import importlib
 import importlib.util
 import sys
@@ -14,6 +15,7 @@ NAME = "_shoal_plugins"
 
 
 def main() -> None:
+    gc.disable()  # until Dask is imported: a tenth of that time; the processes switch it on again
     directory = Path(__file__).resolve().parent
     spec = importlib.util.spec_from_file_location(
         NAME, directory / "__init__.py", submodule_search_locations=[str(directory)]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import traceback
 from typing import Any
 
@@ -24,6 +25,7 @@ def main() -> None:
     pipe = Pipe()
     import distributed  # noqa: F401  half a second, while the agent joins the cluster
 
+    gc.enable()
     pipe.end(asyncio.run(_run(pipe)))
 
 

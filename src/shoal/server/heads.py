@@ -19,7 +19,7 @@ import msgspec
 from shoal.core.records import EndKind
 from shoal.errors import ShoalError
 from shoal.server.desk import Desk
-from shoal.store import attendance, clusters, logs, observations
+from shoal.store import attendance, clusters, observations, samples
 from shoal.store.attendance import Attended
 from shoal.trust import authority
 from shoal.trust.contexts import dialer
@@ -66,6 +66,7 @@ class _Attendant:
     def __init__(self, desk: Desk, attended: Attended) -> None:
         self._desk = desk
         self._cluster = attended.cluster.id
+        self._workspace = attended.cluster.workspace
         self._address = attended.address
         self._context = _context(desk, attended)
         self._met = asyncio.Event()  # the head has answered once
@@ -152,9 +153,9 @@ class _Attendant:
         now = desk.clock()
         try:
             told = await desk.database.run(observations.record, report, now)
-            if report.logs:
+            if report.logs or report.telemetry or report.logs_dropped or report.telemetry_dropped:
                 await desk.database.run_samples(
-                    logs.append, self._cluster, report.logs, report.head_started_at
+                    samples.take, self._cluster, self._workspace, report, now
                 )
             if report.stop:
                 told += await desk.database.run(

@@ -11,25 +11,26 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from functools import partial
 
 from shoal.core.records import Listing
 from shoal.errors import ShoalError
 from shoal.server.desk import Desk
 from shoal.server.heads import attend_all
+from shoal.server.passes import record
 from shoal.server.passes.environments import care_for_environments
 from shoal.server.passes.reconcile import Reconciler
-from shoal.store import ledger, logs
+from shoal.server.passes.watched import care_for_watched
+from shoal.store import ledger
 
 _log = logging.getLogger(__name__)
 
 PASS_S = 2.0
 LISTING_S = 5.0
 CLOCK_JUMP_S = 5.0
-SWEEP_LOGS_S = 3600.0
+WATCHED_S = 5.0
 COMPILE_S = 10.0
 BOOK_S = 60.0
-MAX_LOG_LINES = 200_000  # a cluster
 _BOOKED_AT_ONCE = 100
 
 
@@ -38,15 +39,14 @@ async def run(desk: Desk) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(Driver(desk, it).drive()) for it in desk.reconcilers.values()]
         tasks.append(group.create_task(attend_all(desk)))
-        tasks.append(
-            group.create_task(_every(desk, "prune logs", SWEEP_LOGS_S, lambda: _prune_logs(desk)))
-        )
         store = desk.settings.state.software_store
-        tasks.append(group.create_task(_every(desk, "book costs", BOOK_S, lambda: _book(desk))))
-        compiling = _every(
-            desk, "care for environments", COMPILE_S, lambda: care_for_environments(store)
-        )
-        tasks.append(group.create_task(compiling))
+        jobs: list[tuple[str, float, Callable[[], Awaitable[None]]]] = [
+            ("book costs", BOOK_S, partial(_book, desk)),
+            ("care for watched clusters", WATCHED_S, partial(care_for_watched, desk)),
+            ("care for environments", COMPILE_S, partial(care_for_environments, store)),
+            *((name, seconds, partial(work, desk)) for name, seconds, work in record.JOBS),
+        ]
+        tasks += [group.create_task(_every(desk, *it)) for it in jobs]
         await desk.stopping.wait()
         for task in tasks:
             task.cancel()
@@ -126,11 +126,6 @@ async def _every(
                 desk.passes.failed(name, str(error))
                 _log.warning("%s", error)
         await asyncio.sleep(seconds)
-
-
-async def _prune_logs(desk: Desk) -> None:
-    older_than: datetime = desk.clock() - timedelta(days=desk.settings.log_days)
-    await desk.database.run_samples(logs.prune, older_than, MAX_LOG_LINES)
 
 
 async def _book(desk: Desk) -> None:

@@ -40,6 +40,17 @@ class Settings(msgspec.Struct, frozen=True):
         msgspec.Meta(description="An embedded server ends when nothing happened for so long."),
     ] = 1800.0
     log_days: Annotated[int, msgspec.Meta(description="How long process logs are kept.")] = 14
+    history_days: Annotated[
+        int,
+        msgspec.Meta(description="How long computations, exceptions and signals are kept."),
+    ] = 365
+    metric_days: Annotated[
+        int, msgspec.Meta(description="How long samples of clusters and VMs are kept.")
+    ] = 90
+    samples_mib: Annotated[
+        int,
+        msgspec.Meta(description="Logs and samples take so much at most; the oldest go first."),
+    ] = 20_480
     max_workers: Annotated[
         int, msgspec.Meta(description="Workers that one cluster may ask for at most.")
     ] = 10_000

@@ -10,7 +10,6 @@ import os
 import shutil
 from pathlib import Path
 
-import filelock
 import msgspec
 
 from shoal.software.installer import run
@@ -83,6 +82,8 @@ def _unused(made: Path, older_than: float) -> bool:
 
 def _remove(made: Path) -> None:
     """By renaming first, so that nobody clones what is half gone."""
+    import filelock  # every VM's start waits for this module
+
     with filelock.FileLock(made.with_name(f".{made.name.lstrip('.')}.lock")):
         ending = made.with_name(f".ending-{os.getpid()}-{made.name.lstrip('.')}")
         try:

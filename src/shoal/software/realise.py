@@ -3,6 +3,8 @@
     store/<environment id>/   realised once a machine, whole or not at all
     prefix                    a tree of hard links to it, byte code and all: the VM's own
 
+A VM that has its machine to itself makes the prefix in its place: there is nobody to share with.
+
 Run by the agent in its own environment, so that it still speaks when the user's cannot be made.
 Needs `uv`, a Python of the right version, and the wheels that travel.
 """
@@ -13,11 +15,11 @@ import asyncio
 import os
 import re
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import filelock
 import msgspec
 
 from shoal.errors import EnvironmentFailed
@@ -68,8 +70,9 @@ async def realise(
     report: Report,
     python_hint: Path | None = None,
 ) -> Realised:
-    """`wheels` holds files named by SHA-256; `prefix` must not be there, its parent must. Raises
-    EnvironmentFailed with the installer's words."""
+    """`wheels` holds files named by SHA-256; `prefix` must not be there, its parent must. Where it
+    is `store/<environment id>` itself, nothing is cloned. Raises EnvironmentFailed with the
+    installer's words."""
     phases = Phases(lambda *told: report(RealiseProgress(*told)))
     work = _Work(manifest, wheels, store, python_hint, phases)
     return await asyncio.to_thread(_realise, work, prefix)
@@ -88,9 +91,11 @@ class _Work(msgspec.Struct, frozen=True):
 
 
 def _realise(work: _Work, prefix: Path) -> Realised:
-    reused = _made_already(work) or _make_once(work)
-    work.phases.enter("cloning", "the environment", 0.9)
-    clone(work.made, prefix)
+    alone = prefix == work.made
+    reused = _made_already(work) or _make_once(work, for_all=not alone)
+    if not alone:
+        work.phases.enter("cloning", "the environment", 0.9)
+        clone(work.made, prefix)
     return Realised(python_of(prefix), reused, work.phases.end())
 
 
@@ -103,18 +108,20 @@ def _made_already(work: _Work) -> bool:
     return True
 
 
-def _make_once(work: _Work) -> bool:
+def _make_once(work: _Work, *, for_all: bool) -> bool:
     """Whether another made it meanwhile."""
+    import filelock  # only where something is made: every VM's start waits for this module
+
     work.store.mkdir(parents=True, exist_ok=True)
     work.phases.enter("waiting", "for another VM of this machine to make the environment")
     with filelock.FileLock(work.store / f".{work.manifest.id}.lock"):
         reused = _made_already(work)
         if not reused:
-            _make(work)
+            _make(work, for_all=for_all)
         return reused
 
 
-def _make(work: _Work) -> None:
+def _make(work: _Work, *, for_all: bool) -> None:
     """In a draft beside it, then renamed: a half-made environment is never used."""
     draft = Path(tempfile.mkdtemp(dir=work.store, prefix=".making-"))
     try:
@@ -122,7 +129,7 @@ def _make(work: _Work) -> None:
         environment = draft / "environment"
         begun_from = _begin(work, environment)
         _install(work, lock, environment)
-        if begun_from is None:
+        if for_all and begun_from is None:
             work.phases.enter("compiling", "byte code of Dask", 0.8)
             _import_dask(environment)
         describe(work.manifest, environment)
@@ -161,25 +168,34 @@ def _begin(work: _Work, environment: Path) -> Path | None:
 
 def _venv(version: str, environment: Path, hint: Path | None) -> None:
     """Of the very version; else of the same minor version."""
+    if hint is not None and hint.exists():
+        done = _attempt_venv(hint, environment)
+        if done.returncode == 0 and _version_of(environment) == version:
+            return
+        shutil.rmtree(environment, ignore_errors=True)
     words = ""
-    for wanted in (_usable(hint, version), version, version.rpartition(".")[0]):
-        if wanted:
-            done = attempt(["venv", "--quiet", "--relocatable", "--python", wanted, environment])
-            if done.returncode == 0:
-                return
-            words = words or last_words(done.stderr)
+    for wanted in (version, version.rpartition(".")[0]):
+        done = _attempt_venv(wanted, environment)
+        if done.returncode == 0:
+            return
+        words = words or last_words(done.stderr)
     raise EnvironmentFailed(
         f"Python {version} is not to be had on this VM:\n{words}",
         hint=f"Install Python {version.rpartition('.')[0]} there, or let uv download it.",
     )
 
 
-def _usable(hint: Path | None, version: str) -> str:
-    """The hinted interpreter, if it is one of that very version."""
-    if hint is None or not hint.exists():
-        return ""
-    asked = run([hint, "-I", "-S", "-c", "import platform; print(platform.python_version())"])
-    return str(hint) if asked.stdout.strip() == version else ""
+def _attempt_venv(python: str | Path, environment: Path) -> subprocess.CompletedProcess[str]:
+    return attempt(["venv", "--quiet", "--relocatable", "--python", python, environment])
+
+
+def _version_of(environment: Path) -> str:
+    """As uv wrote it down: asking the interpreter takes longer than all else here."""
+    for line in (environment / "pyvenv.cfg").read_text(encoding="utf-8").splitlines():
+        name, _, value = line.partition("=")
+        if name.strip() == "version_info":
+            return value.strip()
+    return ""
 
 
 def _install(work: _Work, lock: Path, environment: Path) -> None:
@@ -216,7 +232,8 @@ class _Told:
 
 def _failed(output: str) -> EnvironmentFailed:
     words = last_words(output)
-    named = re.search(r"`([A-Za-z0-9][A-Za-z0-9._-]*)(?:==[^`]*| @ [^`]*)`", words)
+    unbroken = " ".join(words.split())  # uv breaks long lines, also within a requirement
+    named = re.search(r"`([A-Za-z0-9][A-Za-z0-9._-]*)(?:==[^`]*| @ [^`]*)`", unbroken)
     package = f"{named[1]} could not be installed" if named else "The environment could not be made"
     return EnvironmentFailed(
         f"{package}:\n{words}",

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Integer, bindparam, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from shoal.store import telemetry
 from shoal.store.questions import reading
 from shoal.store.rows import contains
 from shoal.store.tables import log
@@ -50,30 +51,52 @@ def read(
     text: str | None = None,
     cursor: int = 0,
     limit: int = 1000,
+    any_case: bool = False,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    before: int | None = None,
 ) -> LogPage:
-    """In the order they arrived, after the cursor."""
+    """In the order they arrived: those after the cursor, or the newest before `before`."""
     query = (
         select(log.c.id, log.c.at, log.c.instance, log.c.process, log.c.text)
-        .where(log.c.cluster == cluster, log.c.id > cursor)
-        .order_by(log.c.id)
+        .where(log.c.cluster == cluster)
         .limit(limit)
     )
+    if before is None:
+        query = query.where(log.c.id > cursor).order_by(log.c.id)
+    else:
+        query = query.where(log.c.id < before).order_by(log.c.id.desc())
     if instance is not None:
         query = query.where(log.c.instance == instance)
     if process is not None:
         query = query.where(log.c.process == process)
     if text is not None:
-        query = query.where(_position(tx, text) > 0)
-    rows = tx.execute(query).all()
+        query = query.where(_position(tx, text, any_case=any_case) > 0)
+    if since is not None:
+        query = query.where(log.c.at >= since)
+    if until is not None:
+        query = query.where(log.c.at <= until)
+    rows = list(tx.execute(query).all())
+    if before is not None:
+        rows.reverse()
     lines = tuple(LogLine(*row[1:]) for row in rows)
-    return LogPage(lines, rows[-1].id if rows else cursor)
+    _, dropped = telemetry.dropped(tx, cluster)
+    return LogPage(
+        lines,
+        rows[-1].id if rows else cursor,
+        dropped=dropped,
+        previous_cursor=rows[0].id if rows else before or 0,
+    )
 
 
-def _position(tx: Connection, text: str) -> ColumnElement[int]:
+def _position(tx: Connection, text: str, *, any_case: bool) -> ColumnElement[int]:
     """Where a line contains it, letter for letter; 0: nowhere. (LIKE would ask each engine's own
-    idea of upper and lower case.)"""
+    idea of upper and lower case; so does `lower`, which SQLite does for ASCII alone.)"""
     position = func.strpos if tx.dialect.name == "postgresql" else func.instr
-    return position(log.c.text, bindparam("text", text, type_=log.c.text.type), type_=Integer)
+    wanted = bindparam("text", text, type_=log.c.text.type)
+    if any_case:
+        return position(func.lower(log.c.text), func.lower(wanted), type_=Integer)
+    return position(log.c.text, wanted, type_=Integer)
 
 
 @reading

@@ -7,10 +7,12 @@ later, and the first sight of a scheduler that accepts clients is one too.
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 
+import msgspec
 from sqlalchemy import Connection, select, update
 
+from shoal.core import scale
 from shoal.core.records import HeadObservation, Observation
 from shoal.store import events, tables
 from shoal.store.questions import reading
@@ -21,10 +23,12 @@ from shoal.wire.reports import HeadReport, SchedulerReport, VmReport
 from shoal.wire.views import InstanceState, Stage
 
 _observation, _head = tables.observation, tables.head
+_SAME_CLOCK = timedelta(seconds=2)  # a report may be under way for so long
 
 
 def record(tx: Connection, report: HeadReport, now: datetime) -> int:
     """How many events were told."""
+    report = _by_our_clock(report, now)
     told = _record_vms(tx, report, now) + _record_scheduler(tx, report, now)
     events.append_all(tx, told)
     return len(told)
@@ -93,6 +97,20 @@ def _record_vms(tx: Connection, report: HeadReport, now: datetime) -> list[Event
     ]
 
 
+def _by_our_clock(report: HeadReport, now: datetime) -> HeadReport:
+    """A head whose clock is wrong must not seem silent, nor its VMs."""
+    ahead = report.sent_at - now if report.sent_at is not None else timedelta(0)
+    if abs(ahead) < _SAME_CLOCK:
+        return report
+    vms = tuple(
+        msgspec.structs.replace(
+            it, since=it.since - ahead, heard_at=it.heard_at - ahead if it.heard_at else None
+        )
+        for it in report.vms
+    )
+    return msgspec.structs.replace(report, vms=vms)
+
+
 def _observed(vm: VmReport, now: datetime) -> Observation:
     return Observation(
         instance=vm.instance,
@@ -153,7 +171,7 @@ def _record_scheduler(tx: Connection, report: HeadReport, now: datetime) -> list
 def _headed(
     cluster: ClusterId, told: SchedulerReport, before: HeadObservation | None, now: datetime
 ) -> HeadObservation:
-    same_target = before is not None and before.adaptive_target == told.adaptive_target
+    peak, since = scale.peak(before, told.adaptive_target, now)
     return HeadObservation(
         cluster=cluster,
         heard_at=now,
@@ -164,7 +182,8 @@ def _headed(
         tasks=told.tasks,
         idle_since=told.idle_since,
         adaptive_target=told.adaptive_target,
-        adaptive_since=before.adaptive_since if before and same_target else now,
+        adaptive_peak=peak,
+        adaptive_since=since,
         closable=told.closable,
         ready_at=(before.ready_at if before else None) or (now if told.address else None),
     )

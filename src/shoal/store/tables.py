@@ -6,6 +6,10 @@ struct's arguments; columns that only the store needs come after them.
 
 from __future__ import annotations
 
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import fields
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -25,6 +29,18 @@ from shoal.store.columns import Json, Moment, Prose, Word
 from shoal.wire.environments import Manifest
 from shoal.wire.events import EventKind
 from shoal.wire.specs import Cloud, ClusterSpec, Role
+from shoal.wire.telemetry import (
+    Computation,
+    HostSample,
+    PrefixTime,
+    SchedulerSample,
+    ShuffleEvent,
+    Signal,
+    SignalKind,
+    TaskException,
+    TaskGroupSample,
+    WorkerEvent,
+)
 from shoal.wire.views import InstanceState, Stage
 
 NAMING = {
@@ -183,6 +199,7 @@ head = Table(
     Column("tasks", BigInteger, nullable=False),
     Column("idle_since", Moment),
     Column("adaptive_target", Integer),
+    Column("adaptive_peak", Integer),
     Column("adaptive_since", Moment),
     Column("closable", Json(tuple[str, ...]), nullable=False),
     Column("ready_at", Moment),
@@ -252,7 +269,7 @@ ledger = Table(
 )
 Index("ix_ledger_day", ledger.c.day)
 
-# Disposable, and apart from the facts: lost or dropped, nothing but old log lines is missing.
+# Disposable, and apart from the facts: lost or dropped, nothing but history is missing.
 log = Table(
     "log_line",
     samples,
@@ -269,3 +286,132 @@ log = Table(
 )
 Index("ix_log_line_cluster_id", log.c.cluster, log.c.id)
 Index("ix_log_line_at", log.c.at)
+
+# Standing items: the one that was told last (the greatest seq) is kept.
+computation = Table(
+    "computation",
+    samples,
+    Column("cluster", Prose, primary_key=True),
+    Column("id", Prose, primary_key=True),
+    Column("workspace", Prose, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("erred", Integer, nullable=False),
+    _text("code"),  # what is searched: files and source lines
+    Column("record", Json(Computation), nullable=False),
+)
+Index("ix_computation_workspace", computation.c.workspace, computation.c.started_at)
+Index("ix_computation_cluster", computation.c.cluster, computation.c.started_at)
+
+task_group = Table(
+    "task_group",
+    samples,
+    Column("cluster", Prose, primary_key=True),
+    Column("computation", Prose, primary_key=True),
+    Column("name", Prose, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("record", Json(TaskGroupSample), nullable=False),
+)
+
+prefix_time = Table(
+    "prefix_time",
+    samples,
+    Column("cluster", Prose, primary_key=True),
+    Column("computation", Prose, primary_key=True),
+    Column("prefix", Prose, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("record", Json(PrefixTime), nullable=False),
+)
+
+task_exception = Table(
+    "task_exception",
+    samples,
+    Column("cluster", Prose, primary_key=True),
+    Column("id", Prose, primary_key=True),
+    Column("computation", Prose, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("last_at", Moment, nullable=False),
+    Column("record", Json(TaskException), nullable=False),
+)
+Index("ix_task_exception_computation", task_exception.c.cluster, task_exception.c.computation)
+
+# Moments: told once.
+dask_event = Table(
+    "dask_event",
+    samples,
+    Column("cluster", Prose, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", Prose, nullable=False),  # "worker", "shuffle"
+    Column("at", Moment, nullable=False),
+    Column("record", Json(WorkerEvent | ShuffleEvent), nullable=False),
+)
+Index("ix_dask_event_at", dask_event.c.cluster, dask_event.c.kind, dask_event.c.at)
+
+series = Table(
+    "series",
+    samples,
+    Column("id", _Counter, primary_key=True, autoincrement=True),
+    Column("cluster", Prose, nullable=False),
+    Column("instance", Prose, nullable=False),
+    Column("seen_at", Moment, nullable=False),  # roughly: written every few minutes
+    UniqueConstraint("cluster", "instance"),
+    sqlite_autoincrement=True,
+)
+Index("ix_series_seen_at", series.c.seen_at)
+
+_NUMBERS: dict[type, type[Float[float]] | type[BigInteger]] = {float: Float, int: BigInteger}
+
+
+def _measured(kind: type[Struct]) -> list[Column[Any]]:
+    """A column for each number of a sample."""
+    return [
+        Column(it.name, _NUMBERS[it.type], nullable=False)
+        for it in fields(kind)
+        if it.type in _NUMBERS
+    ]
+
+
+# `resolution_s` 0: as it was told.
+host_sample = Table(
+    "host_sample",
+    samples,
+    Column("series", BigInteger, primary_key=True, autoincrement=False),
+    Column("resolution_s", Integer, primary_key=True, autoincrement=False),
+    Column("at", Moment, primary_key=True, autoincrement=False),
+    *_measured(HostSample),
+    sqlite_with_rowid=False,
+)
+
+scheduler_sample = Table(
+    "scheduler_sample",
+    samples,
+    Column("cluster", Prose, primary_key=True),
+    Column("resolution_s", Integer, primary_key=True, autoincrement=False),
+    Column("at", Moment, primary_key=True, autoincrement=False),
+    *_measured(SchedulerSample),
+    sqlite_with_rowid=False,
+)
+
+signal = Table(
+    "signal",
+    samples,
+    Column("cluster", Prose, primary_key=True),
+    Column("kind", Word(SignalKind), primary_key=True),
+    Column("workspace", Prose, nullable=False),
+    Column("first_at", Moment, nullable=False),
+    Column("last_at", Moment, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("record", Json(Signal), nullable=False),
+)
+Index("ix_signal_workspace", signal.c.workspace, signal.c.last_at)
+
+# What was lost on the way, by the cursor of the report that told so.
+gap = Table(
+    "gap",
+    samples,
+    Column("cluster", Prose, primary_key=True),
+    Column("cursor", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Moment, nullable=False),
+    Column("lost", Integer, nullable=False),  # items of telemetry
+    Column("log_lines", Integer, nullable=False),
+)

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import msgspec
 
 from shoal import errors
-from shoal.wire import environments, events, requests, views
+from shoal.wire import environments, events, requests, telemetry, views
 
 Limit = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 Cursor = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -64,11 +64,48 @@ class LogQuery(msgspec.Struct, frozen=True):
     text: str | None = None  # lines that contain it
     cursor: Cursor = 0
     limit: Limit = 1000
+    any_case: bool = False  # find `text` in capitals and small letters
+    since: datetime | None = None
+    until: datetime | None = None
+    before: Cursor | None = None  # the newest lines before this one, instead of those after cursor
 
 
 class OfferQuery(msgspec.Struct, frozen=True):
     cloud: str = "local"
     region: str | None = None
+
+
+class SeriesQuery(msgspec.Struct, frozen=True):
+    """`until` None: now; `since` None: from the beginning, as far as it is kept."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    points: Annotated[int, msgspec.Meta(ge=1, le=5_000)] = 500  # at most about as many samples
+
+
+class ComputationQuery(msgspec.Struct, frozen=True):
+    """Of all clusters of the workspace, or of one."""
+
+    cluster: str | None = None
+    text: str | None = None  # in its code
+    erred: bool = False  # only those with tasks that failed
+    since: datetime | None = None
+    until: datetime | None = None
+    page: str | None = None
+    limit: Limit = 100
+
+
+class NewestQuery(msgspec.Struct, frozen=True):
+    since: datetime | None = None
+    limit: Limit = 200
+
+
+class SignalQuery(msgspec.Struct, frozen=True):
+    """Of all clusters of the workspace, or of one."""
+
+    cluster: str | None = None
+    past: bool = False  # those that do not show any more, too
+    limit: Limit = 200
 
 
 class EventPage(msgspec.Struct, frozen=True):
@@ -226,6 +263,123 @@ SYNC_CLUSTER = Endpoint(
     body=requests.UpdateEnvironment,
     problems=(errors.NotFound, errors.Conflict),
 )
+COMPUTATIONS = Endpoint(
+    "computations",
+    "GET",
+    "/v1/computations",
+    "What ran, newest first, with the code that asked for it; of clusters that are gone too",
+    "clusters",
+    telemetry.ComputationList,
+    query=ComputationQuery,
+    problems=_MISSING,
+)
+COMPUTATION = Endpoint(
+    "computation",
+    "GET",
+    "/v1/clusters/{cluster}/computations/{computation}",
+    "One computation: its task groups, where the time went, its exceptions",
+    "clusters",
+    telemetry.ComputationDetail,
+    problems=_MISSING,
+)
+EXCEPTIONS = Endpoint(
+    "exceptions",
+    "GET",
+    "/v1/clusters/{cluster}/exceptions",
+    "What tasks of a cluster raised, with tracebacks, newest first",
+    "clusters",
+    telemetry.ExceptionList,
+    query=NewestQuery,
+    problems=_MISSING,
+)
+WORKER_EVENTS = Endpoint(
+    "worker_events",
+    "GET",
+    "/v1/clusters/{cluster}/worker-events",
+    "Dask workers that came and went, and why, newest first",
+    "clusters",
+    telemetry.WorkerEventList,
+    query=NewestQuery,
+    problems=_MISSING,
+)
+SHUFFLES = Endpoint(
+    "shuffles",
+    "GET",
+    "/v1/clusters/{cluster}/shuffles",
+    "P2P shuffles that began, began anew, ended or failed, newest first",
+    "clusters",
+    telemetry.ShuffleList,
+    query=NewestQuery,
+    problems=_MISSING,
+)
+METRICS = Endpoint(
+    "metrics",
+    "GET",
+    "/v1/clusters/{cluster}/metrics",
+    "A cluster as a whole over time: tasks, CPU, memory, the scheduler",
+    "clusters",
+    telemetry.SchedulerSeries,
+    query=SeriesQuery,
+    problems=_MISSING,
+)
+HOST_METRICS = Endpoint(
+    "host_metrics",
+    "GET",
+    "/v1/clusters/{cluster}/hosts/{instance}/metrics",
+    "One VM over time: CPU, memory, disk, network",
+    "clusters",
+    telemetry.HostSeries,
+    query=SeriesQuery,
+    problems=_MISSING,
+)
+HOSTS = Endpoint(
+    "hosts",
+    "GET",
+    "/v1/clusters/{cluster}/hosts",
+    "The newest sample of each of a cluster's VMs",
+    "clusters",
+    telemetry.HostList,
+    problems=_MISSING,
+)
+SIGNALS = Endpoint(
+    "signals",
+    "GET",
+    "/v1/signals",
+    "What deserves attention, with evidence and advice",
+    "clusters",
+    telemetry.SignalList,
+    query=SignalQuery,
+    problems=_MISSING,
+)
+TELEMETRY = Endpoint(
+    "telemetry",
+    "GET",
+    "/v1/clusters/{cluster}/telemetry",
+    "How much of a cluster is on record, and how much was dropped",
+    "clusters",
+    telemetry.Telemetry,
+    problems=_MISSING,
+)
+WATCH = Endpoint(
+    "watch",
+    "POST",
+    "/v1/watched",
+    "Record a Dask cluster that Shoal did not start, or go on doing so",
+    "clusters",
+    views.ClusterView,
+    body=requests.Watch,
+    problems=(errors.Conflict,),
+)
+REPORT_WATCHED = Endpoint(
+    "report_watched",
+    "POST",
+    "/v1/watched/{cluster}/report",
+    "What a watched cluster did since the last report",
+    "clusters",
+    telemetry.Taken,
+    body=telemetry.WatchedReport,
+    problems=(errors.NotFound, errors.Conflict),
+)
 EVENTS = Endpoint(
     "events",
     "GET",
@@ -318,6 +472,18 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     COST,
     COSTS,
     LOGS,
+    COMPUTATIONS,
+    COMPUTATION,
+    EXCEPTIONS,
+    WORKER_EVENTS,
+    SHUFFLES,
+    METRICS,
+    HOST_METRICS,
+    HOSTS,
+    SIGNALS,
+    TELEMETRY,
+    WATCH,
+    REPORT_WATCHED,
     SYNC_CLUSTER,
     EVENTS,
     CHANGES,

@@ -16,6 +16,7 @@ import msgspec
 from shoal.wire.environments import Manifest
 from shoal.wire.ids import ClusterId, InstanceId
 from shoal.wire.specs import DaskOptions, Role, StopRules
+from shoal.wire.telemetry import Chunk, Item
 from shoal.wire.views import LogLine, Stage
 
 
@@ -74,6 +75,9 @@ class HeadReport(msgspec.Struct, frozen=True):
     logs_dropped: int = 0
     orders_version: int = 0
     missing_wheels: tuple[str, ...] = ()  # SHA-256 of those it needs from the server
+    sent_at: datetime | None = None  # by the head's clock, which all times in it are of
+    telemetry: tuple[Chunk, ...] = ()
+    telemetry_dropped: int = 0  # items
 
 
 class Orders(msgspec.Struct, frozen=True):
@@ -130,6 +134,8 @@ class WorkerBeat(msgspec.Struct, frozen=True):
     vm: VmReport
     logs: tuple[LogLine, ...] = ()
     logs_dropped: int = 0
+    telemetry: tuple[Item, ...] = ()  # of this VM: host samples, and why its worker was lost
+    telemetry_dropped: int = 0
 
 
 class BeatAnswer(msgspec.Struct, frozen=True):

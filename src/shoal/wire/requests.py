@@ -36,3 +36,11 @@ class CreateToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     workspace: WorkspaceName
     scopes: tuple[str, ...] = ("clusters",)
     expires_at: datetime | None = None
+
+
+class Watch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A running cluster of that name that is watched already is gone on with."""
+
+    name: str
+    scheduler: str  # Dask's own id of the scheduler: two of a name are not the same cluster
+    tags: dict[str, str] = {}

@@ -20,6 +20,7 @@ class Cloud(enum.StrEnum):
     GCP = "gcp"
     AWS = "aws"
     AZURE = "azure"
+    WATCHED = "watched"  # a Dask cluster that Shoal did not start: no VM of it is ours
 
 
 class SpotPolicy(enum.StrEnum):

@@ -160,14 +160,15 @@ class ClientCertificate(msgspec.Struct, frozen=True):
 class LogLine(msgspec.Struct, frozen=True):
     at: datetime
     instance: InstanceId
-    process: str  # "agent", "scheduler", "worker"
+    process: str  # "agent", "scheduler", "worker", "kernel"
     text: str
 
 
 class LogPage(msgspec.Struct, frozen=True):
     lines: tuple[LogLine, ...]
     next_cursor: int
-    dropped: int = 0
+    dropped: int = 0  # lines of this cluster that were lost on the way, all in all
+    previous_cursor: int = 0  # of the first line: `before` it are older ones
 
 
 class CostLine(msgspec.Struct, frozen=True):

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from shoal.server.handlers import clusters, costs, environments, events, service, tokens
+from shoal.server.handlers import (
+    clusters,
+    costs,
+    environments,
+    events,
+    service,
+    telemetry,
+    tokens,
+    watched,
+)
 
 HANDLERS: Mapping[str, Any] = {
     "server": service.server,
@@ -21,6 +30,18 @@ HANDLERS: Mapping[str, Any] = {
     "cost": clusters.cost,
     "costs": costs.costs,
     "logs": clusters.logs,
+    "computations": telemetry.computations,
+    "computation": telemetry.computation,
+    "exceptions": telemetry.exceptions,
+    "worker_events": telemetry.worker_events,
+    "shuffles": telemetry.shuffles,
+    "metrics": telemetry.metrics,
+    "host_metrics": telemetry.host_metrics,
+    "hosts": telemetry.hosts,
+    "signals": telemetry.signals,
+    "telemetry": telemetry.telemetry,
+    "watch": watched.watch,
+    "report_watched": watched.report_watched,
     "sync_cluster": clusters.sync_cluster,
     "events": events.events,
     "changes": events.changes,

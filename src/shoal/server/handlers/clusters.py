@@ -32,13 +32,13 @@ async def create_cluster(
     if asked.body.join:
         existing = await desk.database.run(rows.running, caller.workspace, spec.name)
         if existing is not None:
-            return await _view(desk, existing)
+            return await view_of(desk, existing)
     _check_limit(desk, spec)
     await _check_environment(desk, spec.environment)
     resolved = defaults.resolve(spec, await _offers(desk, spec))
     now = desk.clock()
     made = Cluster(
-        id=_new_id(),
+        id=new_id(),
         workspace=caller.workspace,
         owner=caller.user,
         spec=resolved,
@@ -60,12 +60,12 @@ async def create_cluster(
         existing = await desk.database.run(rows.running, caller.workspace, spec.name)
         if not asked.body.join or existing is None:
             raise
-        return await _view(desk, existing)
-    await _changed(desk)
-    return await _view(desk, made)
+        return await view_of(desk, existing)
+    await tell_all(desk)
+    return await view_of(desk, made)
 
 
-def _new_id() -> ClusterId:
+def new_id() -> ClusterId:
     alphabet = "abcdefghijklmnopqrstuvwxyz234567"
     return ClusterId("c-" + "".join(secrets.choice(alphabet) for _ in range(10)))
 
@@ -124,7 +124,7 @@ async def clusters(desk: Desk, asked: Incoming[ClusterQuery, None]) -> views.Clu
 
 
 async def cluster(desk: Desk, asked: Incoming[None, None]) -> views.ClusterView:
-    return await _view(desk, await _find(desk, asked))
+    return await view_of(desk, await _find(desk, asked))
 
 
 async def instances(desk: Desk, asked: Incoming[Page, None]) -> views.InstanceList:
@@ -180,8 +180,8 @@ async def sync_cluster(
 async def _changed_view(desk: Desk, found: Cluster, changed: Cluster | None) -> views.ClusterView:
     if changed is None:
         raise Conflict(f"The cluster {found.spec.name!r} has ended.", hint="Start another one.")
-    await _changed(desk)
-    return await _view(desk, changed)
+    await tell_all(desk)
+    return await view_of(desk, changed)
 
 
 async def stop_cluster(desk: Desk, asked: Incoming[None, requests.StopCluster]) -> views.Ended:
@@ -189,7 +189,7 @@ async def stop_cluster(desk: Desk, asked: Incoming[None, requests.StopCluster]) 
     why = asked.body.reason
     event = Event(now, EventKind.CLUSTER_ENDING, asked.caller.user, why, cluster=found.id)
     did = await desk.database.run(rows.end, found.id, EndKind.USER, why, now, event)
-    await _changed(desk)
+    await tell_all(desk)
     return views.Ended(found.id, already=not did)
 
 
@@ -235,6 +235,10 @@ async def logs(desk: Desk, asked: Incoming[LogQuery, None]) -> views.LogPage:
         text=query.text,
         cursor=query.cursor,
         limit=query.limit,
+        any_case=query.any_case,
+        since=query.since,
+        until=query.until,
+        before=query.before,
     )
 
 
@@ -242,7 +246,7 @@ async def _find(desk: Desk, asked: Incoming[Any, Any]) -> Cluster:
     return await desk.database.run(rows.find, asked.caller.workspace, asked.path["cluster"])
 
 
-async def _view(desk: Desk, found: Cluster) -> views.ClusterView:
+async def view_of(desk: Desk, found: Cluster) -> views.ClusterView:
     seen = await desk.database.run(viewing.cluster, found.id)
     return status.cluster_view(
         seen.cluster,
@@ -256,6 +260,6 @@ async def _view(desk: Desk, found: Cluster) -> views.ClusterView:
     )
 
 
-async def _changed(desk: Desk) -> None:
+async def tell_all(desk: Desk) -> None:
     await desk.told.ring()
     await desk.wanted.ring()

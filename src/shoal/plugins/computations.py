@@ -1,0 +1,235 @@
+"""Which computations changed: read now and then from the counters that Dask keeps anyway.
+
+The problem: a computation may have a million tasks, so nothing may be done for each. A scheduler
+counts states, durations and bytes by task group, and lists the groups of each computation
+(distributed/scheduler.py, Computation and TaskGroup, 2026.8); a computation that was told as
+finished is not looked at again unless a worker was lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from .values import LONG, Item, moment, text
+
+_MOST_GROUPS = 500  # told of one computation: those that took longest
+_MOST_FRAMES = 8
+_LOOKED_AT = 2_000  # results whose sizes are compared, at a time
+_DONE = ("memory", "released", "forgotten")
+_OWN = {
+    "compute": "compute_s",
+    "transfer": "transfer_s",
+    "disk-read": "disk_read_s",
+    "disk-write": "disk_write_s",
+    "deserialize": "deserialize_s",
+}
+
+
+class Computations:
+    def __init__(self, scheduler: Any) -> None:
+        self._scheduler = scheduler
+        self._told: dict[str, Item] = {}  # by key, what was told last
+        self._finished: set[str] = set()
+        self._graphs: dict[str, Graphs] = {}
+        self.dropped = 0
+
+    def newest(self) -> str:
+        """The computation that work of just now belongs to."""
+        known = self._scheduler.computations
+        return str(known[-1].id) if known else ""
+
+    def graph(self, size_bytes: int, took_s: float) -> None:
+        """A graph has been taken in, for the newest computation."""
+        graphs = self._graphs.setdefault(self.newest(), Graphs())
+        graphs.largest_bytes = max(graphs.largest_bytes, size_bytes)
+        graphs.took_s += took_s
+
+    def look_at_all(self) -> None:
+        """What was finished may be computed again."""
+        self._finished.clear()
+
+    def changed(self, now: float) -> Iterator[Item]:
+        """What has to be told, the newest computation last."""
+        largest = self._largest()
+        known = list(self._scheduler.computations)
+        for computation in known:
+            id = str(computation.id)
+            if id not in self._finished:
+                yield from self._changed(id, computation, largest, now)
+        self._forget({str(it.id) for it in known})
+
+    def _changed(
+        self, id: str, computation: Any, largest: dict[str, int], now: float
+    ) -> Iterator[Item]:
+        groups = sorted(computation.groups, key=lambda it: -it.duration)
+        self.dropped += len(groups[_MOST_GROUPS:])
+        for group in groups[:_MOST_GROUPS]:
+            yield from self._if_new(_group(id, group, self._scheduler, largest.get(group.name, 0)))
+        told = _computation(id, computation, groups, now)
+        graphs = self._graphs.get(id, Graphs())
+        told["graph_bytes"], told["graph_s"] = graphs.largest_bytes, round(graphs.took_s, 3)
+        before = self._told.get(_key(told), {})
+        told["workers"] = max(len(self._scheduler.workers), before.get("workers", 0))
+        if told["stopped_at"] is not None:
+            told["workers"] = before.get("workers", told["workers"])
+            self._finished.add(id)
+        yield from self._if_new(told)
+
+    def _if_new(self, item: Item) -> Iterator[Item]:
+        key = _key(item)
+        if self._told.get(key) != item:
+            self._told[key] = item
+            yield item
+
+    def _largest(self) -> dict[str, int]:
+        """Of the results in memory, by task group: some of them, a few of each worker."""
+        found: dict[str, int] = {}
+        workers = list(self._scheduler.workers.values())
+        each = max(_LOOKED_AT // (len(workers) or 1), 1)
+        for ws in workers[:_LOOKED_AT]:
+            for task in islice(ws.has_what, each):
+                name = task.group.name
+                if task.nbytes > found.get(name, 0):
+                    found[name] = task.nbytes
+        return found
+
+    def _forget(self, known: set[str]) -> None:
+        """Dask forgets old computations; so do we, or a session of a month would fill up."""
+        self._finished &= known
+        self._told = {key: it for key, it in self._told.items() if _owner(it) in known}
+        self._graphs = {id: it for id, it in self._graphs.items() if id in known}
+
+
+class Graphs:
+    """Those of one computation."""
+
+    def __init__(self) -> None:
+        self.largest_bytes = 0
+        self.took_s = 0.0
+
+
+def _owner(item: Item) -> str:
+    return str(item["computation"] if item["item"] == "group" else item["id"])
+
+
+def _key(item: Item) -> str:
+    return f"{_owner(item)} {item.get('name', '')}"
+
+
+def _computation(id: str, computation: Any, groups: Iterable[Any], now: float) -> Item:
+    states: dict[str, int] = {}
+    compute_s, stop = 0.0, 0.0
+    count = 0
+    for group in groups:
+        count += 1
+        stop = max(stop, group.stop)
+        compute_s += group.all_durations.get("compute", 0.0)
+        for state, number in group.states.items():
+            states[state] = states.get(state, 0) + number
+    done = sum(states.get(it, 0) for it in _DONE)
+    tasks, erred = sum(states.values()), states.get("erred", 0)
+    over = done + erred == tasks
+    return {
+        "item": "computation",
+        "id": id,
+        "started_at": moment(computation.start),
+        "stopped_at": moment(max(stop, computation.start) if stop else now) if over else None,
+        "code": list(_frames(computation.code)),
+        "tasks": tasks,
+        "done": done,
+        "erred": erred,
+        "processing": states.get("processing", 0),
+        "groups": count,
+        "compute_s": round(compute_s, 3),
+    }
+
+
+def _frames(code: Iterable[Iterable[Any]]) -> Iterator[Item]:
+    """The frames of each call that belongs to it; a frame that several share is told once."""
+    seen: set[Any] = set()
+    for frame in islice((it for call in code for it in call), 4 * _MOST_FRAMES):
+        if frame in seen or len(seen) == _MOST_FRAMES:
+            continue
+        seen.add(frame)
+        yield {
+            "file": text(frame.filename),
+            "line": frame.lineno_frame,
+            "code": text(frame.code, LONG),
+            "first_line": frame.lineno_frame - frame.lineno_relative,
+        }
+
+
+def _group(computation: str, group: Any, scheduler: Any, largest_bytes: int) -> Item:
+    durations = dict(group.all_durations)
+    own = {field: round(durations.pop(action, 0.0), 3) for action, field in _OWN.items()}
+    states = {state: number for state, number in group.states.items() if number}
+    tasks = sum(states.values())
+    prefix = group.prefix
+    return {
+        "item": "group",
+        "computation": computation,
+        "name": text(group.name),
+        "prefix": text(prefix.name),
+        "started_at": moment(group.start) if group.start else None,
+        "stopped_at": moment(group.stop) if group.stop else None,
+        "tasks": tasks,
+        "states": states,
+        **own,
+        "other_s": round(sum(durations.values()), 3),
+        "bytes": max(int(group.nbytes_total), 0),
+        "longest_s": round(max(prefix.max_exec_time, own["compute_s"] / (tasks or 1), 0.0), 3),
+        "largest_bytes": largest_bytes,
+        "depends_on": sorted(text(it.name) for it in islice(group.dependencies, 50)),
+        "span": [text(it) for it in _span(group, scheduler)],
+    }
+
+
+def _span(group: Any, scheduler: Any) -> tuple[str, ...]:
+    spans = getattr(scheduler.extensions.get("spans"), "spans", {})
+    span = spans.get(getattr(group, "span_id", None))
+    name = tuple(span.name) if span is not None else ()
+    return () if name == ("default",) else name
+
+
+class PrefixTimes:
+    """Where workers' time went, by Dask's fine performance metrics: what workers' heartbeats add
+    to a scheduler's sums belongs to the computation of that time."""
+
+    def __init__(self, scheduler: Any) -> None:
+        self._scheduler = scheduler
+        self._before: dict[Any, float] = {}
+        self._seconds: dict[tuple[str, str], dict[str, float]] = {}
+        self.network_bytes = 0.0  # all that was ever fetched from another worker
+
+    def changed(self, computation: str) -> list[Item]:
+        touched: set[tuple[str, str]] = set()
+        for name, value in list(self._scheduler.cumulative_worker_metrics.items()):
+            if not isinstance(name, tuple):
+                continue
+            added = value - self._before.get(name, 0.0)
+            if not added:
+                continue
+            self._before[name] = value
+            context, *prefix, activity, unit = name
+            if unit == "bytes" and context == "gather-dep" and activity == "network":
+                self.network_bytes += added
+            if unit != "seconds" or not computation:
+                continue
+            key = (computation, text(prefix[0]) if prefix and context == "execute" else "")
+            spent = self._seconds.setdefault(key, {})
+            named = text(activity if context == "execute" else f"{context}: {activity}")
+            spent[named] = spent.get(named, 0.0) + added
+            touched.add(key)
+        self._forget(computation)
+        return [_time(key, self._seconds[key]) for key in sorted(touched)]
+
+    def _forget(self, computation: str) -> None:
+        if len(self._seconds) > 2_000:
+            self._seconds = {it: s for it, s in self._seconds.items() if it[0] == computation}
+
+
+def _time(key: tuple[str, str], seconds: dict[str, float]) -> Item:
+    told = {activity: round(spent, 4) for activity, spent in seconds.items()}
+    return {"item": "time", "computation": key[0], "prefix": key[1], "seconds": told}
