@@ -12,7 +12,8 @@ type Numbers = { at: number[]; series: Record<string, (number | null)[]>; live: 
 type Span = { since: number; until: number };
 
 const EVERY_MS = 5000;
-const HEIGHT = 150;
+const HEIGHT = 168;
+const TWOS = Array.from({ length: 50 }, (_, n) => 2 ** n); // steps that are round in bytes
 
 const style = getComputedStyle(document.documentElement);
 const colour = (name: string): string => style.getPropertyValue(name).trim();
@@ -81,11 +82,13 @@ class Group {
     const known = this.charts.get(figure);
     if (known) {
       known.setData(data, true);
+      this.tell(figure, known, figure.dataset.unit ?? "");
       return;
     }
     const place = figure.querySelector<HTMLElement>(".draw");
     if (!place || numbers.at.length < 2) return;
     place.replaceChildren();
+    figure.classList.add("zoomable");
     this.charts.set(figure, new uPlot(this.options(figure, place, names), data, place));
     new ResizeObserver(() => {
       this.charts.get(figure)?.setSize({ width: place.clientWidth, height: HEIGHT });
@@ -103,8 +106,8 @@ class Group {
       legend: { show: false },
       scales: { y: { range: (_plot, _least, most) => [0, most > 0 ? most * 1.08 : 1] } },
       axes: [
-        { ...axis, size: 28 },
-        { ...axis, size: 64, values: (_plot, values) => values.map((it) => told(it, unit)) },
+        { ...axis, size: 42 },
+        { ...axis, size: 76, ...(unit.startsWith("B") ? { incrs: TWOS } : {}), values: (_plot, values) => values.map((it) => told(it, unit)) },
       ],
       series: [
         {},
@@ -117,25 +120,19 @@ class Group {
         })),
       ],
       hooks: {
-        setCursor: [(plot) => this.tell(figure, plot, labels, unit)],
+        setCursor: [(plot) => this.tell(figure, plot, unit)],
         setSelect: [(plot) => this.select(plot)],
         ready: [(plot) => plot.over.addEventListener("dblclick", () => this.zoom(null))],
       },
     };
   }
 
-  private tell(figure: HTMLElement, plot: uPlot, labels: string[], unit: string): void {
-    const said = figure.querySelector<HTMLElement>("[data-said]");
-    const at = plot.cursor.idx;
-    if (!said) return;
-    said.dataset.always ??= said.textContent ?? "";
-    if (at == null) {
-      said.textContent = said.dataset.always;
-      return;
-    }
-    const time = new Date((plot.data[0][at] ?? 0) * 1000).toLocaleTimeString();
-    const values = labels.map((label, n) => `${label} ${told(plot.data[n + 1]?.[at], unit)}`);
-    said.textContent = `${time}: ${values.join(", ")}`;
+  // Under the cursor, or the newest.
+  private tell(figure: HTMLElement, plot: uPlot, unit: string): void {
+    const at = plot.cursor.idx ?? plot.data[0].length - 1;
+    figure.querySelectorAll<HTMLElement>("[data-value]").forEach((place, n) => {
+      place.textContent = told(plot.data[n + 1]?.[at], unit);
+    });
   }
 
   private select(plot: uPlot): void {

@@ -77,6 +77,7 @@ def _environment() -> jinja2.Environment:
         it.__name__: it
         for it in (
             life.duration,
+            words.called,
             words.hardware,
             words.level,
             words.moment,

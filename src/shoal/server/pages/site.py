@@ -19,7 +19,17 @@ from starlette.websockets import WebSocket
 from shoal.errors import NotLoggedIn, ServerFault, ShoalError
 from shoal.server import gate
 from shoal.server.desk import Desk
-from shoal.server.pages import cluster, clusters, costs, dashboard, login, machinery, settings
+from shoal.server.pages import (
+    cluster,
+    clusters,
+    costs,
+    dashboard,
+    login,
+    machinery,
+    overview,
+    record,
+    settings,
+)
 from shoal.server.pages.frame import ASSETS, HEADERS, Visit, render
 from shoal.server.pages.session import visitor
 from shoal.wire import problems
@@ -34,7 +44,14 @@ def routes(desk: Desk) -> list[BaseRoute]:
         "/": clusters.listed,
         "/clusters.csv": clusters.as_csv,
         "/clusters.json": clusters.as_json,
-        "/clusters/{cluster}": cluster.overview,
+        "/clusters/{cluster}": overview.overview,
+        "/clusters/{cluster}/computations": record.computations,
+        "/clusters/{cluster}/computations.csv": record.computations_csv,
+        "/clusters/{cluster}/computations.json": record.computations_json,
+        "/clusters/{cluster}/computations/{computation}": record.computation,
+        "/clusters/{cluster}/metrics": record.metrics,
+        "/clusters/{cluster}/metrics.csv": record.metrics_csv,
+        "/clusters/{cluster}/metrics.json": record.numbers,
         "/clusters/{cluster}/vms": cluster.vms,
         "/clusters/{cluster}/vms.csv": cluster.vms_csv,
         "/clusters/{cluster}/vms.json": cluster.vms_json,
