@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from shoal.errors import NotLoggedIn, ServerFault, ShoalError
-from shoal.server import gate
+from shoal.server import gate, metrics
 from shoal.server.desk import Desk
 from shoal.server.pages import (
     cluster,
@@ -84,6 +84,7 @@ def routes(desk: Desk) -> list[BaseRoute]:
         Route("/login", _page(desk, login.enter, public=True), methods=["POST"]),
         Route("/logout", _page(desk, login.leave, public=True), methods=["POST"]),
         Route("/pages/assets/{name}", _asset),
+        Route("/metrics", metrics.page(desk)),
         Route("/dask/{sealed}/{path:path}", _dashboard(desk)),
         WebSocketRoute("/dask/{sealed}/{path:path}", _dashboard_socket(desk)),
     ]
