@@ -1,6 +1,6 @@
 """`recorded_tasks.py {small,shuffle} TASKS ROUNDS`: the same work with and without the recording.
 
-On and off in turn, each on a fresh cluster of two one-thread workers, in one process: the recording
+On and off in turn, each on a fresh cluster of two workers, in one process: the recording
 is what an agent's scheduler does (the plugin, its batches as JSON through a pipe), and two host
 samplers as the agents run them. Prints the seconds of each as JSON: by the clock, and of CPU in the
 scheduler's process, which is what counts on a machine that others use too.
@@ -25,6 +25,8 @@ from shoal.agent.host import EVERY_S, HostSampler
 from shoal.agent.vm import Vm
 from shoal.plugins.telemetry import Telemetry
 from shoal.wire.ids import InstanceId
+
+THREADS = 8  # enough that the scheduler is what limits: each task then costs it all it can
 
 
 def increment(x: int) -> int:
@@ -108,7 +110,7 @@ def seconds(kind: str, tasks: int, *, on: bool) -> tuple[float, float]:
     work = {"small": small, "shuffle": shuffle}[kind]
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+            n_workers=2, threads_per_worker=THREADS, processes=True, dashboard_address=None
         ) as cluster,
         Client(cluster) as client,
         recorded(cluster) if on else contextlib.nullcontext(),
