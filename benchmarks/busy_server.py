@@ -22,10 +22,12 @@ import uvicorn
 from shoal.core.records import Batch, Cluster, Offer
 from shoal.server import gate
 from shoal.server.bell import Bell
+from shoal.server.clouds import Clouds
 from shoal.server.desk import Desk
 from shoal.server.handlers import HANDLERS
 from shoal.server.routing import app
 from shoal.server.settings import Settings
+from shoal.software.bundles import Bundles
 from shoal.store import clusters, installation, instances, observations, tokens
 from shoal.store.database import Database
 from shoal.trust.installation_key import create_or_read
@@ -114,7 +116,17 @@ async def main() -> None:
         await database.run(tokens.create, token, gate.hash_of(secret))
         batches = await populate(database)
         desk = Desk(
-            settings, own, database, key, {}, {}, now, now(), Bell(), Bell(), asyncio.Event()
+            settings,
+            own,
+            database,
+            key,
+            Clouds.none(),
+            Bundles(settings.state.cache),
+            now,
+            now(),
+            Bell(),
+            Bell(),
+            asyncio.Event(),
         )
         server = uvicorn.Server(
             uvicorn.Config(app(desk, HANDLERS), lifespan="off", log_config=None, access_log=False)

@@ -14,11 +14,13 @@ import uvicorn
 
 from shoal.server import gate
 from shoal.server.bell import Bell
+from shoal.server.clouds import Clouds
 from shoal.server.desk import Desk
 from shoal.server.handlers import HANDLERS
 from shoal.server.pages import site
 from shoal.server.routing import app
 from shoal.server.settings import Settings
+from shoal.software.bundles import Bundles
 from shoal.store import installation, tokens
 from shoal.store.database import Database
 from shoal.trust.installation_key import create_or_read
@@ -41,8 +43,8 @@ async def desk_at(state: Path, url: str | None = None) -> Desk:
         installation=own,
         database=database,
         key=key,
-        providers={},
-        reconcilers={},
+        clouds=Clouds.none(),
+        bundles=Bundles(settings.state.cache),
         clock=now,
         started_at=now(),
         told=Bell(),

@@ -29,7 +29,7 @@ def test_an_answer_has_the_type_that_the_endpoint_names(server: FakeServer) -> N
             return await api.call(endpoints.CLUSTERS, query=ClusterQuery(ended=True))
 
     assert run(work()) == ClusterList((view(),))
-    assert server.calls[0].query == {"ended": "true", "limit": "100"}
+    assert server.calls[0].query == {"ended": "true", "limit": "100", "sort": "newest"}
 
 
 def test_path_and_body_travel_as_they_are(server: FakeServer) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shoal.client import arguments
+from shoal.client import arguments, environment
 from shoal.client.arguments import Asked, Options
 from shoal.errors import InvalidRequest
 from shoal.wire.specs import Cloud, Hardware, Range, SpotPolicy, Workers
@@ -91,6 +91,10 @@ def test_wait_for_workers_is_a_bool_a_count_or_a_fraction(wait: object, expected
         ({"worker_memory": ["2 GiB", "1 GiB"]}, "smaller size comes first"),
         ({"scheduler_memory": "1 PiB"}, "must be between"),
         ({"worker_vm_types": ["m7i.large"], "worker_cpu": 4}, "worker_vm_types together with"),
+        (
+            {"cloud": "aws", "worker_vm_types": "m7g.large", "scheduler_vm_types": "m7i.large"},
+            "are of two kinds of processor",
+        ),
         (
             {"cloud": "aws", "worker_vm_types": ["m7i.large", "m7g.large"]},
             "mixes ARM .m7g.large. and x86 .m7i.large.",
@@ -188,3 +192,22 @@ def test_whatever_is_given_the_answer_is_a_specification_or_a_refusal(
     except InvalidRequest:
         return
     assert 0 <= spec.workers.minimum <= spec.workers.wanted <= spec.workers.maximum
+
+
+@pytest.mark.parametrize(
+    ("options", "target"),
+    [
+        ({"cloud": "local"}, None),
+        ({"cloud": "gcp"}, "x86_64-unknown-linux-gnu"),
+        ({"cloud": "gcp", "arm": True}, "aarch64-unknown-linux-gnu"),
+        ({"cloud": "aws", "worker_vm_types": ["m7g.large"]}, "aarch64-unknown-linux-gnu"),
+        ({"cloud": "azure", "worker_vm_types": ["D4s_v5"]}, "x86_64-unknown-linux-gnu"),
+    ],
+)
+def test_an_environment_is_for_what_its_vms_run_wherever_the_session_is(
+    options: dict[str, object], target: str | None
+) -> None:
+    spec = asked(**options).spec
+    found = environment.target_of(spec)
+    assert (found.platform if found else None) == target
+    assert spec.worker.arm == spec.scheduler.arm

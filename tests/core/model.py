@@ -29,6 +29,7 @@ from shoal.core.records import (
     Vm,
     World,
 )
+from shoal.core.scale import peak
 from shoal.wire.ids import BatchId, InstallationId, InstanceId
 from shoal.wire.reports import HeadReport
 from shoal.wire.specs import Cloud, Role
@@ -218,13 +219,14 @@ class Model:
         told, known = report.scheduler, self.head
         if told is None:
             return
-        same = known is not None and known.adaptive_target == told.adaptive_target
+        held, since = peak(known, told.adaptive_target, self.clock())
         self.head = HeadObservation(
             self.cluster.id,
             self.clock(),
             told.address,
             adaptive_target=told.adaptive_target,
-            adaptive_since=known.adaptive_since if known and same else self.clock(),
+            adaptive_peak=held,
+            adaptive_since=since,
             closable=told.closable,
             ready_at=(known.ready_at if known else None) or self.clock(),
         )

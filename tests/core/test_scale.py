@@ -26,7 +26,7 @@ def test_a_target_is_followed(
     workers: tuple[int, int, int], target: int | None, since_s: float, wanted: int | None
 ) -> None:
     asked = cluster(workers=Workers(*workers))
-    told = head(adaptive_target=target, adaptive_since=ago(since_s))
+    told = head(adaptive_target=target, adaptive_peak=workers[1], adaptive_since=ago(since_s))
     assert adapted(asked, told, NOW) == wanted
 
 

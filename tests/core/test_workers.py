@@ -218,7 +218,7 @@ def test_a_worker_that_does_not_drain_is_released_in_the_end() -> None:
 
 def adaptive(wanted: int, target: int, since_s: float) -> World:
     workers = Workers(1, wanted, 10)
-    told = head(adaptive_target=target, adaptive_since=ago(since_s))
+    told = head(adaptive_target=target, adaptive_peak=wanted, adaptive_since=ago(since_s))
     return world(cluster(workers=workers), scheduler(), heads={C1: told})
 
 

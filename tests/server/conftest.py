@@ -12,16 +12,21 @@ import httpx2
 import msgspec
 import pytest
 
+from shoal.clouds.provider import Provider
+from shoal.errors import NotPossible
 from shoal.server import gate
 from shoal.server.bell import Bell
+from shoal.server.clouds import Clouds
 from shoal.server.desk import Desk
 from shoal.server.handlers import HANDLERS
 from shoal.server.passes.reconcile import Reconciler
 from shoal.server.routing import app
 from shoal.server.settings import Settings
+from shoal.software.bundles import Bundles
 from shoal.store import environments, installation, tokens
 from shoal.store.database import Database
 from shoal.trust.installation_key import create_or_read
+from shoal.wire.accounts import AwsAccount, CloudAccount, cloud_of
 from shoal.wire.environments import Manifest
 from shoal.wire.ids import EnvironmentId, UserName, WorkspaceName
 from shoal.wire.specs import Cloud, ClusterSpec, Workers
@@ -29,6 +34,13 @@ from shoal.wire.views import TokenView
 from tests.server.small_cloud import SmallCloud
 
 ENVIRONMENT = Manifest(EnvironmentId("env-1"), "lock-version = '1.0'\n", "3.11.7", "x")
+
+
+def reach(account: CloudAccount) -> Provider:
+    """AWS alone is reached from here."""
+    if isinstance(account, AwsAccount):
+        return SmallCloud()
+    raise NotPossible(f"{cloud_of(account)} is not reached from here.")
 
 
 class Served:
@@ -76,16 +88,20 @@ def served(tmp_path: Path) -> Iterator[Served]:
         return datetime.now(UTC)
 
     cloud = SmallCloud()
-    reconciler = Reconciler(
-        database=database, provider=cloud, boot_text=lambda batch: batch.id, clock=now
+    clouds = Clouds(
+        {Cloud.SIM: cloud},
+        reach,
+        lambda it: Reconciler(
+            database=database, provider=it, boot_text=lambda batch: batch.id, clock=now
+        ),
     )
     desk = Desk(
         settings=settings,
         installation=own,
         database=database,
         key=key,
-        providers={Cloud.SIM: cloud},
-        reconcilers={Cloud.SIM: reconciler},
+        clouds=clouds,
+        bundles=Bundles(settings.state.cache),
         clock=now,
         started_at=now(),
         told=Bell(),

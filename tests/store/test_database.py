@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -144,19 +143,18 @@ def test_a_head_with_a_wrong_clock_does_not_seem_silent(database: Database) -> N
     assert kept.heard_at == kept.since == later(-3)
 
 
-def test_a_target_that_flickers_has_been_low_all_the_time(database: Database) -> None:
+def test_of_targets_that_flicker_the_highest_of_late_is_kept(database: Database) -> None:
     cluster = a_cluster()
     ask(database, clusters.create, cluster, an_event(cluster))
 
-    def since(target: int, seconds: float) -> datetime | None:
+    def peak(target: int, seconds: float) -> int | None:
         told = SchedulerReport("tls://h:8786", adaptive_target=target)
         report = HeadReport(cluster.id, NOW, 1, (), told)
         ask(database, observations.record, report, later(seconds))
-        return ask(database, world.read, Cloud.SIM, NOW).heads[cluster.id].adaptive_since
+        return ask(database, world.read, Cloud.SIM, NOW).heads[cluster.id].adaptive_peak
 
-    assert since(10, 0) == NOW
-    assert [since(target, n) for n, target in enumerate((3, 4, 3, 4), 1)] == [NOW] * 4
-    assert since(9, 5) == later(5)
+    flickering = [(3, 10), (4, 20), (3, 30), (4, 41), (3, 50), (4, 60), (3, 69)]
+    assert [peak(10, 0), *(peak(*it) for it in flickering)] == [10, 10, 10, 10, 4, 4, 4, 4]
 
 
 def test_another_lack_of_a_database_says_what_to_do(tmp_path: Path) -> None:

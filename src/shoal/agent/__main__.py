@@ -21,6 +21,7 @@ from pathlib import Path
 import msgspec
 
 from shoal.agent import memory, processes
+from shoal.agent.ending import End
 from shoal.agent.vm import from_environment
 from shoal.wire.boot import BootDocument
 from shoal.wire.specs import Role
@@ -51,17 +52,20 @@ def main() -> None:
         asyncio.run(_live(worker.run(boot, vm, age_s=age_s)))
 
 
-async def _live(life: Coroutine[None, None, None]) -> None:
+async def _live(life: Coroutine[None, None, End]) -> None:
     gc.enable()
     processes.adopt_descendants()
-    lived = False
+    end = None
     try:
-        await life
-        lived = True
+        end = await life
     finally:
         processes.end_all()
-        if lived:
+        if end is not None:
             logging.shutdown()
+            if end.ends_vm and os.environ.get("SHOAL_VM_END") == "poweroff":
+                from shoal.agent.bootstrap import power_off
+
+                power_off()
             os._exit(0)  # a thread may still wait for an installer that was just ended
 
 

@@ -16,6 +16,7 @@ class End(msgspec.Struct, frozen=True):
     why: str
     rule: str = ""
     ends_cluster: bool = True  # False: only this VM, or only this process
+    ends_vm: bool = True  # False: only this process, by a signal
 
 
 class Ending:
@@ -46,7 +47,7 @@ class Ending:
 
 
 def _by_signal(number: signal.Signals) -> End:
-    return End(f"the agent was told to end by {number.name}", ends_cluster=False)
+    return End(f"the agent was told to end by {number.name}", ends_cluster=False, ends_vm=False)
 
 
 async def until(

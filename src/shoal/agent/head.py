@@ -44,9 +44,9 @@ _WORKERS_SPEAK_S = 0.1  # for what they still have to say
 _SERVER_ASKS_S = 0.4  # for the server to fetch it
 
 
-async def run(boot: BootDocument, vm: Vm, door: socket.socket, *, age_s: float) -> None:
+async def run(boot: BootDocument, vm: Vm, door: socket.socket, *, age_s: float) -> End:
     head = Head(boot, vm, Clock(), age_s)
-    await head.run(door)
+    return await head.run(door)
 
 
 class Head:
@@ -75,7 +75,7 @@ class Head:
         self._serving_s = 0.0  # when the scheduler spoke last
         self._cluster_born_s: float | None = None
 
-    async def run(self, door: socket.socket) -> None:
+    async def run(self, door: socket.socket) -> End:
         self._ending.on_signals()
         self._desk.recall()
         end = await until(
@@ -90,6 +90,7 @@ class Head:
             self._settle_losses(),
         )
         _log.info("ended: %s", end.why)
+        return end
 
     # -- what the tender tells ---------------------------------------------------------------
 

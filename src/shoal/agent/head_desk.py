@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -46,6 +47,8 @@ SAMPLES_EVERY_S = 5.0  # a reader that waits for changes is told mere samples th
 _ANSWERS_APART_S = 0.04
 _FORGET_S = 300.0  # a host that was not sampled for so long is not counted
 _SAMPLES_A_SECOND = 40  # of hosts; what comes more often is not recorded
+
+_EC2 = re.compile(r"i-[0-9a-f]{8,17}")  # AWS names VMs, not we
 
 
 class Post:
@@ -147,9 +150,13 @@ class HeadDesk:
 
     # -- workers -----------------------------------------------------------------------------
 
+    def check(self, secret: Secret) -> None:
+        check_join_secret(self._secret, secret)
+
     def join(self, request: JoinRequest) -> JoinAnswer:
-        check_join_secret(self._secret, Secret(request.secret))
-        if not request.instance.startswith(f"shoal-{self._cluster}-"):
+        self.check(Secret(request.secret))
+        named = request.instance.startswith(f"shoal-{self._cluster}-")
+        if not named and not _EC2.fullmatch(request.instance):
             raise NotAllowed(f"{request.instance} is not an instance of this cluster.")
         certificate = sign(self._identity, request.request_pem, request.instance)
         post = self.post(request.instance)

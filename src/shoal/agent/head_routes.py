@@ -2,7 +2,7 @@
 
     server   PUT /v1/orders · PUT /v1/wheels/{sha256} · GET /v1/report
     worker   GET /v1/orders · GET /v1/wheels/{sha256} · POST /v1/beat
-    nobody   POST /v1/join, with the cluster's join secret
+    nobody   POST /v1/join · GET /v1/bundle · GET /v1/bundle/{sha256}, with the join secret
 
 Decides nothing; head_desk.py does.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 import msgspec
@@ -24,10 +25,12 @@ from shoal.agent import wheel_store
 from shoal.agent.head_desk import HeadDesk
 from shoal.agent.preparation import missing_wheels
 from shoal.agent.vm import Vm
-from shoal.errors import InvalidRequest, NotAllowed, ShoalError
-from shoal.trust.asgi_peer import require_peer
+from shoal.errors import InvalidRequest, NotAllowed, NotFound, ShoalError
+from shoal.trust.asgi_peer import find_peer, require_peer
 from shoal.trust.names import Role
+from shoal.trust.secret import Secret
 from shoal.wire import problems
+from shoal.wire.bundle import JOIN_HEADER
 from shoal.wire.ids import InstanceId
 from shoal.wire.reports import JoinRequest, Orders, OrdersTaken, WorkerBeat
 
@@ -48,6 +51,8 @@ def application(desk: HeadDesk, vm: Vm) -> Starlette:
         ("GET", "/v1/orders"): routes.orders,
         ("GET", "/v1/wheels/{sha256}"): routes.wheel,
         ("POST", "/v1/beat"): routes.beat,
+        ("GET", "/v1/bundle"): routes.bundle,
+        ("GET", "/v1/bundle/{sha256}"): routes.bundle_file,
         ("POST", "/v1/join"): routes.join,
     }
     return Starlette(
@@ -117,6 +122,26 @@ class _Routes:
         if beat.vm.instance != worker:
             raise NotAllowed(f"{worker} may not speak for {beat.vm.instance}.")
         return _json(self._desk.beat(beat))
+
+    # -- VMs that have no agent yet (bootstrap.py) -------------------------------------------
+
+    async def bundle(self, request: Request) -> Response:
+        """The server asks too, to know that an agent is here: 204 says so."""
+        peer = find_peer(request.scope)
+        if peer is not None and peer.role is Role.SERVER:
+            self._desk.heard_server()
+            return Response(status_code=204)
+        return FileResponse(self._bundle(request) / "bundle.json", media_type="application/json")
+
+    async def bundle_file(self, request: Request) -> Response:
+        sha256 = request.path_params["sha256"]
+        return FileResponse(wheel_store.find(self._bundle(request), sha256))
+
+    def _bundle(self, request: Request) -> Path:
+        self._desk.check(Secret(request.headers.get(JOIN_HEADER, "")))
+        if self._vm.bundle is None:
+            raise NotFound("VMs of this cloud have their agent already.")
+        return self._vm.bundle
 
     # -- who ---------------------------------------------------------------------------------
 

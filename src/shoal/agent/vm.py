@@ -25,6 +25,7 @@ class Vm(msgspec.Struct, frozen=True):
     cpus: int
     memory_bytes: int  # 0: not known
     environments: Path  # realised ones: shared by the VMs of one machine, or its own prefixes
+    bundle: Path | None = None  # what its agent was made of, for other VMs of the cluster
     whole_machine: bool = True  # False: it shares the machine it runs on with others
 
     @property
@@ -69,6 +70,7 @@ def from_environment(environ: Mapping[str, str], group_limit_bytes: int | None =
         cpus=int(environ["SHOAL_VM_CPUS"]),
         memory_bytes=_least(int(environ["SHOAL_VM_MEMORY_BYTES"]), group_limit_bytes or 0),
         environments=Path(environ.get("SHOAL_ENVIRONMENTS") or directory / "prefixes"),
+        bundle=Path(environ["SHOAL_BUNDLE"]) if "SHOAL_BUNDLE" in environ else None,
         whole_machine=environ.get("SHOAL_VM_END") != "exit",
     )
 

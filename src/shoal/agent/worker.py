@@ -43,8 +43,8 @@ _POLL_S = 20.0
 _LAST_BEAT_S = 0.1
 
 
-async def run(boot: BootDocument, vm: Vm, *, age_s: float) -> None:
-    await Worker(boot, vm, Clock(), age_s).run()
+async def run(boot: BootDocument, vm: Vm, *, age_s: float) -> End:
+    return await Worker(boot, vm, Clock(), age_s).run()
 
 
 class Worker:
@@ -67,7 +67,7 @@ class Worker:
         self._line: HeadLine | None = None
         self._joined = Bell()
 
-    async def run(self) -> None:
+    async def run(self) -> End:
         self._ending.on_signals()
         end = await until(
             self._ending,
@@ -78,6 +78,7 @@ class Worker:
             self._sample_host(),
         )
         _log.info("ended: %s", end.why)
+        return end
 
     # -- what the tender tells ---------------------------------------------------------------
 

@@ -164,6 +164,9 @@ def _spec(name: str, cloud: Cloud, workers: Workers, given: _Values) -> ClusterS
             f"zone={zone!r} with allow_cross_zone=True: one zone or several, not both",
             hint="Leave one of them out",
         )
+    worker, scheduler = hardware.for_one_environment(
+        cloud, hardware.worker(cloud, given), hardware.scheduler(cloud, given)
+    )
     return ClusterSpec(
         name=name,
         cloud=cloud,
@@ -171,8 +174,8 @@ def _spec(name: str, cloud: Cloud, workers: Workers, given: _Values) -> ClusterS
         environment=EnvironmentId(""),
         region=values.text("region", given["region"]),
         zone=zone,
-        worker=hardware.worker(cloud, given),
-        scheduler=hardware.scheduler(cloud, given),
+        worker=worker,
+        scheduler=scheduler,
         spot_policy=values.one_of("spot_policy", given["spot_policy"], SpotPolicy),
         use_best_zone=values.flag("use_best_zone", given["use_best_zone"]),
         allow_cross_zone=cross,

@@ -313,7 +313,8 @@ class Cluster(DaskCluster):  # type: ignore[misc]
 
     async def _sync_environment(self) -> None:
         shown = progress.Progress(self.name, progress.rendering(show=self._asked.show_widget))
-        copied = await environment.copy(self._asked.software, shown)
+        target = environment.target_of(self._asked.spec)
+        copied = await environment.copy(self._asked.software, target, shown)
         registered = await environment.register(self._api, copied, shown)
         shown.close()
         self._view = await self._api.call(

@@ -170,7 +170,9 @@ async def _complete(api: Api, asked: Asked, name: str, progress: Progress) -> Cl
         async with asyncio.TaskGroup() as group:
             if not asked.spec.name:  # else connected already
                 group.create_task(_connect(api, asked, progress))
-            copying = group.create_task(environment.copy(asked.software, progress))
+            copying = group.create_task(
+                environment.copy(asked.software, environment.target_of(asked.spec), progress)
+            )
     except ExceptionGroup as several:
         raise _first(several) from None
     registered = await environment.register(api, copying.result(), progress)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from pathlib import Path
+from typing import assert_never
 
 from shoal.client import arguments
 from shoal.client.api import Api
@@ -16,8 +17,10 @@ from shoal.client.arguments import Software
 from shoal.client.progress import Progress, StepName
 from shoal.errors import NotFound
 from shoal.software.sync import Synchronised, SyncProgress, SyncRequest, synchronise
+from shoal.software.targets import Target, here
 from shoal.wire import endpoints
 from shoal.wire.ids import EnvironmentId
+from shoal.wire.specs import Cloud, ClusterSpec
 from shoal.wire.state_directory import state_directory
 from shoal.wire.views import EnvironmentNeeds
 
@@ -26,25 +29,38 @@ _UPLOADS = 4  # at a time
 Copy = Synchronised | EnvironmentId  # of the local one or a file; or the id of a stored one
 
 
-async def copy(software: Software, progress: Progress) -> Copy:
+async def copy(software: Software, target: Target | None, progress: Progress) -> Copy:
     """What the server is to be told, made in a thread."""
     if software.named and not arguments.environment_file(software.named):
         return EnvironmentId(software.named)
     progress.running(StepName.ENVIRONMENT)
     told = functools.partial(_tell, progress)
     return await asyncio.to_thread(
-        synchronise, request(software), cache=state_directory().cache, progress=told
+        synchronise, request(software, target), cache=state_directory().cache, progress=told
     )
 
 
-def request(software: Software) -> SyncRequest:
+def request(software: Software, target: Target | None = None) -> SyncRequest:
     return SyncRequest(
         working_directory=Path.cwd(),
         ignore=software.ignore,
         only=software.only,
         strict=software.strict,
         software=Path(software.named).expanduser() if software.named else None,
+        target=target,
     )
+
+
+def target_of(spec: ClusterSpec) -> Target | None:
+    """What the cluster's VMs run, with the session's Python; None: like this machine."""
+    match spec.cloud:
+        case Cloud.LOCAL | Cloud.SIM | Cloud.WATCHED:
+            return None
+        case Cloud.GCP | Cloud.AWS | Cloud.AZURE:
+            processor = "aarch64" if spec.worker.arm else "x86_64"
+            return Target(here().python, f"{processor}-unknown-linux-gnu")
+        case _:
+            assert_never(spec.cloud)
 
 
 async def register(api: Api, copied: Copy, progress: Progress) -> EnvironmentId:

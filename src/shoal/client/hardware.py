@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from shoal.client import machine_names, sizes, values
 from shoal.errors import InvalidRequest
 from shoal.wire.specs import Cloud, Hardware
@@ -36,6 +38,27 @@ def scheduler(cloud: Cloud, given: Mapping[str, object]) -> Hardware:
         arm=values.flag("arm", given["arm"]),
     )
     return _agreeing("scheduler", cloud, hardware)
+
+
+def for_one_environment(
+    cloud: Cloud, worker: Hardware, scheduler: Hardware
+) -> tuple[Hardware, Hardware]:
+    """Both roles on one kind of processor, since they share an environment: where one is ARM by
+    its machine types, so is the other."""
+    named = {
+        role: machine_names.is_arm(cloud, it.vm_types[0])
+        for role, it in (("worker", worker), ("scheduler", scheduler))
+        if it.vm_types
+    }
+    if True in named.values() and False in named.values():
+        raise InvalidRequest(
+            f"worker_vm_types ({', '.join(worker.vm_types)}) and scheduler_vm_types "
+            f"({', '.join(scheduler.vm_types)}) are of two kinds of processor",
+            hint="One environment serves one kind of processor: name ARM or x86 for both",
+        )
+    if True not in named.values():
+        return worker, scheduler
+    return msgspec.structs.replace(worker, arm=True), msgspec.structs.replace(scheduler, arm=True)
 
 
 def _agreeing(role: str, cloud: Cloud, hardware: Hardware) -> Hardware:

@@ -134,7 +134,8 @@ class HeadObservation(msgspec.Struct, frozen=True):
     tasks: int = 0
     idle_since: datetime | None = None
     adaptive_target: int | None = None
-    adaptive_since: datetime | None = None  # the target has not jumped up since
+    adaptive_peak: int | None = None  # the highest of the targets that were told lately,
+    adaptive_since: datetime | None = None  # and when it was told last
     closable: tuple[InstanceId, ...] = ()
     ready_at: datetime | None = None  # the first time the scheduler accepted clients
 

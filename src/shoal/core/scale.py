@@ -11,19 +11,33 @@ from shoal.core.records import Cluster, HeadObservation, Instance, Observation
 from shoal.wire.ids import InstanceId
 from shoal.wire.views import InstanceState, Stage
 
-DOWN_AFTER = timedelta(seconds=30)  # a target that stays lower for so long is believed
+DOWN_AFTER = timedelta(seconds=30)  # of targets, the highest within so long is believed
 
 
 def adapted(cluster: Cluster, head: HeadObservation | None, now: datetime) -> int | None:
-    """The number to want now; None: as it is. Up at once, down only when it lasts."""
+    """The number to want now; None: as it is. Up at once, down only when it lasts: to the highest
+    that Dask wanted lately, so that a target that flickers moves nothing."""
     workers = cluster.spec.workers
     if not workers.adaptive or head is None or head.adaptive_target is None:
         return None
-    target = min(max(head.adaptive_target, workers.minimum), workers.maximum)
-    if target == workers.wanted:
-        return None
-    lasting = head.adaptive_since is not None and now - head.adaptive_since >= DOWN_AFTER
-    return target if target > workers.wanted or lasting else None
+    held, since, asked = head.adaptive_peak, head.adaptive_since, head.adaptive_target
+    if held is not None and since is not None and now - since < DOWN_AFTER:
+        asked = max(asked, held)
+    target = min(max(asked, workers.minimum), workers.maximum)
+    return None if target == workers.wanted else target
+
+
+def peak(
+    before: HeadObservation | None, target: int | None, now: datetime
+) -> tuple[int | None, datetime | None]:
+    """The highest target of late, and until when it held. The one before this held until now."""
+    if before is None or target is None or before.adaptive_target is None:
+        return target, now
+    held, since = before.adaptive_peak, before.adaptive_since
+    lately = since is not None and now - since < DOWN_AFTER
+    if held is None or not lately or before.adaptive_target >= held:
+        held, since = before.adaptive_target, now
+    return (target, now) if target >= held else (held, since)
 
 
 class Leaving(msgspec.Struct, frozen=True):

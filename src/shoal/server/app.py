@@ -7,24 +7,28 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
 
+import msgspec
 import uvicorn
 
 from shoal.clouds.provider import Provider
-from shoal.core.boot import boot_text
+from shoal.core.boot import bare_boot_text, boot_text
 from shoal.core.records import Batch
 from shoal.server import embedded, loop, routing
 from shoal.server.bell import Bell
 from shoal.server.clock import now
+from shoal.server.clouds import Clouds
 from shoal.server.desk import Desk
 from shoal.server.handlers import HANDLERS
 from shoal.server.pages import site
 from shoal.server.passes.reconcile import Reconciler
-from shoal.server.providers import providers_for
+from shoal.server.providers import local, reached
 from shoal.server.settings import Settings
-from shoal.store import installation
+from shoal.software.bundles import Bundles
+from shoal.store import accounts, installation
 from shoal.store.database import Database
 from shoal.trust import authority
 from shoal.trust.installation_key import InstallationKey, create_or_read
@@ -47,14 +51,19 @@ async def serve(settings: Settings, *, ready: Callable[[Desk], None] = lambda de
 
 async def _desk(settings: Settings, database: Database, key: InstallationKey) -> Desk:
     own = await database.run(installation.read, key.fingerprint())
-    providers = providers_for(settings, own)
+    clouds = Clouds(
+        {Cloud.LOCAL: local(settings, own)},
+        lambda account: reached(account, own),
+        lambda provider: _reconciler(database, key, provider),
+    )
+    clouds.follow(await database.run(accounts.every))
     return Desk(
         settings=settings,
         installation=own,
         database=database,
         key=key,
-        providers=providers,
-        reconcilers=_reconcilers(database, key, providers),
+        clouds=clouds,
+        bundles=Bundles(settings.state.cache),
         clock=now,
         started_at=now(),
         told=Bell(),
@@ -63,19 +72,22 @@ async def _desk(settings: Settings, database: Database, key: InstallationKey) ->
     )
 
 
-def _reconcilers(
-    database: Database, key: InstallationKey, providers: Mapping[Cloud, Provider]
-) -> Mapping[Cloud, Reconciler]:
+_BOOTSTRAP = files("shoal.agent") / "bootstrap.py"
+
+
+def _reconciler(database: Database, key: InstallationKey, provider: Provider) -> Reconciler:
+    bootstrap = _BOOTSTRAP.read_bytes()
+
     def text(batch: Batch) -> str:
-        return boot_text(boot_document(key, batch))
+        document = boot_document(key, batch, provider.cloud)
+        if document.cloud:
+            return bare_boot_text(document, bootstrap)
+        return boot_text(document)
 
-    return {
-        cloud: Reconciler(database=database, provider=provider, boot_text=text, clock=now)
-        for cloud, provider in providers.items()
-    }
+    return Reconciler(database=database, provider=provider, boot_text=text, clock=now)
 
 
-def boot_document(key: InstallationKey, batch: Batch) -> BootDocument:
+def boot_document(key: InstallationKey, batch: Batch, cloud: Cloud) -> BootDocument:
     """A function of the batch's row and the key: the same bytes each time."""
     created_at = batch.cluster_created_at
     worker = BootDocument(
@@ -85,18 +97,13 @@ def boot_document(key: InstallationKey, batch: Batch) -> BootDocument:
         join_secret=authority.join_secret(key, batch.cluster).text,
         head_address=batch.head_address,
         lifetime_s=batch.lifetime_s,
+        cloud="" if cloud in (Cloud.LOCAL, Cloud.SIM) else cloud,
     )
     if batch.role is Role.WORKER:
         return worker
     head = authority.head_identity(key, batch.cluster, created_at)
-    return BootDocument(
-        cluster=worker.cluster,
-        role=worker.role,
-        ca_pem=worker.ca_pem,
-        join_secret=worker.join_secret,
-        certificate_pem=head.certificate_pem,
-        key_pem=head.key_pem.text,
-        lifetime_s=worker.lifetime_s,
+    return msgspec.structs.replace(
+        worker, head_address="", certificate_pem=head.certificate_pem, key_pem=head.key_pem.text
     )
 
 

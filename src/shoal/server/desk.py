@@ -11,10 +11,12 @@ import msgspec
 
 from shoal.clouds.provider import Provider
 from shoal.server.bell import Bell
+from shoal.server.clouds import Clouds
 from shoal.server.gate import Caller
 from shoal.server.passes.reconcile import Reconciler
 from shoal.server.passes_book import PassesBook
 from shoal.server.settings import Settings
+from shoal.software.bundles import Bundles
 from shoal.store.database import Database
 from shoal.trust.installation_key import InstallationKey
 from shoal.wire.ids import InstallationId
@@ -29,8 +31,8 @@ class Desk(msgspec.Struct):
     installation: InstallationId
     database: Database
     key: InstallationKey
-    providers: Mapping[Cloud, Provider]
-    reconcilers: Mapping[Cloud, Reconciler]
+    clouds: Clouds
+    bundles: Bundles
     clock: Callable[[], datetime]
     started_at: datetime
     told: Bell  # events were written: streams look
@@ -39,6 +41,14 @@ class Desk(msgspec.Struct):
     url: str = ""
     last_request_at: float = 0.0  # monotonic
     passes: PassesBook = msgspec.field(default_factory=PassesBook)
+
+    @property
+    def providers(self) -> Mapping[Cloud, Provider]:
+        return self.clouds.providers
+
+    @property
+    def reconcilers(self) -> Mapping[Cloud, Reconciler]:
+        return self.clouds.reconcilers
 
 
 class Incoming(msgspec.Struct, Generic[Q, B]):

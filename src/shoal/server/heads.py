@@ -24,14 +24,17 @@ from shoal.store.attendance import Attended
 from shoal.trust import authority
 from shoal.trust.contexts import dialer
 from shoal.trust.names import Role, host_name
+from shoal.wire.bundle import Bare, Bundle
 from shoal.wire.events import Event, EventKind
 from shoal.wire.ids import ClusterId
 from shoal.wire.reports import HeadReport, Orders, OrdersTaken
+from shoal.wire.specs import Cloud
 
 _log = logging.getLogger(__name__)
 
 LONG_POLL_S = 20.0
 _FIRST_DELAY_S, _MOST_DELAY_S = 0.03, 2.0
+_BUNDLE_S = 120.0  # for a head to download its agent, or to take a file of it
 
 
 async def attend_all(desk: Desk) -> None:
@@ -68,6 +71,7 @@ class _Attendant:
         self._cluster = attended.cluster.id
         self._workspace = attended.cluster.workspace
         self._address = attended.address
+        self._bare = attended.cluster.spec.cloud not in (Cloud.LOCAL, Cloud.SIM)
         self._context = _context(desk, attended)
         self._met = asyncio.Event()  # the head has answered once
         self._sent: Orders | None = None
@@ -82,9 +86,43 @@ class _Attendant:
             trust_env=False,
         )
         async with client, asyncio.TaskGroup() as group:
+            if self._bare:
+                await self._bring_agent(client)
             group.create_task(self._tell(client))
             group.create_task(self._listen(client))
             group.create_task(self._supply(client))
+
+    async def _bring_agent(self, client: httpx2.AsyncClient) -> None:
+        """Until an agent answers: a VM of a cloud begins with the bootstrap alone."""
+        bundles, bundle = self._desk.bundles, Bundle(())
+        delay = _FIRST_DELAY_S
+        while True:
+            try:
+                answer = await self._call(client, "GET", "/v1/bundle")
+                if answer.status_code == 204:
+                    return
+                bare = msgspec.json.decode(answer.content, type=Bare)
+                bundle = await asyncio.to_thread(bundles.of, bare.python, bare.machine)
+                if not bare.told:
+                    content = msgspec.json.encode(bundle)
+                    answer = await self._call(
+                        client, "PUT", "/v1/bundle", content=content, timeout=_BUNDLE_S
+                    )
+                    bare = msgspec.json.decode(answer.content, type=Bare)
+                for sha256 in bare.lacks:
+                    path = await asyncio.to_thread(bundles.file, bundle, sha256)
+                    content = await asyncio.to_thread(path.read_bytes)
+                    await self._call(
+                        client, "PUT", f"/v1/bundle/{sha256}", content=content, timeout=_BUNDLE_S
+                    )
+                delay = _FIRST_DELAY_S
+            except (httpx2.HTTPError, msgspec.MsgspecError) as error:
+                _log.debug("%s: no agent yet: %s", self._cluster, error)
+            except ShoalError as error:
+                _log.error("%s: its agent cannot be brought: %s", self._cluster, error)
+                delay = _MOST_DELAY_S
+            await asyncio.sleep(delay)
+            delay = min(delay * 1.3, _MOST_DELAY_S)
 
     async def _call(
         self, client: httpx2.AsyncClient, method: str, path: str, **how: object

@@ -18,6 +18,7 @@ from shoal.errors import ShoalError
 from shoal.server.desk import Desk
 from shoal.server.heads import attend_all
 from shoal.server.passes import record, signalling
+from shoal.server.passes.accounts import care_for_accounts
 from shoal.server.passes.environments import care_for_environments
 from shoal.server.passes.reconcile import Reconciler
 from shoal.server.passes.watched import care_for_watched
@@ -28,6 +29,7 @@ _log = logging.getLogger(__name__)
 PASS_S = 2.0
 LISTING_S = 5.0
 CLOCK_JUMP_S = 5.0
+ACCOUNTS_S = 5.0
 WATCHED_S = 5.0
 COMPILE_S = 10.0
 BOOK_S = 60.0
@@ -37,24 +39,38 @@ _BOOKED_AT_ONCE = 100
 async def run(desk: Desk) -> None:
     """Until `desk.stopping`: everything that the server does by itself."""
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(Driver(desk, it).drive()) for it in desk.reconcilers.values()]
-        tasks.append(group.create_task(attend_all(desk)))
+        tasks = [group.create_task(drive_all(desk)), group.create_task(attend_all(desk))]
         store = desk.settings.state.software_store
-        jobs = (
-            ("care for watched clusters", WATCHED_S, care_for_watched),
-            ("book costs", BOOK_S, _book),
-            ("look for signals", signalling.EVERY_S, signalling.Pacer().look),
-            *record.JOBS,
-        )
-        for name, seconds, work in jobs:
-            tasks.append(group.create_task(_every(desk, name, seconds, partial(work, desk))))
-        compiling = _every(
-            desk, "care for environments", COMPILE_S, lambda: care_for_environments(store)
-        )
-        tasks.append(group.create_task(compiling))
+        jobs: list[tuple[str, float, Callable[[], Awaitable[None]]]] = [
+            ("care for accounts", ACCOUNTS_S, partial(care_for_accounts, desk)),
+            ("book costs", BOOK_S, partial(_book, desk)),
+            ("care for watched clusters", WATCHED_S, partial(care_for_watched, desk)),
+            ("care for environments", COMPILE_S, partial(care_for_environments, store)),
+            (
+                "look for signals",
+                signalling.EVERY_S,
+                partial(signalling.Pacer().look, desk),
+            ),
+            *((name, seconds, partial(work, desk)) for name, seconds, work in record.JOBS),
+        ]
+        tasks += [group.create_task(_every(desk, *it)) for it in jobs]
         await desk.stopping.wait()
         for task in tasks:
             task.cancel()
+
+
+async def drive_all(desk: Desk) -> None:
+    """Keep one driver for each cloud that is reached."""
+    running: dict[Reconciler, asyncio.Task[None]] = {}
+    async with asyncio.TaskGroup() as group:
+        while True:
+            seen = desk.wanted.count
+            wanted = set(desk.reconcilers.values())
+            for gone in running.keys() - wanted:
+                running.pop(gone).cancel()
+            for new in wanted - running.keys():
+                running[new] = group.create_task(Driver(desk, new).drive())
+            await desk.wanted.after(seen, timeout_s=PASS_S)
 
 
 class Driver:

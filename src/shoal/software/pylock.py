@@ -29,6 +29,7 @@ class Directory(msgspec.Struct, frozen=True):
 class Archive(msgspec.Struct, frozen=True):
     path: str = ""
     url: str = ""
+    hashes: dict[str, str] = {}
 
 
 class Vcs(msgspec.Struct, frozen=True, rename="kebab"):

@@ -45,6 +45,16 @@ def ensure(part: str, *, root: Path) -> Path:
     return python_of(made)
 
 
+def own_wheel(cache: Path) -> build.Built:
+    """The Shoal that runs, as a wheel."""
+    own = _own_distribution()
+    built = _wheel(own, cache)
+    if built is None:
+        item = Repacked(own.name, own.version, own.metadata, "an index")
+        built = build.repacked(item, cache)
+    return built
+
+
 def _requirement(part: str, cache: Path) -> tuple[str, str]:
     """What to install, and a hash of it: a wheel where this Shoal is from no index."""
     built = _wheel(_own_distribution(), cache)

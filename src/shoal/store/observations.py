@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 import msgspec
 from sqlalchemy import Connection, select, update
 
+from shoal.core import scale
 from shoal.core.records import HeadObservation, Observation
 from shoal.store import events, tables
 from shoal.store.questions import reading
@@ -170,7 +171,7 @@ def _record_scheduler(tx: Connection, report: HeadReport, now: datetime) -> list
 def _headed(
     cluster: ClusterId, told: SchedulerReport, before: HeadObservation | None, now: datetime
 ) -> HeadObservation:
-    steady = before is not None and _no_jump(before.adaptive_target, told.adaptive_target)
+    peak, since = scale.peak(before, told.adaptive_target, now)
     return HeadObservation(
         cluster=cluster,
         heard_at=now,
@@ -181,14 +182,8 @@ def _headed(
         tasks=told.tasks,
         idle_since=told.idle_since,
         adaptive_target=told.adaptive_target,
-        adaptive_since=before.adaptive_since if before and steady else now,
+        adaptive_peak=peak,
+        adaptive_since=since,
         closable=told.closable,
         ready_at=(before.ready_at if before else None) or (now if told.address else None),
     )
-
-
-def _no_jump(before: int | None, target: int | None) -> bool:
-    """Falling, or as good as the same: a target that flickers has still been low all the time."""
-    if before is None or target is None:
-        return before is target
-    return target <= before + max(1, before // 5)

@@ -26,6 +26,7 @@ from sqlalchemy import (
 
 from shoal.core.records import Batch, EndKind
 from shoal.store.columns import Json, Moment, Prose, Word
+from shoal.wire.accounts import CloudAccount
 from shoal.wire.environments import Manifest
 from shoal.wire.events import EventKind
 from shoal.wire.specs import Cloud, ClusterSpec, Role
@@ -199,6 +200,7 @@ head = Table(
     Column("tasks", BigInteger, nullable=False),
     Column("idle_since", Moment),
     Column("adaptive_target", Integer),
+    Column("adaptive_peak", Integer),
     Column("adaptive_since", Moment),
     Column("closable", Json(tuple[str, ...]), nullable=False),
     Column("ready_at", Moment),
@@ -247,6 +249,13 @@ token = Table(
     Column("expires_at", Moment),
     Column("revoked_at", Moment),
     Column("sha256", Prose, nullable=False, unique=True),
+)
+
+account = Table(
+    "account",
+    facts,
+    Column("cloud", Word(Cloud), primary_key=True),
+    Column("record", Json(CloudAccount), nullable=False),
 )
 
 environment = Table(

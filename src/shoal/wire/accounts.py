@@ -51,5 +51,9 @@ class AzureAccount(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
 CloudAccount = GcpAccount | AwsAccount | AzureAccount
 
 
+class AccountList(msgspec.Struct, frozen=True):
+    accounts: tuple[CloudAccount, ...]
+
+
 def cloud_of(account: CloudAccount) -> Cloud:
     return Cloud(str(account.__struct_config__.tag))

@@ -22,6 +22,7 @@ class BootDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     certificate_pem: str = ""  # the head's, with its chain
     key_pem: str = ""  # the head's
     lifetime_s: float = 0.0  # the dead man: the VM ends itself by then; 0: no limit
+    cloud: str = ""  # whose metadata service knows the VM; empty: its own environment does
     silence_s: float = 600.0  # the dead man: without orders or a head for so long, it ends
 
     def __repr__(self) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import msgspec
 
 from shoal import errors
-from shoal.wire import environments, events, requests, telemetry, views
+from shoal.wire import accounts, environments, events, requests, telemetry, views
 
 Limit = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 Cursor = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -457,6 +457,33 @@ REVOKE_TOKEN = Endpoint(
     Nothing,
     problems=_MISSING,
 )
+ACCOUNTS = Endpoint(
+    "accounts",
+    "GET",
+    "/v1/accounts",
+    "The cloud accounts that clusters can go to",
+    "clusters",
+    accounts.AccountList,
+)
+PUT_ACCOUNT = Endpoint(
+    "put_account",
+    "PUT",
+    "/v1/accounts/{cloud}",
+    "Register a cloud account, or change it; `shoal setup` does it",
+    "admin",
+    accounts.AccountList,
+    body=accounts.CloudAccount,
+    problems=(errors.NotPossible, errors.Conflict),
+)
+REMOVE_ACCOUNT = Endpoint(
+    "remove_account",
+    "DELETE",
+    "/v1/accounts/{cloud}",
+    "Forget a cloud account that no cluster uses",
+    "admin",
+    accounts.AccountList,
+    problems=(errors.NotFound, errors.Conflict),
+)
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     SERVER,
@@ -494,4 +521,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     CREATE_TOKEN,
     TOKENS,
     REVOKE_TOKEN,
+    ACCOUNTS,
+    PUT_ACCOUNT,
+    REMOVE_ACCOUNT,
 )

@@ -27,6 +27,8 @@ class EventKind(enum.StrEnum):
     INSTANCE_RETIRING = "instance.retiring"  # a worker is asked to leave, its data first
     INSTANCE_RELEASED = "instance.released"  # a VM is not wanted any more, or went wrong
     INSTANCE_GONE = "instance.gone"  # a listing late enough lacks the VM
+    ACCOUNT_SET = "account.set"  # a cloud account was registered, or changed
+    ACCOUNT_REMOVED = "account.removed"  # no cluster goes there any more
     VM_SWEPT = "vm.swept"  # a VM (disk, address) of ours without a record was ended
     ALARM = "alarm"  # a person should look
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shoal.server.handlers import (
+    accounts,
     clusters,
     costs,
     environments,
@@ -17,6 +18,9 @@ from shoal.server.handlers import (
 )
 
 HANDLERS: Mapping[str, Any] = {
+    "accounts": accounts.accounts,
+    "put_account": accounts.put_account,
+    "remove_account": accounts.remove_account,
     "server": service.server,
     "stop_server": service.stop_server,
     "create_cluster": clusters.create_cluster,
