@@ -44,7 +44,7 @@ def shuffle(client: Client, tasks: int) -> None:
 
     with dask.config.set({"dataframe.shuffle.method": "p2p"}):
         days = f"2000-{1 + tasks // 28:02d}-{1 + tasks % 28:02d}"
-        frame = dask.datasets.timeseries("2000-01-01", days, freq="5s", partition_freq="1d", seed=1)
+        frame = dask.datasets.timeseries("2000-01-01", days, freq="5s", partition_freq="1D", seed=1)
         client.compute(frame.shuffle("id").groupby("name").x.mean()).result()
 
 
