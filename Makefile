@@ -44,7 +44,9 @@ $(VENV)/.uv:
 	touch $@
 
 $(VENV)/.demo: $(VENV)/.uv pyproject.toml
-	$(UV) pip install --quiet --python $(BIN)/python -e '.[demo]'
+	$(PYTHON) web/assets.py --if-possible & \
+	SHOAL_ASSETS=skip $(UV) pip install --quiet --python $(BIN)/python -e '.[demo]'; \
+	status=$$?; wait; exit $$status
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.uv pyproject.toml

@@ -20,6 +20,7 @@ from shoal.agent.messages import Telemetry
 from shoal.agent.report_book import ITEMS_A_REPORT, ReportBook
 from shoal.agent.sample_box import MOST_ITEMS, SampleBox
 from shoal.agent.vm import Vm
+from shoal.wire.ids import InstanceId
 from shoal.wire.reports import VmReport, WorkerBeat
 from shoal.wire.specs import Role
 from shoal.wire.telemetry import (
@@ -169,6 +170,13 @@ def test_a_hosts_sample_has_what_the_scheduler_knows_of_it(desk: HeadDesk) -> No
         HostSample(AT, ONE, cpus=4, managed_bytes=7, processing=2),
         HostSample(AT, TWO, cpus=4),
     ]
+
+
+def test_of_many_hosts_each_is_recorded_less_often(desk: HeadDesk) -> None:
+    names = [InstanceId(f"shoal-c-{n}") for n in range(400)]
+    for _ in range(3):
+        desk.record(HostSample(AT, it) for it in names)  # at one moment
+    assert len(told(desk)) == 400
 
 
 def test_a_loss_is_told_once_though_two_tell_of_it(desk: HeadDesk) -> None:

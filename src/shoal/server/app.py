@@ -127,6 +127,7 @@ def _http(desk: Desk) -> tuple[_Server, socket.socket]:
         host=settings.host,
         port=settings.port,
         lifespan="off",
+        ws="websockets-sansio",  # Dask's dashboard speaks it through us
         log_config=None,
         access_log=False,
         server_header=False,

@@ -17,7 +17,7 @@ from shoal.core.records import Listing
 from shoal.errors import ShoalError
 from shoal.server.desk import Desk
 from shoal.server.heads import attend_all
-from shoal.server.passes import record
+from shoal.server.passes import record, signalling
 from shoal.server.passes.accounts import care_for_accounts
 from shoal.server.passes.environments import care_for_environments
 from shoal.server.passes.reconcile import Reconciler
@@ -45,6 +45,7 @@ async def run(desk: Desk) -> None:
             ("care for accounts", ACCOUNTS_S, partial(care_for_accounts, desk)),
             ("book costs", BOOK_S, partial(_book, desk)),
             ("care for watched clusters", WATCHED_S, partial(care_for_watched, desk)),
+            ("look for signals", signalling.EVERY_S, partial(signalling.Pacer().look, desk)),
             ("care for environments", COMPILE_S, partial(care_for_environments, store)),
             *((name, seconds, partial(work, desk)) for name, seconds, work in record.JOBS),
         ]
