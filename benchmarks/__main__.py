@@ -7,7 +7,7 @@ import sys
 
 from benchmarks.table import markdown
 
-NAMES = ("start", "environment", "changed", "reconciler", "server", "throughput")
+NAMES = ("start", "environment", "changed", "reconciler", "server", "throughput", "pages")
 
 
 def main() -> int:
