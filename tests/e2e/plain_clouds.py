@@ -7,7 +7,6 @@ looked for.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from shoal.wire.accounts import AwsAccount, AzureAccount, CloudAccount, GcpAccount, cloud_of
+from shoal.wire.events import Event, EventKind
 from tests.e2e.session import PROJECT, Session, until
 from tests.vms import namespaces, sweep
 
@@ -51,10 +51,14 @@ class PlainServer:
         """The cloud wants the newest worker back: notice now, the end soon after."""
         self._process.send_signal(signal.SIGUSR1)
 
-    def events(self, cluster: str) -> list[dict[str, str]]:
+    def events(self, cluster: str) -> list[Event]:
         listed = self._session.shoal("cluster", "events", cluster, "--json").stdout
-        told: list[dict[str, str]] = json.loads(listed)
-        return told
+        return [msgspec.json.decode(line, type=Event) for line in listed.splitlines()]
+
+    def launched_at(self, cluster: str) -> float:
+        """When the cloud had accepted its last VM."""
+        accepted = [it for it in self.events(cluster) if it.kind is EventKind.INSTANCE_LAUNCHED]
+        return max(it.at for it in accepted).timestamp()
 
 
 @contextlib.contextmanager

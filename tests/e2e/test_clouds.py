@@ -33,6 +33,10 @@ JOB = """
 """
 
 
+def job(cloud: str, *, arm: bool = False) -> str:
+    return JOB.format(cloud=cloud, arm=arm)
+
+
 @pytest.fixture(scope="module")
 def afar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     """A session where VMs can be made."""
@@ -46,7 +50,7 @@ def afar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
 @pytest.mark.parametrize("cloud", ["gcp", "aws", "azure"])
 def test_a_session_computes_on_vms_of_a_cloud(afar: Session, cloud: str) -> None:
     with plain_server(afar, cloud) as server:
-        lines = afar.run(JOB.format(cloud=cloud, arm=False), timeout_s=180)
+        lines = afar.run(job(cloud), timeout_s=180)
         assert "SUM 4950" in lines
         [scheduler] = [it.split()[1] for it in lines if it.startswith("SCHEDULER")]
         assert scheduler.startswith("tls://10.142.0.")
@@ -62,7 +66,7 @@ def test_a_session_computes_on_arm(afar: Session) -> None:
     if reason := emulation.why_not("aarch64"):
         pytest.skip(reason)
     with plain_server(afar, "gcp", boot="BARE", arch="aarch64") as server:
-        lines = afar.run(JOB.format(cloud="gcp", arm=True), timeout_s=400)
+        lines = afar.run(job("gcp", arm=True), timeout_s=400)
         assert "SUM 4950" in lines
         workers = [it.split()[1:] for it in lines if it.startswith("WORKER")]
         assert [machine for _, machine, _, _ in workers] == ["aarch64", "aarch64"]

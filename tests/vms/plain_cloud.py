@@ -7,8 +7,9 @@ does is the least that one may. So the guest's side is tested apart from the ven
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Collection, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -29,6 +30,27 @@ _ZONES = {Cloud.GCP: "us-east1-b", Cloud.AWS: "us-east-1a", Cloud.AZURE: "eastus
 _TYPES = {Cloud.GCP: "n2-standard-2", Cloud.AWS: "m7i.large", Cloud.AZURE: "Standard_D2s_v5"}
 
 
+class PlainAccount:
+    """The VMs of the cloud, the ended ones too. Providers come and go; it stays."""
+
+    def __init__(self, cloud: Cloud, machines: VmMachines, arch: str) -> None:
+        self.cloud = cloud
+        self.machines = machines
+        self.arch = arch
+        self.vms: dict[str, Vm] = {}  # by the name that was asked for
+        self.numbers = itertools.count(2)
+
+    def running(self) -> list[Vm]:
+        running = self.machines.running()
+        return [it for it in self.vms.values() if it.id in running]
+
+    def preempt(self, lead_s: float) -> None:
+        """The newest spot VM gets its notice now, and ends after `lead_s`."""
+        taken = [it for it in self.running() if it.spot][-1]
+        self.machines.warn(taken.id, datetime.now(UTC) + timedelta(seconds=lead_s))
+        threading.Timer(lead_s, self.machines.stop, [taken.id]).start()
+
+
 class PlainCloud:
     """A Provider."""
 
@@ -36,21 +58,16 @@ class PlainCloud:
 
     def __init__(
         self,
-        cloud: Cloud,
-        machines: VmMachines,
-        arch: str,
+        has: PlainAccount,
         account: CloudAccount,
         installation: InstallationId,
         *,
         clock: Callable[[], datetime],
+        offers: Callable[[str | None], Sequence[Offer]],  # of the catalog; it has its own
     ) -> None:
-        self.cloud = cloud
-        self._machines = machines
-        self._installation = installation
+        self.cloud = has.cloud
+        self._has = has
         self._clock = clock
-        self._arch = arch
-        self._vms: dict[str, Vm] = {}  # by name, the ended ones too
-        self._numbers = itertools.count(2)
 
     async def offers(self, region: str | None) -> Sequence[Offer]:
         offer = Offer(
@@ -59,7 +76,7 @@ class PlainCloud:
             zone=_ZONES[self.cloud],
             machine_type=_TYPES[self.cloud],
             spot=False,
-            arch=self._arch,
+            arch=self._has.arch,
             vcpu=2,
             memory_bytes=8 * _GIB,
             price_uusd_per_hour=97_100,
@@ -68,34 +85,34 @@ class PlainCloud:
 
     async def launch(self, batch: Batch, boot_text: str) -> Launched:
         made = tuple(self._launch(name, batch, boot_text) for name in batch.instances)
-        return Launched(tuple(it for it in made if it.id in self._machines.running()))
+        running = self._has.running()
+        return Launched(tuple(it for it in made if it in running))
 
     async def list(self) -> Sequence[Vm]:
-        running = self._machines.running()
-        return [it for it in self._vms.values() if it.id in running]
+        return self._has.running()
 
     async def terminate(self, vms: Collection[Vm]) -> None:
         for it in vms:
-            self._machines.stop(it.id)
+            self._has.machines.stop(it.id)
 
     def _launch(self, name: InstanceId, batch: Batch, boot_text: str) -> Vm:
-        if name in self._vms:
-            return self._vms[name]
-        number, offer = next(self._numbers), batch.offers[0]
+        if name in self._has.vms:
+            return self._has.vms[name]
+        number, offer = next(self._has.numbers), batch.offers[0]
         machine = Machine(
             cloud=self.cloud,
             id=_id(self.cloud, number),
             name=name,
             zone=offer.zone,
             machine_type=offer.machine_type,
-            arch=self._arch,
+            arch=self._has.arch,
             user_data=boot_text.encode(),
             address=f"10.142.0.{number}",
             mac=f"02:00:0a:8e:00:{number:02x}",
             spot=offer.spot,
             tags=dict(batch.tags),
         )
-        self._vms[name] = Vm(
+        self._has.vms[name] = Vm(
             id=machine.id,
             name="" if self.cloud is Cloud.AWS else name,  # EC2 names nobody
             batch=batch.id,
@@ -108,8 +125,8 @@ class PlainCloud:
             spot=offer.spot,
             price_uusd_per_hour=offer.price_uusd_per_hour,
         )
-        self._machines.start(machine)
-        return self._vms[name]
+        self._has.machines.start(machine)
+        return self._has.vms[name]
 
 
 def _id(cloud: Cloud, number: int) -> str:

@@ -1,12 +1,13 @@
 """`python -m tests.vms.plain_server CLOUD BOOT ARCH …`: Shoal's server, with a plain cloud.
 
 The remaining arguments are those of `python -m shoal.server`. The VMs are this process's, and end
-with it.
+with it. SIGUSR1 preempts one.
 """
 
 from __future__ import annotations
 
 import functools
+import signal
 import sys
 from collections.abc import Callable
 
@@ -16,8 +17,10 @@ from shoal.wire.specs import Cloud
 from tests.vms import emulation, plain_cloud
 from tests.vms.fabric import fabric
 from tests.vms.machines import VmMachines
-from tests.vms.plain_cloud import PlainCloud
+from tests.vms.plain_cloud import PlainAccount, PlainCloud
 from tests.vms.vm import Boot
+
+NOTICE_S = 30.0  # the least that clouds give
 
 
 def main() -> int:
@@ -27,7 +30,9 @@ def main() -> int:
         fabric() as network,
         VmMachines(network, boot=boot, archs=[arch]) as machines,
     ):
-        _reach(cloud, functools.partial(PlainCloud, cloud, machines, arch))
+        account = PlainAccount(cloud, machines, arch)
+        _reach(cloud, functools.partial(PlainCloud, account))
+        signal.signal(signal.SIGUSR1, lambda *_: account.preempt(NOTICE_S))
         return server.main(sys.argv[4:])
 
 
