@@ -14,6 +14,7 @@ NAMES = (
     "reconciler",
     "server",
     "telemetry",
+    "pages",
     "throughput",
     "clouds",
 )

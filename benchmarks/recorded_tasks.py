@@ -1,6 +1,6 @@
 """`recorded_tasks.py {small,shuffle} TASKS ROUNDS`: the same work with and without the recording.
 
-On and off in turn, each on a fresh cluster of two one-thread workers, in one process: the recording
+On and off in turn, each on a fresh cluster of two workers, in one process: the recording
 is what an agent's scheduler does (the plugin, its batches as JSON through a pipe), and two host
 samplers as the agents run them. Prints the seconds of each as JSON: by the clock, and of CPU in the
 scheduler's process, which is what counts on a machine that others use too.
@@ -26,6 +26,8 @@ from shoal.agent.vm import Vm
 from shoal.plugins.telemetry import Telemetry
 from shoal.wire.ids import InstanceId
 
+THREADS = 8  # enough that the scheduler is what limits: each task then costs it all it can
+
 
 def increment(x: int) -> int:
     return x + 1
@@ -42,7 +44,7 @@ def shuffle(client: Client, tasks: int) -> None:
 
     with dask.config.set({"dataframe.shuffle.method": "p2p"}):
         days = f"2000-{1 + tasks // 28:02d}-{1 + tasks % 28:02d}"
-        frame = dask.datasets.timeseries("2000-01-01", days, freq="5s", partition_freq="1d", seed=1)
+        frame = dask.datasets.timeseries("2000-01-01", days, freq="5s", partition_freq="1D", seed=1)
         client.compute(frame.shuffle("id").groupby("name").x.mean()).result()
 
 
@@ -108,7 +110,7 @@ def seconds(kind: str, tasks: int, *, on: bool) -> tuple[float, float]:
     work = {"small": small, "shuffle": shuffle}[kind]
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+            n_workers=2, threads_per_worker=THREADS, processes=True, dashboard_address=None
         ) as cluster,
         Client(cluster) as client,
         recorded(cluster) if on else contextlib.nullcontext(),

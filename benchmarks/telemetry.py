@@ -71,6 +71,6 @@ def _shown() -> list[Row]:
 def _run(name, *arguments, python=sys.executable, env=None, cwd=None):  # type: ignore[no-untyped-def]
     done = subprocess.run(
         [python, HERE / f"{name}.py", *arguments], env=env, cwd=cwd or HERE.parent, check=True,
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=3600,
+        stdout=subprocess.PIPE, stderr=sys.stderr, timeout=3600,
     )  # fmt: skip
     return json.loads(done.stdout.splitlines()[-1])

@@ -78,12 +78,16 @@ def test_a_running_cluster_is_there_with_all_its_tabs(visit: Visit) -> None:
         assert visit.flaws() == [], tab
 
 
-def test_the_code_and_the_error_of_a_computation_are_shown(visit: Visit) -> None:
+def test_where_the_time_went_and_what_failed_are_shown(visit: Visit) -> None:
     page = visit.open("/clusters/live")
     page = visit.open(f"{page.url}/computations")
-    expect(page.locator("main")).to_contain_text("ValueError: a depth is negative", timeout=15_000)
-    page.locator("tbody th a", has_text=re.compile("map|submit")).first.click()
-    expect(page.locator(".code mark").first).to_contain_text(re.compile("map|submit"))
+    expect(page.locator("summary")).to_contain_text("a depth is negative", timeout=15_000)
+    page.click("summary")
+    page.click("text=its computation")
+    page.wait_for_url(re.compile("/computations/.+"))
+    expect(page.locator("main")).to_contain_text("bad")
+    expect(page.locator("pre").last).to_contain_text("raise ValueError")
+    visit.shoot("computation")
     assert visit.flaws() == []
 
 

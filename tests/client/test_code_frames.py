@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+
 import dask
+import pytest
 
 from shoal.client import code_frames
 
@@ -34,6 +37,16 @@ def test_what_is_remembered_is_bounded() -> None:
     for number in range(code_frames._REMEMBERED + 10):
         exec(compile("\n" * number + "remembered()", "x", "exec"), {"remembered": remembered})
     assert len(remembered._known) <= code_frames._REMEMBERED
+
+
+def test_users_are_not_told_of_it_with_each_client(caplog: pytest.LogCaptureFixture) -> None:
+    with dask.config.set({code_frames._PRELOAD: []}):
+        code_frames.switch_on()
+    logger = logging.getLogger("distributed.preloading")
+    with caplog.at_level(logging.INFO):
+        logger.info("Import preload module: %s", "shoal.client.code_frames")
+        logger.info("Import preload module: %s", "mine")
+    assert [it.getMessage() for it in caplog.records] == ["Import preload module: mine"]
 
 
 def test_it_is_switched_on_once_and_off() -> None:

@@ -9,6 +9,7 @@ Dask calls `dask_setup` for each client made after `switch_on` (its own way, "pr
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from types import CodeType, FrameType
@@ -33,6 +34,12 @@ def switch_on() -> None:
     known = list(dask.config.get(_PRELOAD, []) or [])
     if configuration.value("record-code") and __name__ not in known:
         dask.config.set({_PRELOAD: [*known, __name__]})
+        logging.getLogger("distributed.preloading").addFilter(_of_others)
+
+
+def _of_others(record: logging.LogRecord) -> bool:
+    """Dask tells of each preload; a user has not asked for this one."""
+    return __name__ not in record.getMessage()
 
 
 def dask_setup(client: Any) -> None:

@@ -47,6 +47,11 @@ async def run(desk: Desk) -> None:
             ("care for watched clusters", WATCHED_S, partial(care_for_watched, desk)),
             ("look for signals", signalling.EVERY_S, partial(signalling.Pacer().look, desk)),
             ("care for environments", COMPILE_S, partial(care_for_environments, store)),
+            (
+                "look for signals",
+                signalling.EVERY_S,
+                partial(signalling.Pacer().look, desk),
+            ),
             *((name, seconds, partial(work, desk)) for name, seconds, work in record.JOBS),
         ]
         tasks += [group.create_task(_every(desk, *it)) for it in jobs]

@@ -75,9 +75,9 @@ class HeadReport(msgspec.Struct, frozen=True):
     logs_dropped: int = 0
     orders_version: int = 0
     missing_wheels: tuple[str, ...] = ()  # SHA-256 of those it needs from the server
+    sent_at: datetime | None = None  # by the head's clock, which all times in it are of
     telemetry: tuple[Chunk, ...] = ()
     telemetry_dropped: int = 0  # items
-    sent_at: datetime | None = None  # by the head's clock, which all times in it are of
 
 
 class Orders(msgspec.Struct, frozen=True):

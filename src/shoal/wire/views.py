@@ -206,6 +206,7 @@ class CostReport(msgspec.Struct, frozen=True):
     uusd: int
     unpriced_s: float
     lines: tuple[CostShare, ...]  # days in their order, all else the dearest first
+    days: tuple[CostShare, ...]  # of the whole, whatever it is counted by
     month_uusd: int  # the running UTC month so far
     month_expected_uusd: int  # and by its end, if the days to come are like the last seven
     expected_from_days: int  # how many days that rests on; 0: today alone

@@ -246,8 +246,16 @@ async def _find(desk: Desk, asked: Incoming[Any, Any]) -> Cluster:
     return await desk.database.run(rows.find, asked.caller.workspace, asked.path["cluster"])
 
 
+async def facts_of(desk: Desk, asked: Incoming[None, None]) -> viewing.ClusterFacts:
+    """What a view of the cluster in the path is derived from."""
+    return await desk.database.run(viewing.cluster, (await _find(desk, asked)).id)
+
+
 async def view_of(desk: Desk, found: Cluster) -> views.ClusterView:
-    seen = await desk.database.run(viewing.cluster, found.id)
+    return view_from(desk, await desk.database.run(viewing.cluster, found.id))
+
+
+def view_from(desk: Desk, seen: viewing.ClusterFacts) -> views.ClusterView:
     return status.cluster_view(
         seen.cluster,
         seen.instances,

@@ -5,22 +5,23 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from shoal.core import status
+from shoal.server.handlers import clusters as handlers
 from shoal.server.pages import record
-from shoal.server.pages.cluster import cluster_view, page
+from shoal.server.pages.cluster import asked_of, page
 from shoal.server.pages.frame import Visit, redirect
 from shoal.server.pages.milestones import milestones
 from shoal.store import events as event_rows
-from shoal.store import viewing
 from shoal.wire.views import InstanceState
 
 _NEWEST = 8
 
 
 async def overview(visit: Visit) -> Response:
-    desk, view = visit.desk, await cluster_view(visit)
+    desk = visit.desk
+    facts = await handlers.facts_of(desk, asked_of(visit, None))
+    view = handlers.view_from(desk, facts)
     if visit.request.path_params["cluster"] != view.id:  # asked for by name
         return redirect(f"/clusters/{view.id}", 302)
-    facts = await desk.database.run(viewing.cluster, view.id)
     charts, begin, end = await record.newest(visit)
     values = {
         "events": await desk.database.run(event_rows.newest, view.id, _NEWEST),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -16,6 +17,7 @@ from shoal.server.pages.asked import asked, url
 from shoal.server.pages.cluster import asked_of, cluster_view, page
 from shoal.server.pages.frame import Visit
 from shoal.server.pages.share import Slice, slices
+from shoal.store import telemetry as telemetry_rows
 from shoal.wire.endpoints import ComputationQuery, NewestQuery, SeriesQuery, SignalQuery
 from shoal.wire.ids import ClusterId, InstanceId
 from shoal.wire.telemetry import (
@@ -28,7 +30,7 @@ from shoal.wire.telemetry import (
 )
 from shoal.wire.views import ClusterView
 
-_COMPUTATIONS, _GROUPS, _POINTS = 50, 200, 400
+_COMPUTATIONS, _GROUPS, _POINTS, _NAMED = 50, 200, 400, 3
 
 
 # -- signals --------------------------------------------------------------------------------------
@@ -65,14 +67,26 @@ async def computations(visit: Visit) -> Response:
     view, it = await cluster_view(visit), asked(visit, ComputationsAsked)
     found = await handlers.computations(visit.desk, _query(visit, view, it, _COMPUTATIONS))
     failures = await handlers.exceptions(visit.desk, asked_of(visit, NewestQuery(limit=20)))
+    listed = [one.computation for one in found.computations]
     values = {
         "query": it,
-        "computations": [one.computation for one in found.computations],
+        "computations": listed,
+        "names": await _names(visit, view.id, [one.id for one in listed if not one.code]),
         "next_page": found.next_page,
         "exceptions": failures.exceptions,
         "now": visit.desk.clock(),
     }
     return page(visit, view, "computations", values)
+
+
+async def _names(visit: Visit, cluster: ClusterId, ids: Sequence[str]) -> dict[str, str]:
+    """What stands for computations without code: their tasks' prefixes, the most frequent first."""
+    counts: dict[str, Counter[str]] = {}
+    for it in await visit.desk.database.run_samples(telemetry_rows.groups, cluster, ids):
+        counts.setdefault(it.computation, Counter())[it.prefix] += it.tasks
+    return {
+        id: ", ".join(name for name, _ in some.most_common(_NAMED)) for id, some in counts.items()
+    }
 
 
 def _query(

@@ -44,7 +44,7 @@ async def hold_size(desk: Desk) -> None:
 
 
 JOBS: tuple[tuple[str, float, Callable[[Desk], Awaitable[None]]], ...] = (
-    ("roll samples up", _ROLL_UP_S, roll_up),
-    ("age logs and samples", _AGE_S, age),
-    ("hold the size of samples", _SIZE_S, hold_size),
+    ("roll up metrics", _ROLL_UP_S, roll_up),
+    ("forget old samples", _AGE_S, age),
+    ("hold the samples' size", _SIZE_S, hold_size),
 )
