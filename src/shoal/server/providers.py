@@ -19,7 +19,9 @@ class _Adapter(NamedTuple):
     name: str
 
 
-_ADAPTERS: dict[Cloud, _Adapter] = {}
+_ADAPTERS: dict[Cloud, _Adapter] = {
+    Cloud.AZURE: _Adapter("shoal.clouds.azure.cloud", "AzureCloud"),
+}
 
 
 def reached(account: CloudAccount, installation: InstallationId) -> Provider:
