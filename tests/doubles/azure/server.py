@@ -87,7 +87,7 @@ class AzureDouble:
 
     # what is asked
 
-    def answer(self, method: str, target: str, body: Body | None) -> tuple[int, Body, str]:
+    def answer(self, method: str, target: str, body: Body | None) -> tuple[int, Any, str]:
         """Status, body, and the id of the operation that goes on."""
         url = urlsplit(target)
         words = url.path.strip("/").split("/")
@@ -100,14 +100,19 @@ class AzureDouble:
         rest = words[2:]
         if rest and rest[0].lower() == "resourcegroups":
             return self._in_group(method, rest[1:], query, body)
+        if not rest:
+            return 200, {"subscriptionId": SUBSCRIPTION, "state": "Enabled"}, ""
         return self._in_subscription(rest, query)
 
     def _in_group(
         self, method: str, words: list[str], query: dict[str, str], body: Body | None
-    ) -> tuple[int, Body, str]:
+    ) -> tuple[int, Any, str]:
         group, rest = words[0].lower(), words[1:]
         if not rest:
             return self._group(method, group, body)
+        if rest == ["resources"]:
+            kept = self.arm.resources.values()
+            return 200, {"value": [it for it in kept if f"/{group}/" in it["id"].lower()]}, ""
         if "deployments" in rest:
             return self._deployment(method, group, rest[rest.index("deployments") + 1 :], body)
         kind = f"{rest[1]}/{rest[2]}".lower()
@@ -127,7 +132,7 @@ class AzureDouble:
                 there = self.arm.delete(path)
                 return (202, {}, self._operation()) if there else (204, {}, "")
 
-    def _group(self, method: str, group: str, body: Body | None) -> tuple[int, Body, str]:
+    def _group(self, method: str, group: str, body: Body | None) -> tuple[int, Any, str]:
         kept = self.arm.groups
         match method:
             case "PUT":
@@ -148,7 +153,7 @@ class AzureDouble:
 
     def _deployment(
         self, method: str, group: str, words: list[str], body: Body | None
-    ) -> tuple[int, Body, str]:
+    ) -> tuple[int, Any, str]:
         name, now = words[0], len(self.calls)
         if len(words) > 1:
             return 200, {"value": self.deployments.operations(group, name, now)}, ""
@@ -156,7 +161,7 @@ class AzureDouble:
             return 201, self.deployments.put(group, name, body or {}, now), self._operation()
         return 200, self.deployments.get(group, name, now), ""
 
-    def _in_subscription(self, words: list[str], query: dict[str, str]) -> tuple[int, Body, str]:
+    def _in_subscription(self, words: list[str], query: dict[str, str]) -> tuple[int, Any, str]:
         provider, kind = words[1], words[2] if len(words) > 2 else ""
         if not kind:
             registered = provider not in self.arm.knobs.unregistered
@@ -173,9 +178,9 @@ class AzureDouble:
             found = [self._power(it) for it in found]
         return 200, self._page(found, query), ""
 
-    def _of_location(self, provider: str, words: list[str]) -> Body:
+    def _of_location(self, provider: str, words: list[str]) -> Body | list[Body]:
         if words[1] != "usages":
-            return {"name": words[-1], "value": []}
+            return [{"name": "24.04.202511010", "location": words[0], "id": "/image"}]
         if provider.lower() == "microsoft.network":
             used = len(self.arm.of_kind("microsoft.network/publicipaddresses"))
             return {"value": [_usage("StandardSkuPublicIpAddresses", used, 20)]}
@@ -232,7 +237,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_PUT = do_POST = do_DELETE = do_PATCH = _any  # noqa: N815
 
-    def _handled(self, body: Body | None) -> tuple[int, Body, dict[str, str]]:
+    def _handled(self, body: Body | None) -> tuple[int, Any, dict[str, str]]:
         knobs = self.azure.arm.knobs
         path = urlsplit(self.path).path
         call = f"{self.command} {_kind(path)}"
@@ -254,7 +259,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {"Azure-AsyncOperation": url, "Retry-After": "0"} if operation else {}
         return status, answer, headers
 
-    def _send(self, status: int, answer: Body, headers: dict[str, str]) -> None:
+    def _send(self, status: int, answer: Any, headers: dict[str, str]) -> None:
         data = b"" if status == 204 else msgspec.json.encode(answer)
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

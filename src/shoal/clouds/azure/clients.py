@@ -21,9 +21,12 @@ from azure.core.exceptions import (
     HttpResponseError,
     ResourceNotFoundError,
 )
+from azure.core.pipeline import policies
+from azure.core.rest import HttpRequest
 from azure.identity import DefaultAzureCredential
 from azure.mgmt.compute import ComputeManagementClient
 from azure.mgmt.core import ARMPipelineClient
+from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
 from azure.mgmt.network import NetworkManagementClient
 from azure.mgmt.resource.deployments import DeploymentsMgmtClient
 from azure.mgmt.resource.resources import ResourceManagementClient
@@ -34,7 +37,7 @@ from shoal.wire.accounts import AzureAccount
 
 PUBLIC_CLOUD = "https://management.azure.com"
 _THREADS = 32
-_CONNECT_S, _READ_S = 10, 60
+_CONNECT_S, _READ_S, _POLL_S = 10, 60, 2
 
 T = TypeVar("T")
 
@@ -44,6 +47,7 @@ class Trust(msgspec.Struct, frozen=True):
 
     credential: Any  # a TokenCredential
     ca_file: str
+    poll_s: float = 0.02  # between two looks at a long operation
 
 
 class Clients:
@@ -121,17 +125,12 @@ class Clients:
 
     def get(self, path: str) -> bytes:
         """Of the management API, for what has no client here. Blocks."""
-        from azure.core.rest import HttpRequest
-
         response = self._plain.send_request(HttpRequest("GET", self._endpoint + path))
         response.raise_for_status()
         return bytes(response.content)
 
     @cached_property
     def _plain(self) -> ARMPipelineClient[Any, Any]:
-        from azure.core.pipeline import policies
-        from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
-
         chain = [
             policies.HeadersPolicy(),
             ARMChallengeAuthenticationPolicy(self._credential, f"{self._endpoint}/.default"),
@@ -148,6 +147,7 @@ class Clients:
             "base_url": self._endpoint,
             "credential_scopes": [f"{self._endpoint}/.default"],
             "retry_total": 0,
+            "polling_interval": self._trust.poll_s if self._trust else _POLL_S,
             "logging_enable": False,
             **self._transport(),
         }

@@ -18,7 +18,7 @@ from typing import Any
 
 import anyio
 from azure.core.exceptions import HttpResponseError
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from shoal.clouds.azure import inventory, names, outcomes, templates
@@ -74,7 +74,7 @@ class AzureCloud:
         return self._offers(region or self._account.region)
 
     async def launch(self, batch: Batch, boot_text: str) -> Launched:
-        secrets = Secrets(templates.encoded(boot_text), await self._clients.call(_ssh_key))
+        secrets = Secrets(templates.encoded(boot_text), _ssh_key())
         told: list[Launched] = []
         for part in templates.parts(batch):
             told.append(await self._launch_part(batch, part, secrets))
@@ -275,5 +275,5 @@ def _together(parts: Sequence[Launched]) -> Launched:
 
 def _ssh_key() -> str:
     """A public key whose private half is never kept: nobody logs in."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
+    key = ed25519.Ed25519PrivateKey.generate().public_key()
     return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()

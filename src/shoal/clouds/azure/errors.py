@@ -15,7 +15,7 @@ from shoal.clouds.provider import LaunchError, NoCapacity, Refused, Scope, Throt
 from shoal.core.records import Offer
 
 THROTTLED_FOR_S = 30.0  # where Azure says 429 and not for how long
-_QUOTA_PAGE = "https://portal.azure.com/#view/Microsoft_Azure_Capacity/QuotaMenuBlade/~/myQuotas"
+QUOTA_PAGE = "https://portal.azure.com/#view/Microsoft_Azure_Capacity/QuotaMenuBlade/~/myQuotas"
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -116,7 +116,7 @@ def _quota(code: str, said: str, offer: Offer) -> Refused:
     scope = Scope(offer.region) if addresses else Scope(offer.region, spot=offer.spot)
     if not addresses and not offer.spot and "family" in said.lower():
         scope = Scope(offer.region, machine_type=offer.machine_type, spot=False)
-    hint = f"Ask for more in {offer.region}: {_QUOTA_PAGE}"
+    hint = f"Ask for more in {offer.region}: {QUOTA_PAGE}"
     if "subnet" in code.lower():
         hint = "Give the subnet more addresses, or name another in the account."
     return Refused(f"A limit of the subscription in {offer.region}: {said}", scope=scope, hint=hint)

@@ -14,8 +14,6 @@ from shoal.core.records import Offer
 
 Reference = dict[str, str]  # Azure's `imageReference`
 
-_UBUNTU = {"x86_64": "server", "aarch64": "server-arm64"}
-
 
 class Urn(msgspec.Struct, frozen=True):
     """A marketplace image, as the vendor's tool writes it: "publisher:offer:sku:version"."""
@@ -24,6 +22,12 @@ class Urn(msgspec.Struct, frozen=True):
     offer: str
     sku: str
     version: str = "latest"
+
+
+UBUNTU = {
+    "x86_64": Urn("Canonical", "ubuntu-24_04-lts", "server"),
+    "aarch64": Urn("Canonical", "ubuntu-24_04-lts", "server-arm64"),
+}
 
 
 def chosen(image: str, offer: Offer) -> Reference:
@@ -36,7 +40,7 @@ def chosen(image: str, offer: Offer) -> Reference:
 
 def by_offer(offer: Offer) -> Urn:
     if not offer.gpu:
-        return Urn("Canonical", "ubuntu-24_04-lts", _UBUNTU[offer.arch])
+        return UBUNTU[offer.arch]
     if offer.arch != "x86_64":
         raise Refused(
             f"There is no ready image with NVIDIA's drivers for {offer.machine_type} (Arm).",

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from shoal.wire.accounts import AzureAccount
 
 DISK, INTERFACE, ADDRESS = "-disk", "-nic", "-ip"
-OUTBOUND_TAG = "shoal-made-by"  # what an account's `prepare` made, and `remove` takes away
+MADE_BY_TAG = "shoal-made-by"  # what an account's `prepare` made, and `remove` takes away
 SETUP = "setup"
 
 

@@ -176,7 +176,7 @@ class Maker(msgspec.Struct, frozen=True):
             "apiVersion": NETWORK_API,
             "name": names.open_group(region, batch.ingress),
             "location": region,
-            "tags": {names.OUTBOUND_TAG: names.SETUP},
+            "tags": {names.MADE_BY_TAG: names.SETUP},
             "properties": {"securityRules": [door(batch.ingress)]},
         }
 
