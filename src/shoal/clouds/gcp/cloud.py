@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import anyio
@@ -98,7 +99,7 @@ class GcpCloud:
         )
         deadline = time.monotonic() + self._patience_s
         while operation.status.name != "DONE" and time.monotonic() < deadline:
-            operation = await clients.call(lambda: self._wait(operation, batch))
+            operation = await clients.call(partial(self._wait, operation, batch))
         return operation
 
     def _wait(self, operation: Any, batch: Batch) -> Any:
