@@ -162,19 +162,25 @@ def _begin(work: _Work, environment: Path) -> Path | None:
     if like is not None:
         clone(like, environment)
     else:
-        _venv(work.manifest.python, environment, work.python_hint)
+        _venv(work.manifest.python, environment, work.python_hint, work.phases)
     return like
 
 
-def _venv(version: str, environment: Path, hint: Path | None) -> None:
-    """Of the very version; else of the same minor version."""
+def _venv(version: str, environment: Path, hint: Path | None, phases: Phases) -> None:
+    """Of the very version; else of the same minor version, if the machine has it; else uv downloads
+    it, which takes longer than all that it is needed for."""
     if hint is not None and hint.exists():
         done = _attempt_venv(hint, environment)
         if done.returncode == 0 and _version_of(environment) == version:
             return
         shutil.rmtree(environment, ignore_errors=True)
     words = ""
-    for wanted in (version, version.rpartition(".")[0]):
+    minor = version.rpartition(".")[0]
+    for wanted in (version, minor):
+        if _attempt_venv(wanted, environment, "--no-python-downloads").returncode == 0:
+            return
+    phases.enter("python", f"Python {version} is downloaded: this machine has no {minor}", 0.05)
+    for wanted in (version, minor):
         done = _attempt_venv(wanted, environment)
         if done.returncode == 0:
             return
@@ -185,8 +191,10 @@ def _venv(version: str, environment: Path, hint: Path | None) -> None:
     )
 
 
-def _attempt_venv(python: str | Path, environment: Path) -> subprocess.CompletedProcess[str]:
-    return attempt(["venv", "--quiet", "--relocatable", "--python", python, environment])
+def _attempt_venv(
+    python: str | Path, environment: Path, *how: str
+) -> subprocess.CompletedProcess[str]:
+    return attempt(["venv", "--quiet", "--relocatable", *how, "--python", python, environment])
 
 
 def _version_of(environment: Path) -> str:

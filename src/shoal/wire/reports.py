@@ -36,6 +36,7 @@ class VmReport(msgspec.Struct, frozen=True):
     memory_limit_bytes: int = 0
     restarts: int = 0  # of the Dask process
     failure: str = ""  # why the stage is failed, with the installer's or kernel's words
+    notice: str = ""  # the cloud is about to take the VM back: how it says so
 
 
 class SchedulerReport(msgspec.Struct, frozen=True):
