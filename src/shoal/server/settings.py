@@ -62,6 +62,10 @@ class Settings(msgspec.Struct, frozen=True):
     max_workers: Annotated[
         int, msgspec.Meta(description="Workers that one cluster may ask for at most.")
     ] = 10_000
+    otlp_endpoint: Annotated[
+        str | None,
+        msgspec.Meta(description="OpenTelemetry collector (OTLP over HTTP) for events and spans."),
+    ] = None
 
     @property
     def state(self) -> StateDirectory:

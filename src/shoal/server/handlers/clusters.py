@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from shoal.clouds.catalog import CLOUDS, Catalog
 from shoal.clouds.provider import LaunchError
 from shoal.core import cost as money
 from shoal.core import defaults, ingress, status
@@ -123,6 +124,10 @@ async def _offers(desk: Desk, spec: ClusterSpec) -> tuple[Offer, ...]:
             f"The cloud {spec.cloud!r} is not set up on this server.",
             hint=f"Set up: {', '.join(desk.providers)}.",
         )
+    if spec.region is not None and spec.cloud in CLOUDS:
+        regions = Catalog(desk.settings.state.catalog).regions(spec.cloud)
+        if spec.region not in regions:
+            raise defaults.unknown("region", spec.region, regions)
     try:
         return tuple(await provider.offers(spec.region))
     except LaunchError as error:
