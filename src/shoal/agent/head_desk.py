@@ -277,6 +277,7 @@ class HeadDesk:
             retire=instance in orders.retire or instance in self.taken_back,
             stop=self._stop or orders.stop,
             python_hint=orders.python_hint,
+            python_mirror=orders.python_mirror,
         )
 
     # -- this VM -----------------------------------------------------------------------------

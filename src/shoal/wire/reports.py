@@ -96,6 +96,7 @@ class Orders(msgspec.Struct, frozen=True):
     retire: tuple[InstanceId, ...] = ()
     stop: str = ""  # not empty: end the cluster, for this reason
     python_hint: str = ""  # an interpreter on the VM that may serve as the base
+    python_mirror: str = ""  # URL where uv finds Pythons to download; empty: its own
 
 
 class OrdersTaken(msgspec.Struct, frozen=True):
@@ -122,6 +123,7 @@ class WorkerOrders(msgspec.Struct, frozen=True):
     retire: bool = False
     stop: str = ""
     python_hint: str = ""
+    python_mirror: str = ""
 
 
 class JoinAnswer(msgspec.Struct, frozen=True):
