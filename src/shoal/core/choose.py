@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from shoal.core.records import Cluster, Offer, PoolMark
-from shoal.wire.specs import Cloud, ClusterSpec, Hardware, Role, SpotPolicy
+from shoal.wire.specs import Cloud, ClusterSpec, Hardware, Range, Role, SpotPolicy
 
 _MAX_ALTERNATIVES = 12
 
@@ -99,24 +99,45 @@ def fits(asked: Hardware, offer: Offer) -> bool:
     return all(rule.holds(asked, offer) for rule in RULES)
 
 
+class Wanted(msgspec.Struct, frozen=True):
+    """What somebody looks for who asks for no cluster; None: any."""
+
+    cpu: Range | None = None
+    memory_bytes: Range | None = None
+    gpu: int | None = None
+    gpu_type: str | None = None
+    arm: bool | None = None
+
+
+Sizes = Hardware | Wanted
+
+
+def mismatch(asked: Sizes, offer: Offer) -> str | None:
+    """The first reason why an offer's hardware is not what is asked for; None: it is."""
+    for rule in RULES:
+        if not rule.holds(asked, offer):
+            return rule.words(asked, offer)
+    return None
+
+
 class Rule(NamedTuple):
     """`words`: what an offer is that breaks it."""
 
     name: str
-    holds: Callable[[Hardware, Offer], bool]
-    words: Callable[[Hardware, Offer], str]
+    holds: Callable[[Sizes, Offer], bool]
+    words: Callable[[Sizes, Offer], str]
 
 
-def _cpu(asked: Hardware, it: Offer) -> bool:
+def _cpu(asked: Sizes, it: Offer) -> bool:
     return asked.cpu is None or asked.cpu.least <= it.vcpu <= asked.cpu.most
 
 
-def _memory(asked: Hardware, it: Offer) -> bool:
+def _memory(asked: Sizes, it: Offer) -> bool:
     size = asked.memory_bytes
     return size is None or size.least <= it.memory_bytes <= size.most
 
 
-def _gpu_kind(asked: Hardware, it: Offer) -> bool:
+def _gpu_kind(asked: Sizes, it: Offer) -> bool:
     return asked.gpu_type is None or _plain(asked.gpu_type) == _plain(it.gpu_type)
 
 
@@ -125,13 +146,15 @@ def _plain(gpu_type: str) -> str:
     return gpu_type.lower().removeprefix("nvidia-").removeprefix("tesla-")
 
 
-def _processor(asked: Hardware, it: Offer) -> bool:
-    return it.cloud is Cloud.LOCAL or asked.arm == (it.arch == "aarch64")
+def _processor(asked: Sizes, it: Offer) -> bool:
+    return it.cloud is Cloud.LOCAL or asked.arm in (None, it.arch == "aarch64")
 
 
 _GIB = 1 << 30
 RULES = (
-    Rule("gpu", lambda asked, it: asked.gpu == it.gpu, lambda asked, it: f"has {it.gpu} GPUs"),
+    Rule(
+        "gpu", lambda asked, it: asked.gpu in (None, it.gpu), lambda asked, it: f"has {it.gpu} GPUs"
+    ),
     Rule("gpu_type", _gpu_kind, lambda asked, it: f"its GPU is {it.gpu_type}"),
     Rule("arch", _processor, lambda asked, it: f"its processor is {it.arch}"),
     Rule("cpu", _cpu, lambda asked, it: f"has {it.vcpu} vCPU"),
@@ -171,9 +194,8 @@ def _why_not(spec: ClusterSpec, role: Role, it: Offer) -> str:
     asked = _hardware(spec, role)
     if asked.vm_types and it.machine_type not in asked.vm_types:
         return "was not named"
-    broken = () if asked.vm_types else (rule for rule in RULES if not rule.holds(asked, it))
-    for rule in broken:
-        return rule.words(asked, it)
+    if not asked.vm_types and (why := mismatch(asked, it)) is not None:
+        return why
     if it.spot in _spots(spec, role):
         return _OTHER_PLACE
     return _OTHER_POLICY if not it.spot else "is offered as spot only"

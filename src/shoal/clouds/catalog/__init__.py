@@ -37,6 +37,11 @@ class Catalog:
     def regions(self, cloud: Cloud) -> tuple[str, ...]:
         return tuple(sorted({it.name for facts in self._facts(cloud) for it in facts.regions}))
 
+    def home(self, cloud: Cloud) -> str:
+        """The region to look at where none is named: one whose prices are known."""
+        lists = [it.region for part in self._facts(cloud) for it in part.prices]
+        return next(iter(lists), "") or next(iter(self.regions(cloud)), "")
+
     def offers(self, cloud: Cloud, region: str) -> tuple[Offer, ...]:
         """Every type × zone × spot or not of a region; empty for one that is not known."""
         facts = self._facts(cloud)
