@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from shoal.wire.events import EventKind
-from tests.e2e.plain_clouds import double_server, plain_server
+from tests.e2e.cloud_servers import double_server, plain_server
 from tests.e2e.session import Session, sessions
-from tests.vms import base, emulation, namespaces
+from tests.vms import emulation
+from tests.vms.possible import skip_where_impossible
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
@@ -41,10 +42,7 @@ def job(cloud: str, *, arm: bool = False) -> str:
 @pytest.fixture(scope="module")
 def afar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     """A session where VMs can be made."""
-    if missing := namespaces.missing():
-        pytest.skip(f"not installed: {', '.join(missing)}")
-    if reason := namespaces.forbidden(base.cache()):
-        pytest.skip(reason)
+    skip_where_impossible()
     yield from sessions(tmp_path_factory.mktemp("afar"))
 
 

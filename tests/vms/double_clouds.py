@@ -1,6 +1,6 @@
 """Doubles of the clouds' APIs whose VMs boot: the vendors' own clients, and real guests.
 
-Each is made for `plain_server`: how the server reaches it, the account to be registered, and what
+Each is made for `double_server`: how the server reaches it, the account to be registered, and what
 its ledger still holds.
 """
 
@@ -22,6 +22,8 @@ from tests.doubles.azure.server import AzureDouble, prepared
 from tests.vms.fabric import Fabric
 from tests.vms.machines import VmMachines
 from tests.vms.vm import Boot
+
+reached: Callable[..., Provider]  # set by double_server
 
 _TIMING = Timing(listing_lag_s=1.0, boot_timeout_s=300.0, farewell_s=1.0)
 

@@ -20,7 +20,6 @@ from tests.vms.fabric import fabric
 from tests.vms.vm import Boot
 
 DOUBLES = {Cloud.AZURE: double_clouds.azure}
-ACCOUNT = "Account: "
 
 
 def main() -> int:
@@ -30,9 +29,9 @@ def main() -> int:
         fabric() as network,
         DOUBLES[cloud](network, boot, Path(folder)) as double,
     ):
-        double_clouds.reached = double.adapter  # type: ignore[attr-defined]
+        double_clouds.reached = double.adapter
         providers._ADAPTERS[cloud] = providers._Adapter(double_clouds.__name__, "reached")
-        print(ACCOUNT + msgspec.json.encode(double.account).decode(), flush=True)
+        print("Account:", msgspec.json.encode(double.account).decode(), flush=True)
         status = server.main(sys.argv[3:])
         left = double.left()
         print("Left:", *left, file=sys.stderr)

@@ -1,7 +1,7 @@
-"""A user's session whose clusters go to a plain cloud: VMs that boot in namespaces (tests/vms).
+"""A user's session whose clusters go to a cloud of which VMs boot in namespaces (tests/vms).
 
-The server runs as a process of its own, the VMs are its; what is left of them when it has ended is
-looked for.
+The server runs as a process of its own, with the cloud in it; what is left of the VMs when it has
+ended is looked for.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ACCOUNTS: dict[str, CloudAccount] = {
 }
 
 
-class PlainServer:
+class CloudServer:
     def __init__(self, session: Session, process: subprocess.Popen[bytes], log: Path) -> None:
         self._session = session
         self._process = process
@@ -75,13 +75,13 @@ class PlainServer:
 
 def plain_server(
     session: Session, cloud: str, *, boot: str = "CLOUD_INIT", arch: str = "x86_64"
-) -> contextlib.AbstractContextManager[PlainServer]:
+) -> contextlib.AbstractContextManager[CloudServer]:
     """A cloud without an API."""
     program = ["tests.vms.plain_server", cloud, boot, arch]
     return _server(session, f"plain-{cloud}-{arch}", program, lambda _: ACCOUNTS[cloud])
 
 
-def double_server(session: Session, cloud: str) -> contextlib.AbstractContextManager[PlainServer]:
+def double_server(session: Session, cloud: str) -> contextlib.AbstractContextManager[CloudServer]:
     """A double of the cloud's API. It fails if anything is left in the double's ledger."""
 
     def account(log: str) -> CloudAccount:
@@ -95,7 +95,7 @@ def double_server(session: Session, cloud: str) -> contextlib.AbstractContextMan
 @contextlib.contextmanager
 def _server(
     session: Session, name: str, program: list[str], account: Callable[[str], CloudAccount]
-) -> Iterator[PlainServer]:
+) -> Iterator[CloudServer]:
     state, log = session.root / name, session.root / f"{name}.log"
     command = [sys.executable, "-m", *program]
     command += ["--state-dir", str(state), "--listen", "127.0.0.1:0"]
@@ -103,7 +103,7 @@ def _server(
         process = subprocess.Popen(
             command, cwd=PROJECT, env=session.environment, stdout=told, stderr=told
         )
-    server = PlainServer(session, process, log)
+    server = CloudServer(session, process, log)
     try:
         until(lambda: server.listens() or process.poll() is not None, 300, server.log)
         assert server.listens(), server.log()
