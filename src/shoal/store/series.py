@@ -215,6 +215,20 @@ def newest_hosts(tx: Connection, cluster: ClusterId) -> tuple[HostSample, ...]:
 
 
 @reading
+def newest_of_clusters(
+    tx: Connection, clusters: Sequence[ClusterId], since: datetime
+) -> dict[ClusterId, SchedulerSample]:
+    """Each scheduler's newest sample as told, if it is not older."""
+    table = scheduler_sample
+    query = (
+        select(table.c.cluster, *(table.c[name] for name in _SCHEDULER))
+        .where(table.c.cluster.in_(clusters), table.c.resolution_s == TOLD, table.c.at >= since)
+        .order_by(table.c.at)
+    )
+    return {cluster: SchedulerSample(*row) for cluster, *row in tx.execute(query)}
+
+
+@reading
 def count(tx: Connection, cluster: ClusterId) -> int:
     ids = select(series.c.id).where(series.c.cluster == cluster)
     hosts = select(func.count()).select_from(host_sample).where(host_sample.c.series.in_(ids))
