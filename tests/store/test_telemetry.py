@@ -139,6 +139,19 @@ def test_what_was_dropped_on_the_way_is_counted(database: Database) -> None:
     )
 
 
+def test_a_head_whose_clock_is_wrong_tells_of_now(database: Database) -> None:
+    hour = timedelta(hours=1)
+    told = (Chunk(1, a_computation(started_at=NOW + hour)), Chunk(2, HostSample(NOW + hour, VM)))
+    for lag in (0.1, 0.4):  # read twice
+        sent_at = NOW + hour - timedelta(seconds=lag)
+        report = HeadReport(CLUSTER, NOW, 9, telemetry=told, sent_at=sent_at)
+        ask_samples(database, samples.take, CLUSTER, RESEARCH, report, NOW)
+    [view] = ask_samples(database, telemetry.computations, RESEARCH).computations
+    assert view.computation.started_at == NOW
+    [sample] = ask_samples(database, series.newest_hosts, CLUSTER)
+    assert sample.at == NOW
+
+
 def test_what_is_old_goes_with_its_parts(database: Database) -> None:
     group = TaskGroupSample("k-1", "sum-1f", "sum")
     tell(database, a_computation(1), group, PrefixTime("k-1", "sum", {}), an_exception())
