@@ -225,10 +225,26 @@ class OfferView(msgspec.Struct, frozen=True):
     gpu_type: str
     price_uusd_per_hour: int | None
     as_of: datetime | None
+    source: str = ""  # of the price
+    family: str = ""
+    burstable: bool = False
+    current: bool = True
+    scratch_gib: int = 0  # local disks that come with it
+
+
+class LeftOutView(msgspec.Struct, frozen=True):
+    machine_type: str
+    why: str
 
 
 class OfferList(msgspec.Struct, frozen=True):
+    """Cheapest first, unknown prices last."""
+
     offers: tuple[OfferView, ...]
+    region: str = ""
+    left_out: tuple[LeftOutView, ...] = ()
+    types_source: str = ""  # where the machine types and places come from
+    types_as_of: str = ""  # a date
 
 
 class EnvironmentNeeds(msgspec.Struct, frozen=True):
