@@ -6,7 +6,7 @@ UV := $(BIN)/uv
 # Files of tests side by side: much of a test is waiting for a process or a disk.
 PARALLEL := -n 2 --dist loadfile
 
-.PHONY: demo test check lint long format benchmarks docs clean
+.PHONY: demo test check lint long format benchmarks charts docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/shoal demo
@@ -35,6 +35,10 @@ format: $(VENV)/.dev
 benchmarks: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
+# Charts that can be zoomed, with npm; without them the server draws them.
+charts:
+	$(PYTHON) web/assets.py
+
 docs: $(VENV)/.dev
 	$(BIN)/python docs/generate.py
 
@@ -44,9 +48,7 @@ $(VENV)/.uv:
 	touch $@
 
 $(VENV)/.demo: $(VENV)/.uv pyproject.toml
-	$(PYTHON) web/assets.py --if-possible & \
-	SHOAL_ASSETS=skip $(UV) pip install --quiet --python $(BIN)/python -e '.[demo]'; \
-	status=$$?; wait; exit $$status
+	SHOAL_ASSETS=skip $(UV) pip install --quiet --python $(BIN)/python -e '.[demo]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.uv pyproject.toml

@@ -15,14 +15,19 @@ from typing import Protocol
 
 import psutil
 
+from shoal.clouds.azure.cloud import AzureCloud
 from shoal.clouds.local import LocalCloud
 from shoal.clouds.provider import Provider
 from shoal.clouds.sim import SimCloud
 from shoal.clouds.sim_account import SimAccount
 from shoal.clouds.sim_clock import VirtualClock
 from shoal.clouds.sim_knobs import Knobs, Pool, Step
-from shoal.core.records import Offer
+from shoal.core.records import Offer, Timing
 from shoal.wire.ids import InstallationId
+from shoal.wire.specs import Cloud
+from tests.doubles.azure.arm import Arm
+from tests.doubles.azure.knobs import Knobs as AzureKnobs
+from tests.doubles.azure.server import AzureDouble, prepared
 
 OURS, THEIRS = InstallationId("i-ours"), InstallationId("i-theirs")
 FEW = 5  # more than this many of the chosen offer cannot be had
@@ -127,6 +132,57 @@ class Local:
     def left(self) -> str:
         vms = [it.name for it in (self._root / "local" / "vms").iterdir()]
         return " ".join([*vms, *(str(it.cmdline()) for it in self._processes())])
+
+
+class Azure:
+    """A subscription in which FEW VMs of a size find room."""
+
+    boot_text = "#!/bin/sh\n"
+
+    def __init__(self, root: Path) -> None:
+        knobs = AzureKnobs(room={"Standard_D4s_v5": FEW})
+        self._double = AzureDouble(prepared(Arm(knobs)), root)
+        self._double.__enter__()
+
+    def provider(self, installation: InstallationId = OURS) -> Provider:
+        return AzureCloud(
+            self._double.account,
+            installation,
+            clock=self.now,
+            offers=lambda _: AZURE_OFFERS,
+            trust=self._double.trust,
+            timing=Timing(listing_lag_s=0.1),
+            poll_s=0.0,
+        )
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def choose(self, offers: Collection[Offer]) -> Offer:
+        return next(iter(offers))
+
+    def settle(self) -> None:
+        """Nothing lags here."""
+
+    def left(self) -> str:
+        left = " ".join([*self._double.arm.left(), *self._double.arm.faults])
+        self._double.__exit__(None, None, None)
+        return left
+
+
+AZURE_OFFERS = (
+    Offer(
+        cloud=Cloud.AZURE,
+        region="eastus",
+        zone="eastus-1",
+        machine_type="Standard_D4s_v5",
+        spot=False,
+        arch="x86_64",
+        vcpu=4,
+        memory_bytes=16 << 30,
+        price_uusd_per_hour=192_000,
+    ),
+)
 
 
 def _vm_of(process: psutil.Process) -> str:

@@ -12,16 +12,22 @@ from shoal.clouds.provider import Launched, NoCapacity
 from shoal.core.records import Batch, Vm
 from shoal.wire.ids import ClusterId, batch_id, instance_id
 from shoal.wire.specs import Role
-from tests.contract.accounts import FEW, OURS, THEIRS, Account, Local, Sim
+from tests.contract.accounts import FEW, OURS, THEIRS, Account, Azure, Local, Sim
 
 CLUSTER = ClusterId("c-contract00")
 
 
-@pytest.fixture(params=["sim", "sim-unnamed", "local"])
+@pytest.fixture(params=["sim", "sim-unnamed", "local", "azure"])
 def account(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Account]:
     """An account, and after the test a ledger without any VM."""
     made: Account
-    made = Local(tmp_path) if request.param == "local" else Sim(named=request.param == "sim")
+    match request.param:
+        case "local":
+            made = Local(tmp_path)
+        case "azure":
+            made = Azure(tmp_path)
+        case named:
+            made = Sim(named=named == "sim")
     yield made
     for installation in (OURS, THEIRS):
         provider = made.provider(installation)

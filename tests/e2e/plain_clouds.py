@@ -38,6 +38,9 @@ class PlainServer:
     def log(self) -> str:
         return self._log.read_text()
 
+    def listens(self) -> bool:
+        return "Shoal listens on" in self.log()
+
     def url(self) -> str:
         return self.log().partition("Shoal listens on ")[2].split()[0]
 
@@ -74,7 +77,8 @@ def plain_server(
         )
     server = PlainServer(session, process, log)
     try:
-        until(lambda: "Shoal listens on" in server.log(), 300, server.log)
+        until(lambda: server.listens() or process.poll() is not None, 300, server.log)
+        assert server.listens(), server.log()
         token = (state / "token").read_text().strip()
         session.shoal("login", server.url(), "--token", token)
         _register(server.url(), token, ACCOUNTS[cloud])

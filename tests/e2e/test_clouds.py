@@ -22,7 +22,8 @@ JOB = """
         return platform.node(), platform.machine(), sys.prefix, seaweed.grow(1)
 
     if __name__ == "__main__":
-        with shoal.Cluster("afar", cloud={cloud!r}, n_workers=2, arm={arm}) as cluster:
+        with shoal.Cluster("afar", cloud={cloud!r}, n_workers=2, arm={arm},
+                           allow_ingress_from="10.0.0.0/8") as cluster:
             with cluster.get_client() as client:
                 client.wait_for_workers(2)
                 print("SCHEDULER", client.scheduler.address)

@@ -63,6 +63,7 @@ class PlainCloud:
         installation: InstallationId,
         *,
         clock: Callable[[], datetime],
+        offers: Callable[[str | None], Sequence[Offer]],  # of the catalog; it has its own
     ) -> None:
         self.cloud = has.cloud
         self._has = has

@@ -13,6 +13,8 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+import httpx2
+
 from shoal.core.records import Listing
 from shoal.errors import ShoalError
 from shoal.server.desk import Desk
@@ -20,6 +22,7 @@ from shoal.server.heads import attend_all
 from shoal.server.passes import record, signalling
 from shoal.server.passes.accounts import care_for_accounts
 from shoal.server.passes.environments import care_for_environments
+from shoal.server.passes.export import EVERY_S, Exporter
 from shoal.server.passes.reconcile import Reconciler
 from shoal.server.passes.watched import care_for_watched
 from shoal.store import ledger
@@ -155,3 +158,11 @@ async def _book(desk: Desk) -> None:
     booked = _BOOKED_AT_ONCE
     while booked == _BOOKED_AT_ONCE:
         booked = await desk.database.run(ledger.book, desk.clock(), _BOOKED_AT_ONCE)
+
+
+async def _export(desk: Desk, endpoint: str) -> None:
+    exporter = Exporter(endpoint, desk.installation, desk.database)
+    async with httpx2.AsyncClient(timeout=10.0) as client:
+        await _every(
+            desk, "export telemetry", EVERY_S, lambda: exporter.export(desk.clock(), client)
+        )

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import msgspec
 from sqlalchemy import Connection
 
+from shoal.core import losses
 from shoal.core.records import Cluster, Instance
 from shoal.core.signals import Scene, Start
 from shoal.core.signals.scene import COMPUTATIONS, HISTORY, WINDOW
@@ -58,7 +59,9 @@ def scene(tx: Connection, known: Facts, now: datetime) -> Scene:
         groups=telemetry.groups(tx, cluster.id, ids),
         times=telemetry.times(tx, cluster.id, ids),
         exceptions=telemetry.exceptions(tx, cluster.id, since=begun),
-        worker_events=telemetry.worker_events(tx, cluster.id, since=begun, limit=_EVENTS),
+        worker_events=losses.explained(
+            telemetry.worker_events(tx, cluster.id, since=begun, limit=_EVENTS), known.instances
+        ),
         shuffles=telemetry.shuffles(tx, cluster.id, since=begun, limit=_EVENTS),
         starts=known.starts,
     )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+import msgspec
+
 from shoal.clouds.catalog import CLOUDS, Catalog
 from shoal.clouds.provider import LaunchError
 from shoal.core import cost as money
-from shoal.core import defaults, status
+from shoal.core import defaults, ingress, status
 from shoal.core.records import Cluster, EndKind, Offer
 from shoal.errors import CloudError, Conflict, LimitExceeded, NotFound, NotPossible
 from shoal.server.desk import Desk, Incoming
@@ -23,6 +25,7 @@ from shoal.wire import requests, views
 from shoal.wire.endpoints import ClusterQuery, LogQuery, Page
 from shoal.wire.events import Event, EventKind
 from shoal.wire.ids import ClusterId, EnvironmentId
+from shoal.wire.my_address import my_network
 from shoal.wire.specs import Cloud, ClusterSpec
 
 
@@ -37,6 +40,7 @@ async def create_cluster(
     _check_limit(desk, spec)
     await _check_environment(desk, spec.environment)
     resolved = defaults.resolve(spec, await _offers(desk, spec))
+    resolved = msgspec.structs.replace(resolved, ingress=await _ingress(desk, spec))
     now = desk.clock()
     made = Cluster(
         id=new_id(),
@@ -87,6 +91,30 @@ async def _check_environment(desk: Desk, environment: EnvironmentId) -> None:
             f"{environment} is not complete: {len(missing)} wheels are missing.",
             hint="Upload them first.",
         )
+
+
+async def _ingress(desk: Desk, spec: ClusterSpec) -> tuple[str, ...]:
+    account = desk.clouds.account(spec.cloud)
+    if account is None:  # VMs of this machine are reached from it alone
+        return ()
+    allowed, public = spec.allow_ingress_from, account.public_scheduler
+    return ingress.settled(
+        allowed,
+        session=spec.ingress,
+        server=await _server_network(desk) if public and allowed != "everyone" else (),
+        public=public,
+    )
+
+
+async def _server_network(desk: Desk) -> tuple[str, ...]:
+    """As heads see this server; one on the session's own machine is seen as the session is."""
+    settings = desk.settings
+    if settings.seen_as:
+        return (settings.seen_as,)
+    if settings.embedded:
+        return ()
+    hint = "Start the server with --seen-as CIDR, or with another --my-address-url."
+    return (await my_network(settings.my_address_url, hint),)
 
 
 async def _offers(desk: Desk, spec: ClusterSpec) -> tuple[Offer, ...]:

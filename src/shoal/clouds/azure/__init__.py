@@ -1,0 +1,1 @@
+"""Azure: virtual machines, one template deployment a batch."""
