@@ -21,6 +21,7 @@ from shoal.cli import findings, output
 from shoal.cli.findings import Finding, Grade
 from shoal.cli.setup import CLOUDS
 from shoal.errors import InvalidRequest, ShoalError
+from shoal.wire.accounts import CloudAccount
 from shoal.wire.specs import Cloud
 from shoal.wire.state_directory import StateDirectory, state_directory
 
@@ -63,7 +64,10 @@ async def examine_cloud(cloud: Cloud, region: str | None) -> list[Finding]:
     from shoal.clouds import logins
 
     registered = await asyncio.to_thread(ServerRegister().known, cloud)
-    account = registered or await logins.discover(cloud, None, region)
+    if registered is None:
+        account: CloudAccount = await asyncio.to_thread(logins.discover, cloud, None, region)
+    else:
+        account = registered
     seen = await logins.examined(account).check(region or account.region)
     found = [findings.of_cloud(it) for it in seen]
     if registered is None:

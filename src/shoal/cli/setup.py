@@ -78,7 +78,7 @@ def command(
 
     register = ServerRegister()
     known = None if owner else register.known(Cloud(cloud))
-    found = known or asyncio.run(logins.discover(Cloud(cloud), owner, region))
+    found = known or logins.discover(Cloud(cloud), owner, region)
     account = logins.examined(changed(found, region, fields))
     wishes = Wishes(account.account.region, yes, as_json)
     if only_print:
