@@ -69,6 +69,7 @@ class Rig:
     def __init__(self, azure: AzureDouble) -> None:
         self.azure = azure
         self.account: AzureAccount = azure.account
+        self._clouds: dict[tuple[AzureAccount, float], AzureCloud] = {}
         self.boot_text = "#!/bin/sh\necho héllo\n"
 
     @property
@@ -76,7 +77,13 @@ class Rig:
         return self.azure.arm
 
     def cloud(self, patience_s: float = 5.0) -> AzureCloud:
-        """Another one each time, as after a restart."""
+        """One an account: its connections are kept."""
+        key = (self.account, patience_s)
+        if key not in self._clouds:
+            self._clouds[key] = self._cloud(patience_s)
+        return self._clouds[key]
+
+    def _cloud(self, patience_s: float) -> AzureCloud:
         return AzureCloud(
             self.account,
             OURS,

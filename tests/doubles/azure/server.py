@@ -58,7 +58,7 @@ class AzureDouble:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
 
     @property
     def url(self) -> str:
@@ -218,6 +218,8 @@ class AzureDouble:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 16  # an answer in one packet: two would wait for each other 40 ms
+    disable_nagle_algorithm = True
     azure: AzureDouble
 
     def log_message(self, format: str, *args: object) -> None: ...
