@@ -6,7 +6,7 @@ UV := $(BIN)/uv
 # Files of tests side by side: much of a test is waiting for a process or a disk.
 PARALLEL := -n 2 --dist loadfile
 
-.PHONY: demo test check lint long format benchmarks docs clean
+.PHONY: demo test check lint long format benchmarks charts docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/shoal demo
@@ -26,7 +26,7 @@ lint: $(VENV)/.dev
 
 long: $(VENV)/.dev
 	$(BIN)/python -m pytest -m long tests/kill $(PARALLEL) --dist worksteal
-	$(BIN)/python -m pytest -m long --ignore tests/kill
+	$(BIN)/python -m pytest -m long --ignore tests/kill -rs
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format
@@ -34,6 +34,10 @@ format: $(VENV)/.dev
 
 benchmarks: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
+
+# Charts that can be zoomed, with npm; without them the server draws them.
+charts:
+	$(PYTHON) web/assets.py
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/generate.py
@@ -44,7 +48,7 @@ $(VENV)/.uv:
 	touch $@
 
 $(VENV)/.demo: $(VENV)/.uv pyproject.toml
-	$(UV) pip install --quiet --python $(BIN)/python -e '.[demo]'
+	SHOAL_ASSETS=skip $(UV) pip install --quiet --python $(BIN)/python -e '.[demo]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.uv pyproject.toml

@@ -7,7 +7,17 @@ import sys
 
 from benchmarks.table import markdown
 
-NAMES = ("start", "environment", "changed", "reconciler", "server", "throughput")
+NAMES = (
+    "start",
+    "environment",
+    "changed",
+    "reconciler",
+    "server",
+    "telemetry",
+    "pages",
+    "throughput",
+    "clouds",
+)
 
 
 def main() -> int:

@@ -21,10 +21,12 @@ from shoal import errors
 from shoal.cli.main import cli
 from shoal.clouds import provider
 from shoal.core.records import EndKind
+from shoal.core.signals import RULES
 from shoal.server.settings import Settings
 from shoal.wire import problems
 from shoal.wire.endpoints import ENDPOINTS, EVERYWHERE
 from shoal.wire.events import EventKind
+from shoal.wire.telemetry import Severity, SignalKind
 from shoal.wire.views import ClusterStatus, InstanceState, Stage
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -39,6 +41,7 @@ def pages() -> dict[str, str]:
         "events.md": "# Event kinds\n\n" + _enum(EventKind),
         "states.md": "# States and stages\n\n" + _states(),
         "errors.md": "# Errors\n\n" + _errors(),
+        "signals.md": "# Signals\n\n" + _signals(),
     }
 
 
@@ -86,6 +89,26 @@ def _states() -> str:
     parts = [(ClusterStatus, "Cluster"), (InstanceState, "Instance"), (Stage, "Stage of a VM")]
     text = [f"## {title}\n\n{_own_words(kind)}\n\n{_enum(kind)}" for kind, title in parts]
     return "\n".join([*text, f"## Who ended a cluster\n\n{_enum(EndKind)}"])
+
+
+def _signals() -> str:
+    """Each rule of core/signals; a kind without a rule would be missing here."""
+    rules = {it.kind: it for it in RULES}
+    rows = [
+        f"| `{kind.value}` | {rules[kind].severity.value} | {rules[kind].title} "
+        f"| {rules[kind].threshold} | `{rules[kind].argument}` |"
+        for kind in SignalKind
+    ]
+    severities = "\n".join(f"* {it.value}: {_comments(Severity)[it.name]}" for it in Severity)
+    return (
+        "What deserves attention in a cluster, found from its samples every ten seconds while it "
+        "runs, and kept when it does not show any more. Each comes with its evidence (when, which "
+        "workers, what was measured) and advice that names the argument to change. "
+        "`shoal cluster show`, `cluster.details()`, `GET /v1/signals` and the cluster's page tell "
+        "them.\n\n"
+        + _table("kind | severity | what it says | it shows when | change", rows)
+        + f"\n{severities}\n"
+    )
 
 
 def _own_words(kind: type[enum.StrEnum]) -> str:

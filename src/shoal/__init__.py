@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from shoal.version import VERSION as __version__
 
-__all__ = ["Cluster", "__version__"]
+__all__ = ["Cluster", "__version__", "watch"]
 
 if TYPE_CHECKING:
     from shoal.client.cluster import Cluster as Cluster
+    from shoal.client.watching import watch as watch
 
 
 def __getattr__(name: str) -> object:
@@ -21,4 +22,8 @@ def __getattr__(name: str) -> object:
         from shoal.client.cluster import Cluster
 
         return Cluster
+    if name == "watch":
+        from shoal.client.watching import watch
+
+        return watch
     raise AttributeError(f"module 'shoal' has no attribute {name!r}")

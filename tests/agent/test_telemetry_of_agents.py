@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,11 +16,13 @@ from shoal.agent import telemetry_book
 from shoal.agent.clock import Clock
 from shoal.agent.head_desk import HeadDesk
 from shoal.agent.host import Counters, Gpu, HostSampler, Levels, gpus_from
+from shoal.agent.kernel_log import KernelLog
 from shoal.agent.losses import WAIT_S, Losses
 from shoal.agent.messages import Telemetry
 from shoal.agent.report_book import ITEMS_A_REPORT, ReportBook
 from shoal.agent.sample_box import MOST_ITEMS, SampleBox
 from shoal.agent.vm import Vm
+from shoal.wire.ids import InstanceId
 from shoal.wire.reports import VmReport, WorkerBeat
 from shoal.wire.specs import Role
 from shoal.wire.telemetry import (
@@ -171,6 +174,13 @@ def test_a_hosts_sample_has_what_the_scheduler_knows_of_it(desk: HeadDesk) -> No
     ]
 
 
+def test_of_many_hosts_each_is_recorded_less_often(desk: HeadDesk) -> None:
+    names = [InstanceId(f"shoal-c-{n}") for n in range(400)]
+    for _ in range(3):
+        desk.record(HostSample(AT, it) for it in names)  # at one moment
+    assert len(told(desk)) == 400
+
+
 def test_a_loss_is_told_once_though_two_tell_of_it(desk: HeadDesk) -> None:
     desk.recorded(Telemetry((VANISHED,)))
     assert told(desk) == []
@@ -245,3 +255,20 @@ def test_gpus_are_summed_and_what_they_do_not_tell_is_nothing() -> None:
     assert gpus_from("40, 1000, 81559\n60, 24, 81559\n") == Gpu(50.0, 1024 << 20, 163118 << 20)
     assert gpus_from("[N/A], 5, 10\n") == Gpu(0.0, 5 << 20, 10 << 20)
     assert gpus_from("") == Gpu()
+
+
+# -- the kernel -----------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(os, "O_DIRECT"), reason="pipes of packets are Linux's")
+def test_what_the_kernel_says_of_memory_is_told_and_nothing_else() -> None:
+    reading, writing = os.pipe2(os.O_DIRECT | os.O_NONBLOCK)
+    log = KernelLog(reading)
+    assert list(log.news()) == []
+    killed = "Out of memory: Killed process 812 (python) total-vm:9 kB, anon-rss:8 kB"
+    for record in ("6,1,5,-;usb 1-1: new device", f"3,2,6,-;{killed}\n SUBSYSTEM=mm", "rubbish"):
+        os.write(writing, record.encode())
+    assert list(log.news()) == [killed]
+    os.close(writing)
+    assert list(log.news()) == []
+    os.close(reading)

@@ -19,7 +19,7 @@ from shoal.core.records import (
     Observation,
     Offer,
 )
-from shoal.store import environments, ledger, tables
+from shoal.store import environments, ledger, logs, tables
 from shoal.store.database import Database
 from shoal.store.rows import values
 from shoal.wire.environments import Manifest, PackageSummary, WheelFile
@@ -36,8 +36,10 @@ from shoal.wire.ids import (
 from shoal.wire.reports import LogChunk
 from shoal.wire.specs import Cloud, ClusterSpec, Hardware, Range, Role, SpotPolicy, Workers
 from shoal.wire.views import InstanceState, LogLine, Stage
+from tests.browser import seeded_record
 
 RESEARCH = WorkspaceName("research")
+GRID = ClusterId("c-0000000001")  # the one with a record
 PEOPLE = ("ada", "grace", "edsger", "barbara")
 NAMES = ("etl-nightly", "train-forecast", "climate-grid", "ad-hoc", "quantiles")
 ZONES = ("us-east1-b", "us-east1-c", "us-east1-d")
@@ -311,10 +313,9 @@ def log_lines(cluster: ClusterId, now: datetime, count: int = 900) -> list[LogCh
 
 
 async def fill(database: Database, story: Story) -> None:
-    from shoal.store import logs
-
     await database.run(story.store)
     while await database.run(ledger.book, story.now):
         pass
-    lines = log_lines(ClusterId("c-0000000001"), story.now)
-    await database.run_samples(logs.append, ClusterId("c-0000000001"), lines, story.now)
+    lines = log_lines(GRID, story.now)
+    await database.run_samples(logs.append, GRID, lines, story.now)
+    await seeded_record.fill(database, RESEARCH, GRID, story.now)

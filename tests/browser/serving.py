@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
 import uvicorn
 
@@ -28,9 +30,17 @@ from shoal.wire.ids import UserName
 from shoal.wire.views import TokenView
 from tests.browser.seeded import RESEARCH
 
+T = TypeVar("T")
+
 
 def now() -> datetime:
     return datetime.now(UTC)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """In a thread of its own: Playwright keeps a loop running in the test's."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 async def desk_at(state: Path, url: str | None = None) -> Desk:
@@ -66,7 +76,11 @@ def served(desk: Desk) -> Iterator[str]:
     listening = socket.create_server(("127.0.0.1", 0))
     application = app(desk, HANDLERS, site.routes(desk))
     config = uvicorn.Config(
-        application, log_config=None, lifespan="off", timeout_graceful_shutdown=1
+        application,
+        log_config=None,
+        lifespan="off",
+        ws="websockets-sansio",
+        timeout_graceful_shutdown=10,
     )
     serving = uvicorn.Server(config)
     thread = threading.Thread(target=serving.run, kwargs={"sockets": [listening]})

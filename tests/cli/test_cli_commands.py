@@ -21,6 +21,23 @@ from shoal.wire.endpoints import EventPage
 from shoal.wire.events import EventKind
 from shoal.wire.ids import InstallationId, InstanceId, UserName, WorkspaceName
 from shoal.wire.specs import Role
+from shoal.wire.telemetry import (
+    CodeFrame,
+    Computation,
+    ComputationList,
+    ComputationView,
+    ExceptionList,
+    HostList,
+    HostSample,
+    SchedulerSample,
+    SchedulerSeries,
+    Severity,
+    Signal,
+    SignalKind,
+    SignalList,
+    SignalView,
+    TaskException,
+)
 from shoal.wire.views import (
     ClusterList,
     ClusterStatus,
@@ -53,6 +70,21 @@ INFO = ServerInfo(
 WORKER = InstanceId("shoal-c-aaaaaaaaaa-1")
 
 
+CODE = CodeFrame("/home/ada/etl.py", 12, "def main():\n    frame.mean().compute()\n", 11)
+COMPUTATION = Computation("k-1", NOW, NOW, (CODE,), tasks=1200, done=1199, erred=1)
+EXCEPTION = TaskException("e", "k-1", NOW, NOW, 3, "ValueError", "no", "…", "f-1", "f", WORKER)
+SIGNAL = SignalView(
+    CLUSTER,
+    Signal(
+        SignalKind.SPILLING, Severity.WARNING, "Workers are spilling to disk", "1 worker of 1 has.",
+        'Use worker_memory="16 GiB".', "worker_memory", NOW, NOW, saves="$1 an hour.",
+    ),
+    NOW,
+    NOW,
+    active=True,
+)  # fmt: skip
+
+
 @pytest.fixture(autouse=True)
 def _answers(server: FakeServer) -> None:
     tokens = TokenView("t-1", UserName("ada"), WorkspaceName("research"), ("clusters",), NOW, None)
@@ -74,6 +106,11 @@ def _answers(server: FakeServer) -> None:
         endpoints.CREATE_TOKEN: NewToken(tokens, "shoal_new"),
         endpoints.REVOKE_TOKEN: endpoints.Nothing(),
         endpoints.OFFERS: OfferList((offer,)),
+        endpoints.SIGNALS: SignalList((SIGNAL,)),
+        endpoints.COMPUTATIONS: ComputationList((ComputationView(CLUSTER, COMPUTATION),)),
+        endpoints.EXCEPTIONS: ExceptionList((EXCEPTION,)),
+        endpoints.METRICS: SchedulerSeries(0, (SchedulerSample(NOW, threads=4, executing=3),)),
+        endpoints.HOSTS: HostList((HostSample(NOW, WORKER, cpu_user_percent=41.0),)),
     }
     for endpoint, answer in answers.items():
         server.on(endpoint, lambda call, answer=answer: answer)
@@ -89,11 +126,13 @@ def _answers(server: FakeServer) -> None:
 PRINTS_DATA = [
     ("cluster", "list"),
     ("cluster", "show", "mine"),
+    ("cluster", "top", "mine", "--once"),
     ("cluster", "stop", "mine"),
     ("cluster", "explain", "mine"),
     ("cluster", "logs", "mine"),
     ("cluster", "events", "mine"),
     ("cost", "mine"),
+    ("history",),
     ("offers",),
     ("token", "list"),
     ("token", "create", "ada"),
@@ -118,6 +157,12 @@ def test_what_prints_data_prints_json_and_nothing_else(
     [
         (("cluster", "list"), "mine  c-aaaaaaaaaa  ready   0/2      local  $0.34"),
         (("cluster", "show", "mine"), "status       ready: it is ready"),
+        (("cluster", "show", "mine"), "WARNING: Workers are spilling to disk\n  1 worker of 1"),
+        (("cluster", "show", "mine"), "1,199 of 1,200 tasks, 0.0 s, 1 failed  etl.py:12  frame."),
+        (("cluster", "show", "mine"), "f ×3: ValueError: no"),
+        (("cluster", "top", "mine", "--once"), "3 tasks run on 4 threads"),
+        (("cluster", "top", "mine", "--once"), "shoal-c-aaaaaaaaaa-1  41 %"),
+        (("history", "--since", "30d"), "1,199/1,200  1       0.0 s  etl.py:12  frame.mean()"),
         (("cluster", "explain", "mine"), "All is well"),
         (
             ("cluster", "logs", "mine"),
@@ -286,3 +331,9 @@ def test_interrupted_is_130(shoal: Shoal, server: FakeServer) -> None:
     ran = shoal("cluster", "list")
     assert (ran.status, ran.out) == (130, "")
     assert "Traceback" not in ran.err
+
+
+def test_a_time_that_is_none_is_a_mistake_in_words(shoal: Shoal) -> None:
+    ran = shoal("history", "--since", "yesterday")
+    assert ran.status == 2
+    assert "give 90m, 12h, 30d or 2026-11-23" in ran.err

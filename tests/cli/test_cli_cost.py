@@ -20,7 +20,7 @@ LINES = (
     CostShare("team=red", 12_340_000, 7200.0, clusters=2),
     CostShare("(none)", 0, 3600.0, unpriced_s=3600.0, clusters=1),
 )
-REPORT = CostReport("tag", NOW, NOW, 12_340_000, 3600.0, LINES, 20_000_000, 30_000_000, 7)
+REPORT = CostReport("tag", NOW, NOW, 12_340_000, 3600.0, LINES, (), 20_000_000, 30_000_000, 7)
 
 
 @pytest.fixture(autouse=True)

@@ -37,6 +37,13 @@ def test_what_is_missing_is_asked_for_in_one_batch() -> None:
     assert (action.batch.count, action.batch.head_address) == (39, HEAD)
 
 
+def test_workers_dial_the_head_inside_their_network_whatever_the_server_does() -> None:
+    head = scheduler(address="203.0.113.7:8788", inside=HEAD)
+    [action] = planned(world(cluster(2), head), Intend)
+    assert action.batch.head_address == HEAD
+    assert not planned(world(cluster(1), head, worker(1)), Release)
+
+
 def test_workers_wait_until_the_address_of_their_head_is_known() -> None:
     assert not planned(world(cluster(2), scheduler(address="")), Intend)
 

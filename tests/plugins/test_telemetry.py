@@ -133,6 +133,37 @@ def test_what_did_not_change_is_not_told_again() -> None:
     run(scenario)
 
 
+def test_tasks_added_to_another_computations_group_are_a_computation_too() -> None:
+    async def scenario(here: Setting) -> None:
+        first = here.client.map(double, range(5), pure=False)
+        await here.client.gather(first)
+        here.look()
+        with dask.config.set({"distributed.diagnostics.computations.nframes": 1}):
+            second = here.client.submit(double, 77)
+            await second
+        [computation] = [it for it in of(here.look(), Computation) if it.code]
+        assert (computation.tasks, computation.done, computation.groups) == (1, 1, 0)
+        assert computation.stopped_at is not None
+
+    run(scenario)
+
+
+def test_a_failed_task_counts_though_it_is_forgotten() -> None:
+    async def scenario(here: Setting) -> None:
+        kept = here.client.submit(fail, 1, key="fail-kept")
+        await wait([kept])
+        here.look()
+        passing = here.client.submit(fail, 2, key="fail-passing")
+        await wait([passing])
+        passing.release()
+        while "fail-passing" in here.scheduler.tasks:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        newest = of(here.look(), Computation)[-1]
+        assert (newest.tasks, newest.done, newest.erred) == (1, 0, 1)
+
+    run(scenario)
+
+
 def test_code_is_not_told_where_it_is_switched_off() -> None:
     async def scenario(here: Setting) -> None:
         await here.client.submit(double, 1)

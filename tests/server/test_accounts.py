@@ -65,7 +65,7 @@ def test_what_another_replica_registered_is_followed(served: Served) -> None:
 def test_an_account_that_clusters_use_stays(served: Served) -> None:
     token = admin(served)
     served.ask(token, "PUT", "/v1/accounts/aws", OURS)
-    spec = a_spec(cloud=Cloud.AWS)
+    spec = a_spec(cloud=Cloud.AWS, allow_ingress_from="everyone")
     made = served.ask(token, "POST", "/v1/clusters", {"spec": msgspec.to_builtins(spec)})
     assert made.status_code == 200, made.text
     refused = served.ask(token, "DELETE", "/v1/accounts/aws")
@@ -80,3 +80,15 @@ def test_one_that_nobody_uses_is_forgotten(served: Served) -> None:
     assert set(served.desk.providers) == {Cloud.SIM}
     assert served.ask(token, "DELETE", "/v1/accounts/aws").status_code == 404
     assert served.ask(token, "DELETE", "/v1/accounts/nonsense").status_code == 404
+
+
+def test_who_may_reach_a_scheduler_is_settled_before_it_exists(served: Served) -> None:
+    token = admin(served)
+    served.desk.settings = msgspec.structs.replace(served.desk.settings, seen_as="198.51.100.9/32")
+    served.ask(token, "PUT", "/v1/accounts/aws", OURS)
+    unsaid = a_spec(cloud=Cloud.AWS)
+    answer = served.ask(token, "POST", "/v1/clusters", {"spec": msgspec.to_builtins(unsaid)})
+    assert answer.json()["code"] == "invalid-request"
+    spec = msgspec.structs.replace(unsaid, ingress=("203.0.113.7/32",))
+    made = served.ask(token, "POST", "/v1/clusters", {"spec": msgspec.to_builtins(spec)})
+    assert made.json()["spec"]["ingress"] == ["198.51.100.9/32", "203.0.113.7/32"]

@@ -246,13 +246,13 @@ def test_pages_have_nothing_inline_and_nothing_from_elsewhere(
 
 def test_assets_are_there_for_everyone_and_kept_by_content(served: Served) -> None:
     stranger = Browser(served)
-    assert set(ASSETS) == {"shoal.css", "shoal.js", "shoal.svg"}
+    assert {"shoal.css", "shoal.js", "shoal.svg"} <= set(ASSETS)
     for asset in ASSETS.values():
         answer = stranger.get(asset.url)
         assert (answer.status_code, answer.content) == (200, asset.content)
         assert "immutable" in answer.headers["cache-control"]
     assert stranger.get("/pages/assets/..%2fsite.py").status_code == 404
-    assert sum(len(it.content) for it in ASSETS.values()) < 40_000
+    assert sum(len(it.content) for it in ASSETS.values()) < 120_000
 
 
 def test_the_list_shows_running_and_past_clusters(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import msgspec
+import pytest
 from sqlalchemy import Connection, insert
 
 from shoal.core.records import EndKind, Instance
-from shoal.core.spending import Paid
+from shoal.core.spending import Paid, keys
 from shoal.store import clusters, ledger, tables
 from shoal.store.database import Database
 from shoal.store.rows import values
@@ -62,7 +63,7 @@ def test_booking_changes_no_sum(database: Database) -> None:
     now = NOW + 40 * HOUR
 
     def asked() -> tuple[list[Paid], object]:
-        paid = ask(database, ledger.paid, RESEARCH, NOW, now)
+        paid = ask(database, ledger.paid, RESEARCH, NOW, now, "cluster")
         return sorted(paid, key=lambda it: it.payer.name), ask(
             database, ledger.paid_by_day, RESEARCH, NOW, now
         )
@@ -73,7 +74,6 @@ def test_booking_changes_no_sum(database: Database) -> None:
         ("n2", 0, 3600.0),
         ("n3", 20_000_000, 0.0),
     ]
-    assert before[0][0].payer.tags == {"team": "red"}
     assert ask(database, ledger.book, now) == 2
     assert ask(database, ledger.book, now) == 0
     assert asked() == before
@@ -81,12 +81,27 @@ def test_booking_changes_no_sum(database: Database) -> None:
     assert list(booked.values()) == [30_000_000, None]
 
 
+@pytest.mark.parametrize(
+    ("by", "key"), [("user", "ada"), ("cloud", "sim"), ("tag", "team=red"), ("tag:team", "red")]
+)
+def test_clusters_that_are_alike_are_one_sum(database: Database, by: str, key: str) -> None:
+    for number in (1, 2):
+        lived(database, number, hours=3, price=1_000_000, over=True)
+    lived(database, 3, hours=0, price=500_000, over=False)
+    now = NOW + 4 * HOUR
+    ask(database, ledger.book, now)
+    paid = ask(database, ledger.paid, RESEARCH, NOW, now, by)
+    assert {it for one in paid for it in keys(by, one.payer)} == {key}
+    assert sum(it.uusd for it in paid) == 8_000_000
+    assert sum(it.clusters for it in paid) == 3
+
+
 def test_days_before_the_first_are_left_out(database: Database) -> None:
     lived(database, 1, hours=30, price=1_000_000, over=True)
     now = NOW + 40 * HOUR
     for _ in range(2):  # from the VMs' lives, then from the ledger
         days = ask(database, ledger.paid_by_day, RESEARCH, NOW + 24 * HOUR, now)
-        [paid] = ask(database, ledger.paid, RESEARCH, NOW + 24 * HOUR, now)
+        [paid] = ask(database, ledger.paid, RESEARCH, NOW + 24 * HOUR, now, "user")
         assert (
             sum(it.uusd for it in days) == paid.uusd == 18_000_034
         )  # from midnight to 18:00:00.12
@@ -97,7 +112,7 @@ def test_another_workspace_pays_nothing(database: Database) -> None:
     lived(database, 1, hours=1, price=1_000_000, over=True)
     other = WorkspaceName("other")
     for _ in range(2):
-        assert ask(database, ledger.paid, other, NOW, NOW + HOUR) == ()
+        assert ask(database, ledger.paid, other, NOW, NOW + HOUR, "cloud") == ()
         assert ask(database, ledger.paid_by_day, other, NOW, NOW + HOUR) == ()
         ask(database, ledger.book, NOW)
 

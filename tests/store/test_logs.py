@@ -67,6 +67,25 @@ def test_lines_are_found_letter_for_letter(database: Database) -> None:
     assert texts(database, text="\0") == []
 
 
+def test_lines_are_found_in_any_case_and_by_time(database: Database) -> None:
+    stored(database, *map(a_chunk, range(3), ("An Error", "an error", "fine")))
+    assert texts(database, text="ERROR", any_case=True) == ["An Error", "an error"]
+    assert texts(database, text="ERROR") == []
+    assert texts(database, since=later(1)) == ["an error", "fine"]
+    assert texts(database, since=later(1), until=later(1)) == ["an error"]
+
+
+def test_older_pages_go_back_to_the_beginning(database: Database) -> None:
+    stored(database, *(a_chunk(n, f"line {n}") for n in range(5)))
+    page = ask_samples(database, logs.read, CLUSTER, before=2**53, limit=2)
+    assert [it.text for it in page.lines] == ["line 3", "line 4"]
+    page = ask_samples(database, logs.read, CLUSTER, before=page.previous_cursor, limit=2)
+    assert [it.text for it in page.lines] == ["line 1", "line 2"]
+    page = ask_samples(database, logs.read, CLUSTER, before=page.previous_cursor, limit=2)
+    assert [it.text for it in page.lines] == ["line 0"]
+    assert ask_samples(database, logs.read, CLUSTER, before=page.previous_cursor).lines == ()
+
+
 def test_lines_are_found_by_instance_and_process(database: Database) -> None:
     stored(
         database,

@@ -245,8 +245,18 @@ def test_the_newest_sample_of_each_vm_is_known_however_old(database: Database) -
 
 def test_recent_samples_are_by_vm(database: Database) -> None:
     tell(database, a_host(0), a_host(10), a_host(10, instance=InstanceId("another")))
-    found = ask_samples(database, series.recent_hosts, CLUSTER, since=at(5))
-    assert {name: len(told) for name, told in found.items()} == {VM: 1, "another": 1}
+    wanted = {"since": at(-60), "finely_since": at(0)}
+    found = ask_samples(database, series.recent_hosts, CLUSTER, **wanted)
+    assert {name: len(told) for name, told in found.items()} == {VM: 2, "another": 1}
+
+
+def test_what_is_not_quite_recent_comes_by_the_minute(database: Database) -> None:
+    tell(database, *(a_host(s) for s in range(0, 300, 10)))
+    ask_samples(database, series.roll_up, at(300))
+    wanted = {"since": at(0), "finely_since": at(200)}
+    [(_, told)] = ask_samples(database, series.recent_hosts, CLUSTER, **wanted).items()
+    assert [it.at for it in told[:4]] == [at(0), at(60), at(120), at(180)]
+    assert len(told) == 3 + 12
 
 
 def test_too_much_is_made_less_the_oldest_first(database: Database) -> None:

@@ -18,7 +18,7 @@ from shoal.trust.identities import HeadIdentity, write
 from shoal.trust.installation_key import InstallationKey
 from shoal.wire.ids import ClusterId, UserName
 
-NO_DASHBOARD = {"dashboard": False, "dashboard_address": None}
+NO_DASHBOARD = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
 
 
 def client_security(key: InstallationKey, cluster: ClusterId) -> Security:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import uvicorn
 
-from shoal.agent import asked, dead_man, host, losses, preparation, stop_rules
+from shoal.agent import asked, dead_man, host, kernel_log, losses, preparation, stop_rules
 from shoal.agent.clock import Clock
 from shoal.agent.ending import End, Ending, until
 from shoal.agent.head_desk import SAMPLES_EVERY_S, HeadDesk
@@ -58,14 +58,14 @@ class Head:
         self._identity = HeadIdentity(boot.ca_pem, boot.certificate_pem, Secret(boot.key_pem))
         self._security = dask_tls.from_files(identities.write(self._identity, vm.identity))
         self._desk = HeadDesk(boot.cluster, self._identity, Secret(boot.join_secret), vm, clock)
-        lines = LogLines(vm.name, vm.logs, self._desk.book.log, clock)
-        logging.getLogger().addHandler(AgentHandler(lines))
+        self._lines = LogLines(vm.name, vm.logs, self._desk.book.log, clock)
+        logging.getLogger().addHandler(AgentHandler(self._lines))
         self._standing = Standing(vm.name, Role.SCHEDULER, clock)
         self._tender = Tender(
             vm,
             Role.SCHEDULER,
             self._standing,
-            lines,
+            self._lines,
             supply=self._wheels,
             events=self,
             clock=clock,
@@ -87,6 +87,7 @@ class Head:
             self._tell_own(),
             self._keep_rules(),
             self._sample_host(),
+            kernel_log.listen(self._vm, lambda text: self._lines.add("kernel", text)),
             self._settle_losses(),
         )
         _log.info("ended: %s", end.why)

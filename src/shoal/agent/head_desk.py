@@ -45,6 +45,8 @@ _log = logging.getLogger(__name__)
 
 SAMPLES_EVERY_S = 5.0  # a reader that waits for changes is told mere samples this often
 _ANSWERS_APART_S = 0.04
+_FORGET_S = 300.0  # a host that was not sampled for so long is not counted
+_SAMPLES_A_SECOND = 40  # of hosts; what comes more often is not recorded
 
 _EC2 = re.compile(r"i-[0-9a-f]{8,17}")  # AWS names VMs, not we
 
@@ -88,6 +90,7 @@ class HeadDesk:
         self._idle_since: datetime | None = None
         self._uses: dict[str, WorkerUse] = {}
         self._losses = Losses()
+        self._sampled: dict[InstanceId, float] = {}
 
     # -- the server --------------------------------------------------------------------------
 
@@ -206,13 +209,17 @@ class HeadDesk:
 
     def settle_losses(self) -> None:
         """Now and then: losses of which nobody else will tell."""
-        for event in self._losses.overdue(self._clock.monotonic_s()):
+        now_s = self._clock.monotonic_s()
+        self._sampled = {it: at for it, at in self._sampled.items() if now_s - at < _FORGET_S}
+        for event in self._losses.overdue(now_s):
             self.book.record(event)
             self._ring_news()
 
     def _completed(self, item: Item, now_s: float) -> list[Item]:
         """What is told of it, with what somebody else knows of it."""
         match item:
+            case HostSample(instance=name) if self._too_often(name, now_s):
+                return []
             case HostSample(instance=name) if name in self._uses:
                 use = self._uses[name]
                 return [msgspec.structs.replace(item, **msgspec.structs.asdict(use))]
@@ -222,6 +229,14 @@ class HeadDesk:
                 return [*self._losses.hear(item, now_s)]
             case _:
                 return [item]
+
+    def _too_often(self, name: InstanceId, now_s: float) -> bool:
+        """A cluster of a thousand is sampled less often than one of ten: so many a second."""
+        apart_s = len(self._sampled) / _SAMPLES_A_SECOND
+        if now_s - self._sampled.get(name, float("-inf")) < apart_s:
+            return True
+        self._sampled[name] = now_s
+        return False
 
     def stop_workers(self, why: str) -> None:
         self._stop = why

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 
-from shoal.agent import asked, dead_man, host, preparation
+from shoal.agent import asked, dead_man, host, kernel_log, preparation
 from shoal.agent.bell import Bell
 from shoal.agent.clock import Clock
 from shoal.agent.ending import End, Ending, until
@@ -56,11 +56,17 @@ class Worker:
         self._heard_s = clock.monotonic_s()
         self._outbox = Outbox()
         self._telemetry = SampleBox()
-        lines = LogLines(vm.name, vm.logs, self._outbox.put, clock)
-        logging.getLogger().addHandler(AgentHandler(lines))
+        self._lines = LogLines(vm.name, vm.logs, self._outbox.put, clock)
+        logging.getLogger().addHandler(AgentHandler(self._lines))
         self._standing = Standing(vm.name, Role.WORKER, clock)
         self._tender = Tender(
-            vm, Role.WORKER, self._standing, lines, supply=self._wheels, events=self, clock=clock
+            vm,
+            Role.WORKER,
+            self._standing,
+            self._lines,
+            supply=self._wheels,
+            events=self,
+            clock=clock,
         )
         self._ending = Ending()
         self._orders: WorkerOrders | None = None
@@ -76,6 +82,7 @@ class Worker:
             self._speak(),
             self._keep_rules(),
             self._sample_host(),
+            kernel_log.listen(self._vm, lambda text: self._lines.add("kernel", text)),
         )
         _log.info("ended: %s", end.why)
         return end

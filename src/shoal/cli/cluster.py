@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 
 from shoal.cli import output
 from shoal.wire.events import Event, EventKind
+from shoal.wire.telemetry import Severity
 from shoal.wire.views import (
     ClusterList,
     ClusterStatus,
@@ -23,6 +24,7 @@ from shoal.wire.views import (
 
 if TYPE_CHECKING:
     from shoal.client.api import Api
+    from shoal.client.details import Details
     from shoal.wire.endpoints import ClusterQuery, LogQuery
 
 _COLOURS = {
@@ -31,6 +33,7 @@ _COLOURS = {
     ClusterStatus.FAILED: "red",
     ClusterStatus.ENDED: "bright_black",
 }
+_SEVERITIES = {Severity.PROBLEM: "red", Severity.WARNING: "yellow", Severity.ADVICE: "cyan"}
 _FOLLOW_S = 1.0  # between looks for new log lines
 
 
@@ -57,7 +60,7 @@ optional_cluster_argument = click.argument("cluster", required=False, shell_comp
 
 @click.group("cluster")
 def command() -> None:
-    """Clusters: list, show, logs, stop, events, explain.
+    """Clusters: list, show, top, logs, stop, events, explain.
 
     Example: shoal cluster list
     """
@@ -93,20 +96,44 @@ def list_(ended: bool, name: str | None, limit: int, as_json: bool) -> None:
 @cluster_argument
 @output.json_option
 def show(cluster: str, as_json: bool) -> None:
-    """One cluster: how it is, and its VMs.
+    """One cluster: how it is, what deserves attention, what it computed, and its VMs.
 
     Example: shoal cluster show my-cluster
     """
     from shoal.cli import session
 
-    view, instances = session.talk(lambda api: _cluster(api, cluster))
+    details, instances = session.talk(lambda api: _cluster(api, cluster))
     if as_json:
-        output.json({"cluster": view, "instances": instances})
+        output.json(
+            {
+                "cluster": details.cluster,
+                "instances": instances,
+                "signals": details.signals,
+                "computations": details.computations,
+                "exceptions": details.exceptions,
+            }
+        )
         return
-    _show(view)
+    _show(details.cluster)
+    _show_recorded(details)
     click.echo()
     titles = ("VM", "role", "state", "stage", "since", "machine type", "zone", "why")
     output.columns(titles, [_instance_row(it) for it in instances], nothing="It has no VMs.")
+
+
+@command.command()
+@cluster_argument
+@click.option("--once", is_flag=True, help="Print it once and end.")
+@click.option("--by", "order", type=click.Choice(["cpu", "memory", "name"]), default="cpu")
+@output.json_option
+def top(cluster: str, once: bool, order: str, as_json: bool) -> None:
+    """A cluster's VMs and what they use, until Ctrl+C. With --json one object a line.
+
+    Example: shoal cluster top my-cluster --by memory
+    """
+    from shoal.cli import top as watching
+
+    watching.run(cluster, once=once, as_json=as_json, order=order)
 
 
 @command.command()
@@ -209,12 +236,11 @@ async def _clusters(api: Api, query: ClusterQuery, limit: int) -> tuple[ClusterV
     return tuple(found)
 
 
-async def _cluster(api: Api, cluster: str) -> tuple[ClusterView, tuple[InstanceView, ...]]:
-    from shoal.client import pages
-    from shoal.wire import endpoints
+async def _cluster(api: Api, cluster: str) -> tuple[Details, tuple[InstanceView, ...]]:
+    from shoal.client import details, pages
 
-    view: ClusterView = await api.call(endpoints.CLUSTER, path={"cluster": cluster})
-    return view, tuple([it async for it in pages.instances(api, view.id)])
+    found = await details.of_cluster(api, cluster)
+    return found, tuple([it async for it in pages.instances(api, found.cluster.id)])
 
 
 async def _logs(
@@ -312,6 +338,24 @@ def _show(view: ClusterView) -> None:
             ("details", view.details_url),
         ]
     )
+
+
+def _show_recorded(details: Details) -> None:
+    from shoal.client.details import computation_line, exception_line, signal_lines
+
+    for it in details.signals:
+        click.echo()
+        title, *rest = signal_lines(it)
+        click.echo(click.style(title, fg=_SEVERITIES[it.signal.severity]))
+        click.echo("\n".join(rest))
+    for title, lines in (
+        ("Computations", [computation_line(it) for it in details.computations]),
+        ("Exceptions", [exception_line(it) for it in details.exceptions]),
+    ):
+        if lines:
+            click.echo()
+            click.echo(click.style(title, bold=True))
+            click.echo("\n".join(lines))
 
 
 def _cluster_row(view: ClusterView) -> tuple[str, ...]:

@@ -27,9 +27,10 @@ class Lazy(NamedTuple):
 
 COMMANDS = {
     "demo": Lazy("demo", "See it work: a real data set on a cluster on this machine."),
-    "cluster": Lazy("cluster", "Clusters: list, show, logs, stop, events, explain."),
+    "cluster": Lazy("cluster", "Clusters: list, show, top, logs, stop, events, explain."),
     "env": Lazy("env", "The environment that clusters get a copy of: scan, show."),
     "cost": Lazy("cost", "What a cluster has cost, VM by VM."),
+    "history": Lazy("history", "What was computed, by which line of code; past clusters too."),
     "offers": Lazy("offers", "Machine types with their prices."),
     "server": Lazy("server", "The control plane: start, stop, status."),
     "login": Lazy("login", "Use a team's server from now on."),

@@ -27,7 +27,7 @@ def command() -> None:
     "--scope",
     "scopes",
     multiple=True,
-    type=click.Choice(["clusters", "admin"]),
+    type=click.Choice(["clusters", "admin", "metrics"]),
     default=["clusters"],
     show_default=True,
     help="May be given several times.",

@@ -10,6 +10,9 @@
     creation       from arguments to a cluster whose scheduler answers
     progress       what is shown meanwhile: one source of values, three renderings
     adaptivity     what `Cluster.adapt` gives back
+    details        one cluster at a glance: signals, computations, exceptions, cost
+    code_frames    which lines of code ask for a computation
+    watching       `shoal.watch`: the record of a cluster that Shoal did not start
     cluster        `shoal.Cluster`
 
 Runs in the user's environment, so it needs little beyond Dask.

@@ -27,10 +27,20 @@ from distributed.objects import SchedulerInfo
 from distributed.security import Security
 from distributed.utils import Log, Logs
 
-from shoal.client import arguments, connection, creation, environment, pages, progress
+from shoal.client import (
+    arguments,
+    code_frames,
+    connection,
+    creation,
+    details,
+    environment,
+    pages,
+    progress,
+)
 from shoal.client.adaptivity import Adaptivity
 from shoal.client.api import Api
 from shoal.client.arguments import Options
+from shoal.client.details import Details
 from shoal.errors import ClusterFailed, InvalidRequest, ShoalError
 from shoal.trust import dask_tls
 from shoal.trust.identities import ClientIdentity
@@ -65,6 +75,7 @@ class Cluster(DaskCluster):  # type: ignore[misc]
     def __init__(
         self, name: str | None = None, *, loop: Any = None, **options: Unpack[Options]
     ) -> None:
+        code_frames.switch_on()
         self._asked = arguments.asked(name, options, local_cpus=os.cpu_count() or 1)
         name = self._asked.spec.name or f"dask-{secrets.token_hex(4)}"
         self._progress = progress.Progress(name, progress.rendering(show=self._asked.show_widget))
@@ -350,6 +361,10 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         """What it has cost so far, VM by VM."""
         return self._sync(self._cost)
 
+    def details(self) -> Any:
+        """How it is, what deserves attention, what ran and what failed: a shoal.client.Details."""
+        return self._sync(self._details)
+
     def explain(self) -> Any:
         """What the server would do next, and why."""
         return self._sync(self._explain)
@@ -361,6 +376,9 @@ class Cluster(DaskCluster):  # type: ignore[misc]
     async def _cost(self) -> CostView:
         found: CostView = await self._api.call(endpoints.COST, path={"cluster": self.id})
         return found
+
+    async def _details(self) -> Details:
+        return await details.of_cluster(self._api, self.id)
 
     async def _explain(self) -> Explanation:
         found: Explanation = await self._api.call(endpoints.EXPLAIN, path={"cluster": self.id})

@@ -15,14 +15,16 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from shoal.client import environment
+from shoal.client import configuration, environment
 from shoal.client.api import Api
 from shoal.client.arguments import Asked
 from shoal.client.progress import Progress, StepName
 from shoal.errors import ClusterFailed, Conflict, InvalidRequest, NotFound, ShoalError
 from shoal.wire import endpoints
+from shoal.wire.accounts import AccountList, cloud_of
 from shoal.wire.endpoints import ChangesQuery, Page
 from shoal.wire.events import EventKind
+from shoal.wire.my_address import my_network
 from shoal.wire.requests import CreateCluster, StopCluster
 from shoal.wire.specs import Cloud, ClusterSpec
 from shoal.wire.views import ClientCertificate, ClusterStatus, ClusterView, Ended, ServerInfo
@@ -177,8 +179,26 @@ async def _complete(api: Api, asked: Asked, name: str, progress: Progress) -> Cl
         raise _first(several) from None
     registered = await environment.register(api, copying.result(), progress)
     return msgspec.structs.replace(
-        asked.spec, name=name, environment=registered, python_hint=_own_python(asked.spec.cloud)
+        asked.spec,
+        name=name,
+        environment=registered,
+        python_hint=_own_python(asked.spec.cloud),
+        ingress=await _own_network(api, asked.spec),
     )
+
+
+async def _own_network(api: Api, spec: ClusterSpec) -> tuple[str, ...]:
+    """What this session is seen as, where a scheduler with a public address lets in "me" alone."""
+    if spec.allow_ingress_from != "me" or spec.cloud is Cloud.LOCAL:
+        return ()
+    registered: AccountList = await api.call(endpoints.ACCOUNTS)
+    if not any(cloud_of(it) is spec.cloud and it.public_scheduler for it in registered.accounts):
+        return ()
+    hint = (
+        'Say who may reach the scheduler: allow_ingress_from="203.0.113.7/32"; '
+        "or set shoal.my-address-url to a URL that answers with the address of whoever asks."
+    )
+    return (await my_network(configuration.text("my_address_url"), hint),)
 
 
 def _own_python(cloud: Cloud) -> str:

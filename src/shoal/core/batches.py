@@ -51,6 +51,7 @@ def intend(
         tags=_tags(world, cluster, id),
         lifetime_s=_lifetime_s(world, cluster),
         created_at=world.now,
+        ingress=spec.ingress if role is Role.SCHEDULER else (),
     )
     return Intend(batch, cluster.generation, why)
 

@@ -1,17 +1,22 @@
 """From what is asked to the frozen alternatives of a batch: which offers fit, best first, where.
 
-Best is: the order of preference where types were named, else the cheapest, known prices before
-unknown ones, then the smaller machine. Spot before on-demand where the policy says so. Marked pools
-are left out; what was left out is told.
+Best is: the order of preference where types were named, else known prices before unknown ones (a
+bill must not surprise), the current generation before older ones, then the cheapest. Among unknown
+prices: no local disks that nobody asked for, the newer family, the smaller machine. Spot before
+on-demand where the policy says so. Machines that slow down for want of CPU credits are taken only
+by name. Marked pools are left out; what was left out is told.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
 
 from shoal.core.records import Cluster, Offer, PoolMark
-from shoal.wire.specs import Cloud, ClusterSpec, Hardware, Role, SpotPolicy
+from shoal.wire.specs import Cloud, ClusterSpec, Hardware, Range, Role, SpotPolicy
 
 _MAX_ALTERNATIVES = 12
 
@@ -91,14 +96,109 @@ def fitting(spec: ClusterSpec, role: Role, offers: Iterable[Offer]) -> list[Offe
 def fits(asked: Hardware, offer: Offer) -> bool:
     if asked.vm_types:
         return offer.machine_type in asked.vm_types
-    cpu, memory = asked.cpu, asked.memory_bytes
-    return (
-        (cpu is None or cpu.least <= offer.vcpu <= cpu.most)
-        and (memory is None or memory.least <= offer.memory_bytes <= memory.most)
-        and offer.gpu == asked.gpu
-        and asked.gpu_type in (None, offer.gpu_type)
-        and (offer.cloud is Cloud.LOCAL or asked.arm == (offer.arch == "aarch64"))
-    )
+    return all(rule.holds(asked, offer) for rule in RULES)
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What somebody looks for who asks for no cluster; None: any."""
+
+    cpu: Range | None = None
+    memory_bytes: Range | None = None
+    gpu: int | None = None
+    gpu_type: str | None = None
+    arm: bool | None = None
+
+
+Sizes = Hardware | Wanted
+
+
+def mismatch(asked: Sizes, offer: Offer) -> str | None:
+    """The first reason why an offer's hardware is not what is asked for; None: it is."""
+    for rule in RULES:
+        if not rule.holds(asked, offer):
+            return rule.words(asked, offer)
+    return None
+
+
+class Rule(NamedTuple):
+    """`words`: what an offer is that breaks it."""
+
+    name: str
+    holds: Callable[[Sizes, Offer], bool]
+    words: Callable[[Sizes, Offer], str]
+
+
+def _cpu(asked: Sizes, it: Offer) -> bool:
+    return asked.cpu is None or asked.cpu.least <= it.vcpu <= asked.cpu.most
+
+
+def _memory(asked: Sizes, it: Offer) -> bool:
+    size = asked.memory_bytes
+    return size is None or size.least <= it.memory_bytes <= size.most
+
+
+def _gpu_kind(asked: Sizes, it: Offer) -> bool:
+    return asked.gpu_type is None or _plain(asked.gpu_type) == _plain(it.gpu_type)
+
+
+def _plain(gpu_type: str) -> str:
+    """Google's "nvidia-tesla-t4" is everybody else's "T4"."""
+    return gpu_type.lower().removeprefix("nvidia-").removeprefix("tesla-")
+
+
+def _processor(asked: Sizes, it: Offer) -> bool:
+    return it.cloud is Cloud.LOCAL or asked.arm in (None, it.arch == "aarch64")
+
+
+_GIB = 1 << 30
+RULES = (
+    Rule(
+        "gpu", lambda asked, it: asked.gpu in (None, it.gpu), lambda asked, it: f"has {it.gpu} GPUs"
+    ),
+    Rule("gpu_type", _gpu_kind, lambda asked, it: f"its GPU is {it.gpu_type}"),
+    Rule("arch", _processor, lambda asked, it: f"its processor is {it.arch}"),
+    Rule("cpu", _cpu, lambda asked, it: f"has {it.vcpu} vCPU"),
+    Rule("memory", _memory, lambda asked, it: f"has {it.memory_bytes / _GIB:g} GiB"),
+    Rule(
+        "burstable",
+        lambda asked, it: not it.burstable,
+        lambda asked, it: "is burstable: it slows down once its CPU credits are spent",
+    ),
+)
+
+
+class LeftOut(msgspec.Struct, frozen=True):
+    """A machine type that is not taken, and why."""
+
+    machine_type: str
+    why: str
+
+
+def why_not(spec: ClusterSpec, role: Role, offers: Iterable[Offer]) -> tuple[LeftOut, ...]:
+    """Types that nothing is taken of, by name, each with the reason that came nearest to it."""
+    known = sorted(offers, key=lambda it: (it.machine_type, it.zone, it.spot))
+    taken = {it.machine_type for it in fitting(spec, role, known)}
+    reasons: dict[str, str] = {}
+    for it in known:
+        if it.machine_type not in taken:
+            why, before = _why_not(spec, role, it), reasons.get(it.machine_type)
+            reasons[it.machine_type] = why if before is None or why in _NEAREST else before
+    return tuple(LeftOut(name, why) for name, why in reasons.items())
+
+
+_OTHER_POLICY, _OTHER_PLACE = "is not offered as spot", "is offered in other zones only"
+_NEAREST = (_OTHER_PLACE, _OTHER_POLICY)
+
+
+def _why_not(spec: ClusterSpec, role: Role, it: Offer) -> str:
+    asked = _hardware(spec, role)
+    if asked.vm_types and it.machine_type not in asked.vm_types:
+        return "was not named"
+    if not asked.vm_types and (why := mismatch(asked, it)) is not None:
+        return why
+    if it.spot in _spots(spec, role):
+        return _OTHER_PLACE
+    return _OTHER_POLICY if not it.spot else "is offered as spot only"
 
 
 def rank(offers: Iterable[Offer], asked: Hardware) -> list[Offer]:
@@ -109,7 +209,10 @@ def rank(offers: Iterable[Offer], asked: Hardware) -> list[Offer]:
             not it.spot,
             preference,
             price is None,
+            not it.current,
             price or 0,
+            price is None and it.disk_gib > 0,
+            -_generation(it.family) if price is None else 0,
             it.vcpu,
             it.memory_bytes,
             it.zone,
@@ -117,6 +220,12 @@ def rank(offers: Iterable[Offer], asked: Hardware) -> list[Offer]:
         )
 
     return sorted(offers, key=key)
+
+
+def _generation(family: str) -> int:
+    """The number in a family's name: 7 of "m7gd", 2 of "n2", 5 of "Das_v5"."""
+    digits = "".join(it if it.isdigit() else " " for it in family).split()
+    return int(digits[-1]) if digits else 0
 
 
 def covers(mark: PoolMark, offer: Offer) -> bool:

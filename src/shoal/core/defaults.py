@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from shoal.core.choose import fits, fitting
+from shoal.core.choose import RULES, fits, fitting
 from shoal.core.records import Offer
 from shoal.errors import InvalidRequest, NotPossible
 from shoal.wire.specs import Cloud, ClusterSpec, Hardware, Range, Role, Workers
@@ -19,6 +19,7 @@ from shoal.wire.specs import Cloud, ClusterSpec, Hardware, Range, Role, Workers
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _GIB = 1 << 30
 _BALANCED_GIB_PER_CPU = 4
+_SCHEDULER_CPUS = ((500, 16), (100, 8), (0, 4))  # from so many workers on
 _SHARE = 0.8  # of a local machine's memory, for all workers together
 
 
@@ -28,6 +29,7 @@ def resolve(spec: ClusterSpec, offers: Sequence[Offer]) -> ClusterSpec:
     check_workers(spec.workers)
     _check_options(spec)
     _check_place(spec, offers)
+    spec = _one_processor(spec, offers)
     filled = msgspec.structs.replace(
         spec,
         region=spec.region or next((it.region for it in offers), None),
@@ -36,7 +38,19 @@ def resolve(spec: ClusterSpec, offers: Sequence[Offer]) -> ClusterSpec:
     )
     for role in Role:
         _check_fits(filled, role, offers)
+    _check_one_kind([it for role in Role for it in fitting(filled, role, offers)])
     return filled
+
+
+def _one_processor(spec: ClusterSpec, offers: Sequence[Offer]) -> ClusterSpec:
+    """The scheduler is of its workers' kind: ARM too where they are."""
+    kinds = {it.arch for it in offers if it.machine_type in spec.worker.vm_types}
+    arm = spec.worker.arm or kinds == {"aarch64"}
+    if not arm or spec.scheduler.vm_types:
+        return spec
+    return msgspec.structs.replace(
+        spec, scheduler=msgspec.structs.replace(spec.scheduler, arm=True)
+    )
 
 
 def check_name(name: str) -> None:
@@ -75,13 +89,13 @@ def _check_options(spec: ClusterSpec) -> None:
 def _check_place(spec: ClusterSpec, offers: Sequence[Offer]) -> None:
     regions = sorted({it.region for it in offers})
     if spec.region is not None and spec.region not in regions:
-        raise _unknown("region", spec.region, regions)
+        raise unknown("region", spec.region, regions)
     zones = sorted({it.zone for it in offers if spec.region in (None, it.region)})
     if spec.zone is not None and spec.zone not in zones:
-        raise _unknown("zone", spec.zone, zones)
+        raise unknown("zone", spec.zone, zones)
 
 
-def _unknown(kind: str, given: str, known: Sequence[str]) -> NotPossible:
+def unknown(kind: str, given: str, known: Sequence[str]) -> NotPossible:
     close = difflib.get_close_matches(given, known, 3) or known[:10]
     return NotPossible(f"There is no {kind} {given!r}.", hint=f"There are: {', '.join(close)}.")
 
@@ -92,15 +106,25 @@ def _sized(spec: ClusterSpec, asked: Hardware, offers: Sequence[Offer], role: Ro
     local = spec.cloud is Cloud.LOCAL
     if asked.vm_types or asked.gpu or (asked.memory_bytes and not asked.cpu and not local):
         return asked
-    cpu = asked.cpu or _default_cpu(offers, 1 if local else 4)
+    cpu = asked.cpu or _default_cpu(asked, offers, _wanted_cpus(spec, role))
     memory = asked.memory_bytes or (
         _local_memory(spec, offers, role) if local else _balanced_memory(cpu)
     )
     return msgspec.structs.replace(asked, cpu=cpu, memory_bytes=memory)
 
 
-def _default_cpu(offers: Sequence[Offer], wanted: int) -> Range:
-    sizes = {it.vcpu for it in offers}
+def _wanted_cpus(spec: ClusterSpec, role: Role) -> int:
+    """A scheduler's work is one thread's; what grows with the workers is memory and traffic, and
+    both come with the larger machine."""
+    if spec.cloud is Cloud.LOCAL:
+        return 1
+    if role is Role.WORKER:
+        return 4
+    return next(cpus for least, cpus in _SCHEDULER_CPUS if spec.workers.maximum >= least)
+
+
+def _default_cpu(asked: Hardware, offers: Sequence[Offer], wanted: int) -> Range:
+    sizes = {it.vcpu for it in offers if fits(asked, it)}
     best = wanted if wanted in sizes or not sizes else min(sizes, key=lambda n: abs(n - wanted))
     return Range(best, best)
 
@@ -128,8 +152,10 @@ def _check_fits(spec: ClusterSpec, role: Role, offers: Sequence[Offer]) -> None:
         _check_one_kind(found)
         return
     asked = spec.scheduler if role is Role.SCHEDULER else spec.worker
-    if unknown := [it for it in asked.vm_types if it not in {o.machine_type for o in offers}]:
-        raise _unknown("machine type", unknown[0], sorted({it.machine_type for it in offers}))
+    names = sorted({it.machine_type for it in offers})
+    if missing := [it for it in asked.vm_types if it not in names]:
+        raise unknown("machine type", missing[0], names)
+    _check_kind(spec, asked, offers)
     if any(fits(asked, it) for it in offers):
         raise NotPossible(
             f"The {role}'s machine is not offered as {spec.spot_policy} "
@@ -140,6 +166,26 @@ def _check_fits(spec: ClusterSpec, role: Role, offers: Sequence[Offer]) -> None:
         f"No machine fits the {role}: {_described(asked)}.",
         hint=f"Nearest are: {_near(asked, offers)}.",
     )
+
+
+def _check_kind(spec: ClusterSpec, asked: Hardware, offers: Sequence[Offer]) -> None:
+    """What no size would help against: a GPU or a processor that is not there."""
+    gpus = sorted({it.gpu_type for it in offers if it.gpu})
+    if asked.gpu and not gpus:
+        raise NotPossible(f"No GPU is known in {_where(spec)}.", hint=_ELSEWHERE)
+    if asked.gpu_type and not any(
+        rule.holds(asked, it) for rule in RULES if rule.name == "gpu_type" for it in offers
+    ):
+        raise unknown("GPU", asked.gpu_type, gpus)
+    if asked.arm and not any(it.arch == "aarch64" for it in offers):
+        raise NotPossible(f"No ARM machine is known in {_where(spec)}.", hint=_ELSEWHERE)
+
+
+_ELSEWHERE = "Choose another region, or look again: shoal offers --refresh."
+
+
+def _where(spec: ClusterSpec) -> str:
+    return f"{spec.cloud} {spec.region}" if spec.region else str(spec.cloud)
 
 
 def _check_one_kind(offers: Sequence[Offer]) -> None:
@@ -172,12 +218,25 @@ def _range(low: float, high: float) -> str:
 
 def _near(asked: Hardware, offers: Sequence[Offer]) -> str:
     def distance(it: Offer) -> float:
-        cpu = asked.cpu.least if asked.cpu else it.vcpu
-        memory = asked.memory_bytes.least if asked.memory_bytes else it.memory_bytes
-        return abs(it.vcpu - cpu) / cpu + abs(it.memory_bytes - memory) / memory
+        sizes = _beside(asked.cpu, it.vcpu) + _beside(asked.memory_bytes, it.memory_bytes)
+        return sizes + abs(it.gpu - asked.gpu)
 
-    nearest = {it.machine_type: it for it in sorted(offers, key=distance)}
+    kind = [rule for rule in RULES if rule.name not in ("cpu", "memory", "gpu")]
+    like = [it for it in offers if all(rule.holds(asked, it) for rule in kind)]
+    nearest: dict[str, Offer] = {}
+    for it in sorted(
+        like or offers, key=lambda it: (distance(it), not it.current, it.machine_type)
+    ):
+        nearest.setdefault(it.machine_type, it)
     return ", ".join(
-        f"{name} ({it.vcpu} vCPU, {it.memory_bytes / _GIB:g} GiB)"
+        f"{name} ({it.vcpu} vCPU, {it.memory_bytes / _GIB:g} GiB"
+        + (f", {it.gpu} GPU)" if it.gpu else ")")
         for name, it in list(nearest.items())[:3]
     )
+
+
+def _beside(asked: Range | None, size: int) -> float:
+    """How far a size is from what was asked for, as a part of it."""
+    if asked is None:
+        return 0.0
+    return max(0, asked.least - size, size - asked.most) / asked.least

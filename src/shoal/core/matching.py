@@ -73,7 +73,7 @@ def _see(made: Matched, instance: Instance, vm: Vm) -> None:
     elif instance.state is InstanceState.LAUNCHED:
         if not vm.running:
             made.vanished.add(instance.id)
-        elif vm.address and vm.address != instance.address:
+        elif vm.address and (vm.address, vm.inside) != (instance.address, instance.inside):
             made.to_locate[instance.id] = vm
 
 

@@ -152,6 +152,7 @@ def _as_recorded(it: Instance) -> Vm:
         cluster=it.cluster,
         created_at=it.created_at,
         address=it.address,
+        inside=it.inside,
         zone=it.zone,
         machine_type=it.machine_type,
         spot=it.spot,

@@ -98,11 +98,17 @@ class Instance(msgspec.Struct, frozen=True):
     retiring_since: datetime | None = None
     failed: bool = False  # released because something went wrong, not because it was not wanted
     vm: str = ""  # the cloud's own id, once seen
-    address: str = ""  # host:port of its agent, once seen
+    address: str = ""  # host:port of its agent, once seen; by which the server dials it
+    inside: str = ""  # the same for VMs of its network; empty: as `address`
     zone: str = ""
     machine_type: str = ""
     spot: bool = False
     price_uusd_per_hour: int | None = None
+
+    @property
+    def known_inside(self) -> str:
+        """host:port of its agent, for VMs of its network."""
+        return self.inside or self.address
 
 
 class Observation(msgspec.Struct, frozen=True):

@@ -9,29 +9,29 @@ import msgspec
 
 from shoal.core.cost import DayCost, forecast
 from shoal.wire.ids import ClusterId, UserName
-from shoal.wire.specs import Cloud
 from shoal.wire.views import CostReport, CostShare
 
 WAYS = ("day", "user", "cloud", "cluster", "tag")  # and "tag:KEY"
 
 
 class Payer(msgspec.Struct, frozen=True):
-    """Whom a cluster's money is counted for."""
+    """Whom money is counted for; what is not asked for stays empty."""
 
-    cluster: ClusterId
-    name: str
-    owner: UserName
-    cloud: Cloud
-    tags: Mapping[str, str]
+    cluster: ClusterId = ClusterId("")
+    name: str = ""
+    owner: UserName = UserName("")
+    cloud: str = ""
+    tags: Mapping[str, str] = {}
 
 
 class Paid(msgspec.Struct, frozen=True):
-    """What a cluster's VMs have cost in the time that is asked for."""
+    """What clusters' VMs have cost in the time that is asked for."""
 
     payer: Payer
     uusd: int
     seconds: float
     unpriced_s: float = 0.0
+    clusters: int = 1
 
 
 def is_way(by: str) -> bool:
@@ -50,7 +50,8 @@ def report(
 ) -> CostReport:
     """`days`: the whole workspace from `since` on; `month`: from its first day or the last week."""
     expected = forecast({it.day: it.uusd for it in month}, now)
-    lines = _by_day(days) if by == "day" else _dearest_first(_shares(by, paid))
+    daily = _by_day(days)
+    lines = daily if by == "day" else _dearest_first(_shares(by, paid))
     return CostReport(
         by=by,
         since=since,
@@ -58,6 +59,7 @@ def report(
         uusd=sum(it.uusd for it in days),
         unpriced_s=sum(it.unpriced_s for it in days),
         lines=tuple(lines),
+        days=tuple(daily),
         month_uusd=expected.so_far_uusd,
         month_expected_uusd=expected.expected_uusd,
         expected_from_days=expected.days_counted,
@@ -78,7 +80,7 @@ def _shares(by: str, paid: Iterable[Paid]) -> list[CostShare]:
                 known.uusd + it.uusd,
                 known.seconds + it.seconds,
                 known.unpriced_s + it.unpriced_s,
-                known.clusters + 1,
+                known.clusters + it.clusters,
                 it.payer.name if by == "cluster" else "",
             )
     return list(found.values())

@@ -71,7 +71,11 @@ def cluster_view(
         created_at=cluster.created_at,
         scheduler_address=head.scheduler_address if head is not None and wanted else "",
         details_url=f"{url}/clusters/{cluster.id}" if url else "",
-        cost_uusd=booked.uusd if booked else total_uusd(cost_uusd(it, now) for it in instances),
+        cost_uusd=None
+        if watched
+        else booked.uusd
+        if booked
+        else total_uusd(cost_uusd(it, now) for it in instances),
         price_uusd_per_hour=total_uusd(
             it.price_uusd_per_hour for it in instances if it.state is InstanceState.LAUNCHED
         ),

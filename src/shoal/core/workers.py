@@ -59,7 +59,7 @@ def _orphans(
     elsewhere = {
         it.id
         for it in world.batches
-        if it.cluster == scheduler.cluster and it.head_address not in ("", scheduler.address)
+        if it.cluster == scheduler.cluster and it.head_address not in ("", scheduler.known_inside)
     }
     yield from (it.id for it in workers if it.batch in elsewhere)
 
@@ -86,7 +86,7 @@ def _more(
     if offers:
         count = min(missing, MAX_BATCH)
         why = f"{missing} of {cluster.spec.workers.wanted} workers are missing"
-        yield intend(world, cluster, Role.WORKER, count, offers, scheduler.address, why)
+        yield intend(world, cluster, Role.WORKER, count, offers, scheduler.known_inside, why)
     elif not having and not tally.workers_launched and _beginning(world, cluster):
         yield from _elsewhere(world, cluster, scheduler, every)
 

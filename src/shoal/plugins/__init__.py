@@ -10,6 +10,7 @@ and distributed only. Everything that Dask does not promise to keep is used here
     retirement         which workers may leave now, and which must wait
     worker_process     a Dask worker
     telemetry          what is recorded in a scheduler: its hooks, and batches of what is new
+    watched            the same in a scheduler that Shoal did not start
     computations       which computations and task groups changed, and where time went
     failures           what tasks raised, by kind
     shuffles           P2P shuffles

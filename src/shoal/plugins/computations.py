@@ -4,6 +4,9 @@ The problem: a computation may have a million tasks, so nothing may be done for 
 counts states, durations and bytes by task group, and lists the groups of each computation
 (distributed/scheduler.py, Computation and TaskGroup, 2026.8); a computation that was told as
 finished is not looked at again unless a worker was lost.
+
+A group belongs to the computation that came first. One that only adds tasks to groups of another
+(a loop of `submit` with one function) has none of its own; for that one some tasks are counted.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from .values import LONG, Item, moment, text
 
 _MOST_GROUPS = 500  # told of one computation: those that took longest
 _MOST_FRAMES = 8
+_MOST_KEYS = 1_000  # of a computation without groups
 _LOOKED_AT = 2_000  # results whose sizes are compared, at a time
 _DONE = ("memory", "released", "forgotten")
 _OWN = {
@@ -33,6 +37,8 @@ class Computations:
         self._told: dict[str, Item] = {}  # by key, what was told last
         self._finished: set[str] = set()
         self._graphs: dict[str, Graphs] = {}
+        self._keys: dict[str, list[Any]] = {}
+        self._erred: dict[str, int] = {}
         self.dropped = 0
 
     def newest(self) -> str:
@@ -45,6 +51,19 @@ class Computations:
         graphs = self._graphs.setdefault(self.newest(), Graphs())
         graphs.largest_bytes = max(graphs.largest_bytes, size_bytes)
         graphs.took_s += took_s
+
+    def asked(self, tasks: Iterable[Any]) -> None:
+        """These tasks belong to the newest computation."""
+        known = self._scheduler.computations
+        if known and not known[-1].groups:
+            keys = self._keys.setdefault(str(known[-1].id), [])
+            keys += islice(tasks, max(_MOST_KEYS - len(keys), 0))
+
+    def erred(self) -> str:
+        """A task of the newest computation has failed for good."""
+        id = self.newest()
+        self._erred[id] = self._erred.get(id, 0) + 1
+        return id
 
     def look_at_all(self) -> None:
         """What was finished may be computed again."""
@@ -67,7 +86,12 @@ class Computations:
         self.dropped += len(groups[_MOST_GROUPS:])
         for group in groups[:_MOST_GROUPS]:
             yield from self._if_new(_group(id, group, self._scheduler, largest.get(group.name, 0)))
-        told = _computation(id, computation, groups, now)
+        states = _states(groups) if groups else self._states(self._keys.get(id, []))
+        if not groups and not states:
+            return  # nothing is known of it
+        told = _computation(id, computation, groups, states, now)
+        told["erred"] = max(told["erred"], min(self._erred.get(id, 0), told["tasks"]))
+        told["done"] = min(told["done"], told["tasks"] - told["erred"])
         graphs = self._graphs.get(id, Graphs())
         told["graph_bytes"], told["graph_s"] = graphs.largest_bytes, round(graphs.took_s, 3)
         before = self._told.get(_key(told), {})
@@ -76,6 +100,15 @@ class Computations:
             told["workers"] = before.get("workers", told["workers"])
             self._finished.add(id)
         yield from self._if_new(told)
+
+    def _states(self, keys: Iterable[Any]) -> dict[str, int]:
+        """One that is not known any more was computed, and nobody needs it."""
+        states: dict[str, int] = {}
+        for key in keys:
+            task = self._scheduler.tasks.get(key)
+            state = "forgotten" if task is None else task.state
+            states[state] = states.get(state, 0) + 1
+        return states
 
     def _if_new(self, item: Item) -> Iterator[Item]:
         key = _key(item)
@@ -99,7 +132,9 @@ class Computations:
         """Dask forgets old computations; so do we, or a session of a month would fill up."""
         self._finished &= known
         self._told = {key: it for key, it in self._told.items() if _owner(it) in known}
-        self._graphs = {id: it for id, it in self._graphs.items() if id in known}
+        for kept in (self._graphs, self._keys, self._erred):
+            for id in kept.keys() - known:
+                del kept[id]
 
 
 class Graphs:
@@ -118,16 +153,19 @@ def _key(item: Item) -> str:
     return f"{_owner(item)} {item.get('name', '')}"
 
 
-def _computation(id: str, computation: Any, groups: Iterable[Any], now: float) -> Item:
+def _states(groups: Iterable[Any]) -> dict[str, int]:
     states: dict[str, int] = {}
-    compute_s, stop = 0.0, 0.0
-    count = 0
     for group in groups:
-        count += 1
-        stop = max(stop, group.stop)
-        compute_s += group.all_durations.get("compute", 0.0)
         for state, number in group.states.items():
             states[state] = states.get(state, 0) + number
+    return states
+
+
+def _computation(
+    id: str, computation: Any, groups: list[Any], states: dict[str, int], now: float
+) -> Item:
+    compute_s = sum(group.all_durations.get("compute", 0.0) for group in groups)
+    stop = max((group.stop for group in groups), default=0.0)
     done = sum(states.get(it, 0) for it in _DONE)
     tasks, erred = sum(states.values()), states.get("erred", 0)
     over = done + erred == tasks
@@ -141,7 +179,7 @@ def _computation(id: str, computation: Any, groups: Iterable[Any], now: float) -
         "done": done,
         "erred": erred,
         "processing": states.get("processing", 0),
-        "groups": count,
+        "groups": len(groups),
         "compute_s": round(compute_s, 3),
     }
 

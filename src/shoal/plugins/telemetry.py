@@ -148,6 +148,9 @@ class Telemetry(SchedulerPlugin):  # type: ignore[misc]  # Any, where Dask has n
         if finish == "erred" and "exception" in named and not named.get("exception_text"):
             self._given_up(key, named.get("worker") or "")
 
+    def update_graph(self, scheduler: Any, *, tasks: list[Any] | None = None, **named: Any) -> None:
+        self._computations.asked(tasks or ())
+
     def log_event(self, topic: str, message: Any) -> None:
         if (
             topic == "all"
@@ -238,9 +241,10 @@ class Telemetry(SchedulerPlugin):  # type: ignore[misc]  # Any, where Dask has n
         self, task: Any, worker: str, exception: str, traceback: str, *, retried: bool
     ) -> None:
         name, _ = self._names.get(worker, (worker, 0))
+        computations = self._computations
         self._failures.note(
             Failed(
-                computation=self._computations.newest(),
+                computation=computations.newest() if retried else computations.erred(),
                 key=task.key,
                 prefix=task.prefix.name,
                 worker=name,

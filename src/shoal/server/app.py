@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import uvicorn
 
+from shoal.clouds.catalog import Catalog
 from shoal.clouds.provider import Provider
 from shoal.core.boot import bare_boot_text, boot_text
 from shoal.core.records import Batch
@@ -51,9 +52,10 @@ async def serve(settings: Settings, *, ready: Callable[[Desk], None] = lambda de
 
 async def _desk(settings: Settings, database: Database, key: InstallationKey) -> Desk:
     own = await database.run(installation.read, key.fingerprint())
+    catalog = Catalog(settings.state.root / "catalog")
     clouds = Clouds(
         {Cloud.LOCAL: local(settings, own)},
-        lambda account: reached(account, own),
+        lambda account: reached(account, own, catalog),
         lambda provider: _reconciler(database, key, provider),
     )
     clouds.follow(await database.run(accounts.every))
@@ -127,6 +129,7 @@ def _http(desk: Desk) -> tuple[_Server, socket.socket]:
         host=settings.host,
         port=settings.port,
         lifespan="off",
+        ws="websockets-sansio",  # Dask's dashboard speaks it through us
         log_config=None,
         access_log=False,
         server_header=False,

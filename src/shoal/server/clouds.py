@@ -56,6 +56,10 @@ class Clouds:
         self._accounts = dict(accounts)
         return True
 
+    def account(self, cloud: Cloud) -> CloudAccount | None:
+        """None: it needs none, or has none."""
+        return self._accounts.get(cloud)
+
     def check(self, account: CloudAccount) -> None:
         """Raises NotPossible where this server could not reach it."""
         self._reach(account)

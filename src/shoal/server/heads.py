@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections.abc import Collection
+from datetime import datetime
 from pathlib import Path
 
 import httpx2
@@ -19,6 +21,7 @@ import msgspec
 from shoal.core.records import EndKind
 from shoal.errors import ShoalError
 from shoal.server.desk import Desk
+from shoal.server.names import NAMES_VMS_ITSELF, Names, seen_from_outside
 from shoal.store import attendance, clusters, observations, samples
 from shoal.store.attendance import Attended
 from shoal.trust import authority
@@ -26,7 +29,7 @@ from shoal.trust.contexts import dialer
 from shoal.trust.names import Role, host_name
 from shoal.wire.bundle import Bare, Bundle
 from shoal.wire.events import Event, EventKind
-from shoal.wire.ids import ClusterId
+from shoal.wire.ids import ClusterId, InstanceId
 from shoal.wire.reports import HeadReport, Orders, OrdersTaken
 from shoal.wire.specs import Cloud
 
@@ -65,12 +68,23 @@ async def _attended(desk: Desk) -> list[Attended]:
         return []
 
 
+class _Early(msgspec.Struct, frozen=True):
+    """What a VM said before the record knew it by its name."""
+
+    report: HeadReport  # of it alone
+    heard_at: datetime
+
+
 class _Attendant:
     def __init__(self, desk: Desk, attended: Attended) -> None:
         self._desk = desk
         self._cluster = attended.cluster.id
         self._workspace = attended.cluster.workspace
+        self._attended = attended
         self._address = attended.address
+        self._names = Names({})
+        self._unbound: dict[InstanceId, _Early] = {}
+        self._cloud = attended.cluster.spec.cloud
         self._bare = attended.cluster.spec.cloud not in (Cloud.LOCAL, Cloud.SIM)
         self._context = _context(desk, attended)
         self._met = asyncio.Event()  # the head has answered once
@@ -144,6 +158,7 @@ class _Attendant:
             orders = await self._orders()
             if orders is None:
                 return
+            await self._record_unbound()
             if self._sent is None or not _same(orders, self._sent):
                 try:
                     answer = await self._call(
@@ -162,7 +177,9 @@ class _Attendant:
 
     async def _orders(self) -> Orders | None:
         try:
-            return await self._desk.database.run(attendance.orders, self._cluster)
+            orders = await self._desk.database.run(attendance.orders, self._cluster)
+            await self._know(orders.retire)
+            return self._names.ordered(orders)
         except ShoalError as error:
             _log.warning("%s: %s", self._cluster, error)
             return None
@@ -186,10 +203,36 @@ class _Attendant:
             head_started_at, cursor = report.head_started_at, report.cursor
             await self._take(report)
 
+    async def _know(self, names: Collection[str]) -> None:
+        """The names of VMs, read again where these are not known yet."""
+        if self._cloud in NAMES_VMS_ITSELF and not self._names.know(names):
+            self._names = Names(await self._desk.database.run(attendance.bound, self._cluster))
+
+    async def _record_unbound(self) -> None:
+        """What VMs said before the record knew them, once it does."""
+        if not self._unbound:
+            return
+        try:
+            await self._know(self._unbound)
+            for name, early in list(self._unbound.items()):
+                if self._names.know([name]):
+                    report = self._names.told(early.report)
+                    await self._desk.database.run(observations.record, report, early.heard_at)
+                    del self._unbound[name]
+        except ShoalError as error:
+            _log.warning("%s: what a VM said early was not recorded: %s", self._cluster, error)
+
     async def _take(self, report: HeadReport) -> None:
         desk = self._desk
         now = desk.clock()
         try:
+            await self._know([it.instance for it in report.vms])
+            for name, vm in self._names.unknown(report.vms).items():
+                alone = HeadReport(
+                    self._cluster, report.head_started_at, 0, (vm,), sent_at=report.sent_at
+                )
+                self._unbound[name] = _Early(alone, now)
+            report = seen_from_outside(self._names.told(report), self._attended)
             told = await desk.database.run(observations.record, report, now)
             if report.logs or report.telemetry or report.logs_dropped or report.telemetry_dropped:
                 await desk.database.run_samples(

@@ -13,13 +13,16 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+import httpx2
+
 from shoal.core.records import Listing
 from shoal.errors import ShoalError
 from shoal.server.desk import Desk
 from shoal.server.heads import attend_all
-from shoal.server.passes import record
+from shoal.server.passes import record, signalling
 from shoal.server.passes.accounts import care_for_accounts
 from shoal.server.passes.environments import care_for_environments
+from shoal.server.passes.export import EVERY_S, Exporter
 from shoal.server.passes.reconcile import Reconciler
 from shoal.server.passes.watched import care_for_watched
 from shoal.store import ledger
@@ -45,7 +48,13 @@ async def run(desk: Desk) -> None:
             ("care for accounts", ACCOUNTS_S, partial(care_for_accounts, desk)),
             ("book costs", BOOK_S, partial(_book, desk)),
             ("care for watched clusters", WATCHED_S, partial(care_for_watched, desk)),
+            ("look for signals", signalling.EVERY_S, partial(signalling.Pacer().look, desk)),
             ("care for environments", COMPILE_S, partial(care_for_environments, store)),
+            (
+                "look for signals",
+                signalling.EVERY_S,
+                partial(signalling.Pacer().look, desk),
+            ),
             *((name, seconds, partial(work, desk)) for name, seconds, work in record.JOBS),
         ]
         tasks += [group.create_task(_every(desk, *it)) for it in jobs]
@@ -149,3 +158,11 @@ async def _book(desk: Desk) -> None:
     booked = _BOOKED_AT_ONCE
     while booked == _BOOKED_AT_ONCE:
         booked = await desk.database.run(ledger.book, desk.clock(), _BOOKED_AT_ONCE)
+
+
+async def _export(desk: Desk, endpoint: str) -> None:
+    exporter = Exporter(endpoint, desk.installation, desk.database)
+    async with httpx2.AsyncClient(timeout=10.0) as client:
+        await _every(
+            desk, "export telemetry", EVERY_S, lambda: exporter.export(desk.clock(), client)
+        )

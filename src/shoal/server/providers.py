@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from shoal.clouds.catalog import Catalog
 from shoal.clouds.provider import Provider
+from shoal.core.records import Offer
 from shoal.errors import NotPossible
 from shoal.server.clock import now
 from shoal.server.settings import Settings
@@ -19,26 +22,36 @@ class _Adapter(NamedTuple):
     name: str
 
 
-_ADAPTERS: dict[Cloud, _Adapter] = {
+_ADAPTERS = {
+    Cloud.GCP: _Adapter("shoal.clouds.gcp.cloud", "GcpCloud"),
+    Cloud.AWS: _Adapter("shoal.clouds.aws.cloud", "AwsCloud"),
     Cloud.AZURE: _Adapter("shoal.clouds.azure.cloud", "AzureCloud"),
 }
 
 
-def reached(account: CloudAccount, installation: InstallationId) -> Provider:
+def reached(account: CloudAccount, installation: InstallationId, catalog: Catalog) -> Provider:
     """Raises NotPossible where the cloud's own client is not installed."""
     cloud = cloud_of(account)
-    adapter = _ADAPTERS.get(cloud)
-    if adapter is None:
-        raise NotPossible(f"This version of Shoal does not reach {cloud} yet.")
+    adapter = _ADAPTERS[cloud]
     try:
         module = importlib.import_module(adapter.module)
     except ModuleNotFoundError as error:
-        raise NotPossible(
-            f"This server lacks {cloud}'s own client ({error.name}).",
-            hint=f"Install it where the server runs: pip install 'shoal[{cloud}]'",
-        ) from error
-    made: Provider = getattr(module, adapter.name)(account, installation, clock=now)
+        raise _lacks(cloud, error.name or "") from error
+
+    def offers(region: str | None) -> Sequence[Offer]:
+        return catalog.offers(cloud, region or account.region)
+
+    made: Provider = getattr(module, adapter.name)(account, installation, clock=now, offers=offers)
     return made
+
+
+def _lacks(cloud: Cloud, module: str) -> NotPossible:
+    if module.startswith("shoal."):
+        return NotPossible(f"This version of Shoal does not reach {cloud} yet.")
+    return NotPossible(
+        f"This server lacks {cloud}'s own client ({module}).",
+        hint=f"Install it where the server runs: pip install 'shoal[{cloud}]'",
+    )
 
 
 def local(settings: Settings, installation: InstallationId) -> Provider:

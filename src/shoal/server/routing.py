@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from shoal import errors
 from shoal.server import gate
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 def app(
-    desk: Desk, handlers: Mapping[str, Handler | Streamer], pages: Sequence[Route] = ()
+    desk: Desk, handlers: Mapping[str, Handler | Streamer], pages: Sequence[BaseRoute] = ()
 ) -> Starlette:
     """Every endpoint of the table must have a handler of its name, and no other."""
     names = {endpoint.name for endpoint in ENDPOINTS}

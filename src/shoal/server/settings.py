@@ -12,6 +12,7 @@ from typing import Annotated
 import msgspec
 
 from shoal.errors import InvalidRequest
+from shoal.wire.my_address import DEFAULT_URL
 from shoal.wire.state_directory import StateDirectory
 
 
@@ -39,6 +40,13 @@ class Settings(msgspec.Struct, frozen=True):
         float,
         msgspec.Meta(description="An embedded server ends when nothing happened for so long."),
     ] = 1800.0
+    seen_as: Annotated[
+        str,
+        msgspec.Meta(description="CIDR that cloud VMs see this server as; asked if not given."),
+    ] = ""
+    my_address_url: Annotated[
+        str, msgspec.Meta(description="URL that answers with the address of whoever asks.")
+    ] = DEFAULT_URL
     log_days: Annotated[int, msgspec.Meta(description="How long process logs are kept.")] = 14
     history_days: Annotated[
         int,
@@ -54,6 +62,10 @@ class Settings(msgspec.Struct, frozen=True):
     max_workers: Annotated[
         int, msgspec.Meta(description="Workers that one cluster may ask for at most.")
     ] = 10_000
+    otlp_endpoint: Annotated[
+        str | None,
+        msgspec.Meta(description="OpenTelemetry collector (OTLP over HTTP) for events and spans."),
+    ] = None
 
     @property
     def state(self) -> StateDirectory:

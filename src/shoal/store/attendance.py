@@ -20,6 +20,7 @@ from shoal.wire.views import InstanceState
 class Attended(msgspec.Struct, frozen=True):
     cluster: Cluster
     address: str  # host:port of the head's agent
+    inside: str = ""  # the same for VMs of its network; empty: as `address`
 
 
 @reading
@@ -27,7 +28,7 @@ def heads(tx: Connection) -> list[Attended]:
     """Clusters whose scheduler's VM is launched and has an address."""
     cluster, instance = tables.cluster, tables.instance
     query = (
-        select(*columns(Cluster, cluster), instance.c.address)
+        select(*columns(Cluster, cluster), instance.c.address, instance.c.inside)
         .join(instance, instance.c.cluster == cluster.c.id)
         .where(
             cluster.c.settled_at.is_(None),
@@ -36,7 +37,17 @@ def heads(tx: Connection) -> list[Attended]:
             instance.c.address != "",
         )
     )
-    return [Attended(Cluster(*row[:-1]), row[-1]) for row in tx.execute(query)]
+    return [Attended(Cluster(*row[:-2]), *row[-2:]) for row in tx.execute(query)]
+
+
+@reading
+def bound(tx: Connection, id: ClusterId) -> dict[str, InstanceId]:
+    """A cluster's instances by the cloud's own id of their VM."""
+    instance = tables.instance
+    query = select(instance.c.vm, instance.c.id).where(
+        instance.c.cluster == id, instance.c.vm != ""
+    )
+    return {vm: InstanceId(name) for vm, name in tx.execute(query)}
 
 
 @reading

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from shoal.core.records import Batch, Instance, Vm
@@ -85,7 +85,7 @@ def launched(tx: Connection, id: InstanceId, vm: Vm, at: datetime, event: Event)
 
 
 def located(tx: Connection, id: InstanceId, vm: Vm) -> bool:
-    """A launched instance's VM has an address now, or another one."""
+    """A launched instance's VM has addresses now, or others."""
     return bool(
         changed(
             tx,
@@ -94,9 +94,9 @@ def located(tx: Connection, id: InstanceId, vm: Vm) -> bool:
                 _instance.c.id == id,
                 _instance.c.state == InstanceState.LAUNCHED,
                 _instance.c.vm == vm.id,
-                _instance.c.address != vm.address,
+                or_(_instance.c.address != vm.address, _instance.c.inside != vm.inside),
             )
-            .values(address=vm.address),
+            .values(address=vm.address, inside=vm.inside),
         )
     )
 
@@ -105,6 +105,7 @@ def _seen(vm: Vm) -> dict[str, object]:
     return {
         "vm": vm.id,
         "address": vm.address,
+        "inside": vm.inside,
         "zone": vm.zone,
         "machine_type": vm.machine_type,
         "spot": vm.spot,

@@ -16,6 +16,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Text,
+    cast,
     exists,
     func,
     insert,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     select,
     type_coerce,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from shoal.core.cost import DayCost, by_day, plus, start_of_day
 from shoal.core.records import Instance
@@ -35,21 +37,8 @@ from shoal.wire.ids import ClusterId, WorkspaceName
 _cluster, _instance, _ledger = tables.cluster, tables.instance, tables.ledger
 
 
-class _Tagged(msgspec.Struct, frozen=True):
-    """Of a specification, the part that money is counted by."""
-
-    tags: dict[str, str] = {}
-
-
-_TAGGED = msgspec.json.Decoder(_Tagged)
-_PAYER = (
-    _cluster.c.id,
-    _cluster.c.name,
-    _cluster.c.owner,
-    _cluster.c.cloud,
-    type_coerce(_cluster.c.spec, Text),  # as it is stored: only its tags are read
-)
-_SUMS = tuple(func.sum(_ledger.c[name]) for name in ("uusd", "seconds", "unpriced_s"))
+_TAGS = msgspec.json.Decoder(dict[str, str])
+_SUMS = tuple(func.sum(_ledger.c[name]).label(name) for name in ("uusd", "seconds", "unpriced_s"))
 
 
 def book(tx: Connection, now: datetime, limit: int = 200) -> int:
@@ -89,28 +78,74 @@ def booked(tx: Connection, ids: Sequence[ClusterId]) -> dict[ClusterId, int | No
 
 @reading
 def paid(
-    tx: Connection, workspace: WorkspaceName, since: datetime, until: datetime
+    tx: Connection, workspace: WorkspaceName, since: datetime, until: datetime, by: str
 ) -> tuple[Paid, ...]:
-    """By cluster, from the beginning of the day of `since` on."""
+    """From the beginning of the day of `since` on. `by`: as in core/spending; clusters that are
+    alike in it are summed up here."""
     first = start_of_day(since)
-    query = (
-        select(*_PAYER, *_SUMS)
-        .join(_cluster, _cluster.c.id == _ledger.c.cluster)
-        .where(_cluster.c.workspace == workspace, _ledger.c.day >= first, _ledger.c.day < until)
-        .group_by(_cluster.c.id)
+    keys = [it.label(f"key{n}") for n, it in enumerate(_keys(tx, by))]
+    spans = (_ledger.c.day >= first, _ledger.c.day < until)
+    each = select(_ledger.c.cluster, *_SUMS).where(*spans).group_by(_ledger.c.cluster).subquery()
+    sums = [each.c[it.name] for it in _SUMS]
+    lines = (
+        select(*keys, *sums)
+        .join(_cluster, _cluster.c.id == each.c.cluster)
+        .where(_cluster.c.workspace == workspace)
+        .subquery()
     )
-    rows: list[Any] = list(tx.execute(query))
-    found = [Paid(_payer(row), int(row[5]), row[6], row[7]) for row in rows]
+    grouped = [lines.c[it.name] for it in keys]
+    totals = [func.sum(lines.c[it.name]) for it in sums]
+    query = select(*grouped, *totals, func.count()).group_by(*grouped)
+    found = [
+        Paid(_payer(by, row), int(row[-4]), row[-3], row[-2], row[-1])
+        for row in tx.execute(query).all()
+    ]
     lives = _unbooked(tx, workspace, first)
     if not lives:
         return tuple(found)
-    payers = select(*_PAYER).where(_cluster.c.workspace == workspace, ~_booked(_cluster.c.id))
-    for row in tx.execute(payers):
-        days = [it for it in by_day(lives.get(row[0], ()), until) if it.day >= first]
+    unbooked = select(_cluster.c.id.label("id"), *keys).where(
+        _cluster.c.workspace == workspace, ~_booked(_cluster.c.id)
+    )
+    for id, *key in tx.execute(unbooked).all():
+        days = [it for it in by_day(lives.get(id, ()), until) if it.day >= first]
         if days:
             whole = functools.reduce(plus, days)
-            found.append(Paid(_payer(row), whole.uusd, whole.seconds, whole.unpriced_s))
+            payer = _payer(by, key)
+            found.append(Paid(payer, whole.uusd, whole.seconds, whole.unpriced_s))
     return tuple(found)
+
+
+def _keys(tx: Connection, by: str) -> tuple[ColumnElement[Any], ...]:
+    match by:
+        case "user":
+            return (_cluster.c.owner,)
+        case "cloud":
+            return (_cluster.c.cloud,)
+        case "cluster":
+            return (_cluster.c.id, _cluster.c.name)
+        case _:
+            return (_tags(tx),)
+
+
+def _tags(tx: Connection) -> ColumnElement[Any]:
+    """All tags of a cluster as JSON text, out of its specification; NULL for none."""
+    spec = type_coerce(_cluster.c.spec, Text)
+    if tx.dialect.name == "postgresql":
+        value: ColumnElement[Any] = cast(spec, JSONB)["tags"].astext
+        return value
+    return func.json_extract(spec, "$.tags", type_=Text)
+
+
+def _payer(by: str, key: Sequence[Any]) -> Payer:
+    match by:
+        case "user":
+            return Payer(owner=key[0])
+        case "cloud":
+            return Payer(cloud=key[0])
+        case "cluster":
+            return Payer(cluster=key[0], name=key[1])
+        case _:
+            return Payer(tags=_TAGS.decode(key[0]) if key[0] else {})
 
 
 @reading
@@ -151,7 +186,3 @@ def _unbooked(
     for it in read(tx, Instance, query):
         found.setdefault(it.cluster, []).append(it)
     return found
-
-
-def _payer(row: Any) -> Payer:
-    return Payer(row[0], row[1], row[2], row[3], _TAGGED.decode(row[4]).tags)

@@ -77,8 +77,11 @@ def _order(sort: ClusterOrder) -> tuple[ColumnElement[Any], bool]:
 def _beyond(last: str, column: ColumnElement[Any], *, descending: bool) -> ColumnElement[bool]:
     """Behind the cluster `last`, which need not match the filters any more."""
     place = select(column).where(_cluster.c.id == last).correlate(None).scalar_subquery()
-    further = column < place if descending else column > place
-    return or_(further, and_(column == place, _cluster.c.id > last))
+    # The first condition says no more than the second, but an index can be entered with it.
+    reached, further = (
+        (column <= place, column < place) if descending else (column >= place, column > place)
+    )
+    return and_(reached, or_(further, _cluster.c.id > last))
 
 
 def _conditions(tx: Connection, query: ClusterQuery) -> Iterator[ColumnElement[bool]]:

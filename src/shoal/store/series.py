@@ -165,23 +165,27 @@ def of_host(
 
 @reading
 def recent_hosts(
-    tx: Connection, cluster: ClusterId, *, since: datetime
+    tx: Connection, cluster: ClusterId, *, since: datetime, finely_since: datetime
 ) -> dict[InstanceId, tuple[HostSample, ...]]:
-    """As told, of every VM, oldest first: what signals are derived from."""
-    query = (
-        select(series.c.instance, *(host_sample.c[name] for name in _HOST))
-        .join(host_sample, host_sample.c.series == series.c.id)
-        .where(
-            series.c.cluster == cluster,
-            series.c.seen_at >= since - _SEEN_EVERY,
-            host_sample.c.resolution_s == TOLD,
-            host_sample.c.at >= since,
-        )
-        .order_by(host_sample.c.series, host_sample.c.at)
-    )
+    """Of every VM, oldest first: minutes, then as told. What signals are derived from."""
     found: dict[InstanceId, list[HostSample]] = {}
-    for name, at, *numbers in tx.execute(query):
-        found.setdefault(name, []).append(HostSample(at, name, *numbers))
+    edge = _whole(finely_since, MINUTE)
+    for step_s, begin, end in ((MINUTE, since, edge), (TOLD, edge, None)):
+        query = (
+            select(series.c.instance, *(host_sample.c[name] for name in _HOST))
+            .join(host_sample, host_sample.c.series == series.c.id)
+            .where(
+                series.c.cluster == cluster,
+                series.c.seen_at >= since - _SEEN_EVERY,
+                host_sample.c.resolution_s == step_s,
+                host_sample.c.at >= begin,
+            )
+            .order_by(host_sample.c.series, host_sample.c.at)
+        )
+        if end is not None:
+            query = query.where(host_sample.c.at < end)
+        for name, at, *numbers in tx.execute(query):
+            found.setdefault(name, []).append(HostSample(at, name, *numbers))
     return {name: tuple(samples) for name, samples in found.items()}
 
 
@@ -208,6 +212,20 @@ def newest_hosts(tx: Connection, cluster: ClusterId) -> tuple[HostSample, ...]:
         for name, at, *numbers in tx.execute(query):
             found[name] = HostSample(at, name, *numbers)
     return tuple(found[name] for name in sorted(found))
+
+
+@reading
+def newest_of_clusters(
+    tx: Connection, clusters: Sequence[ClusterId], since: datetime
+) -> dict[ClusterId, SchedulerSample]:
+    """Each scheduler's newest sample as told, if it is not older."""
+    table = scheduler_sample
+    query = (
+        select(table.c.cluster, *(table.c[name] for name in _SCHEDULER))
+        .where(table.c.cluster.in_(clusters), table.c.resolution_s == TOLD, table.c.at >= since)
+        .order_by(table.c.at)
+    )
+    return {cluster: SchedulerSample(*row) for cluster, *row in tx.execute(query)}
 
 
 @reading

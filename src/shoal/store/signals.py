@@ -54,9 +54,12 @@ def put(
     return was != shown
 
 
-def over(tx: Connection, cluster: ClusterId) -> None:
-    """The cluster has ended: nothing of it shows any more."""
-    tx.execute(update(signal).where(signal.c.cluster == cluster).values(active=False))
+def only_of(tx: Connection, running: Collection[ClusterId]) -> None:
+    """Of other clusters nothing shows any more."""
+    query = select(signal.c.cluster).where(signal.c.active).distinct()
+    over = set(tx.execute(query).scalars()) - set(running)
+    for cluster in over:
+        tx.execute(update(signal).where(signal.c.cluster == cluster).values(active=False))
 
 
 @reading

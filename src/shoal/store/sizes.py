@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import Connection, MetaData, func, select, text
+from sqlalchemy import Connection, MetaData, Table, func, literal, select, text
 
 from shoal.store import tables
 from shoal.store.questions import reading
@@ -33,27 +33,31 @@ def samples(tx: Connection) -> Size:
 def _size(tx: Connection, declared: MetaData) -> Size:
     if tx.dialect.name == "postgresql":
         found = [_estimated(tx, it.name) for it in declared.sorted_tables]
+        relation = text("SELECT pg_total_relation_size(to_regclass(:name))")
         size = sum(
-            tx.execute(
-                text("SELECT pg_total_relation_size(to_regclass(:name))"), {"name": it.name}
-            ).scalar_one()
+            int(tx.execute(relation, {"name": it.name}).scalar_one())
             for it in declared.sorted_tables
         )
     else:
-        found = [
-            # The greatest rowid is had without reading the table; rows may have been deleted.
-            TableSize(
-                it.name,
-                int(tx.execute(select(func.max(text("rowid"))).select_from(it)).scalar() or 0),
-                True,
-            )
-            for it in declared.sorted_tables
-        ]
+        found = [_counted(tx, it) for it in declared.sorted_tables]
         pages, page_size = (
-            tx.execute(text(f"PRAGMA {it}")).scalar_one() for it in ("page_count", "page_size")
+            int(tx.execute(text(f"PRAGMA {it}")).scalar_one()) for it in ("page_count", "page_size")
         )
         size = pages * page_size
-    return Size(int(size), tuple(sorted(found, key=lambda it: -it.rows)))
+    return Size(size, tuple(sorted(found, key=lambda it: -it.rows)))
+
+
+_MOST = 100_000  # rows that are counted one by one
+
+
+def _counted(tx: Connection, table: Table) -> TableSize:
+    """The greatest rowid is had at once, and no less than the rows that are there."""
+    if table.dialect_options["sqlite"]["with_rowid"]:
+        greatest = select(func.max(text("rowid"))).select_from(table)
+        return TableSize(table.name, int(tx.execute(greatest).scalar() or 0), True)
+    some = select(literal(1)).select_from(table).limit(_MOST).subquery()
+    rows = int(tx.execute(select(func.count()).select_from(some)).scalar_one())
+    return TableSize(table.name, rows, rows == _MOST)
 
 
 def _estimated(tx: Connection, name: str) -> TableSize:

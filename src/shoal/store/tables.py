@@ -134,6 +134,7 @@ instance = Table(
     Column("failed", Boolean, nullable=False),
     _text("vm"),
     _text("address"),
+    _text("inside"),
     _text("zone"),
     _text("machine_type"),
     Column("spot", Boolean, nullable=False),

@@ -157,6 +157,20 @@ def computations(
     return ComputationList(tuple(ComputationView(it.cluster, it.record) for it in rows), following)
 
 
+@reading
+def over(tx: Connection, since: datetime, limit: int) -> tuple[ComputationView, ...]:
+    """Of all workspaces: those that began since then and are over, the newest first."""
+    table = tables.computation
+    query = (
+        select(table.c.cluster, table.c.record)
+        .where(table.c.started_at >= since)
+        .order_by(table.c.started_at.desc())
+        .limit(limit)
+    )
+    found = (ComputationView(*row) for row in tx.execute(query).all())
+    return tuple(it for it in found if it.computation.stopped_at is not None)
+
+
 def _before(query: Any, page: str) -> Any:
     """Pages go on below the last one's start; one that cannot be read is the first page."""
     table = tables.computation

@@ -19,6 +19,9 @@ Limit = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 Cursor = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
+Positive = Annotated[int, msgspec.Meta(gt=0, le=2**53)]
+
+
 class Page(msgspec.Struct, frozen=True):
     """`page` is what the previous answer called `next_page`."""
 
@@ -71,8 +74,20 @@ class LogQuery(msgspec.Struct, frozen=True):
 
 
 class OfferQuery(msgspec.Struct, frozen=True):
+    """Which machines; what is not given does not matter. Memory in bytes."""
+
     cloud: str = "local"
-    region: str | None = None
+    region: str | None = None  # None: the account's own, else the first of the catalog
+    zone: str | None = None
+    cpu: Positive | None = None
+    cpu_most: Positive | None = None  # None: as `cpu`
+    memory_bytes: Positive | None = None
+    memory_bytes_most: Positive | None = None
+    gpu: Annotated[int, msgspec.Meta(ge=0, le=16)] | None = None
+    gpu_type: str | None = None
+    arm: bool | None = None
+    spot: bool | None = None
+    why: bool = False  # tell what was left out too
 
 
 class SeriesQuery(msgspec.Struct, frozen=True):

@@ -101,4 +101,5 @@ class ClusterSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     creation_timeout_s: float = 1200.0
     tags: dict[str, str] = {}
     allow_ingress_from: str = "me"
+    ingress: tuple[str, ...] = ()  # CIDRs: from the session what it is seen as, then who may
     python_hint: str = ""  # an interpreter on this machine that the local cloud's VMs may build on

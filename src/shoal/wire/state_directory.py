@@ -70,6 +70,11 @@ class StateDirectory(msgspec.Struct, frozen=True):
         return self.root / "runtime"
 
     @property
+    def catalog(self) -> Path:
+        """Machine types and prices as they were found by the last refreshes."""
+        return self.root / "catalog"
+
+    @property
     def local_cloud(self) -> Path:
         """The local cloud's VMs."""
         return self.root / "local"

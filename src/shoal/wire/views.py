@@ -206,6 +206,7 @@ class CostReport(msgspec.Struct, frozen=True):
     uusd: int
     unpriced_s: float
     lines: tuple[CostShare, ...]  # days in their order, all else the dearest first
+    days: tuple[CostShare, ...]  # of the whole, whatever it is counted by
     month_uusd: int  # the running UTC month so far
     month_expected_uusd: int  # and by its end, if the days to come are like the last seven
     expected_from_days: int  # how many days that rests on; 0: today alone
@@ -224,10 +225,26 @@ class OfferView(msgspec.Struct, frozen=True):
     gpu_type: str
     price_uusd_per_hour: int | None
     as_of: datetime | None
+    source: str = ""  # of the price
+    family: str = ""
+    burstable: bool = False
+    current: bool = True
+    scratch_gib: int = 0  # local disks that come with it
+
+
+class LeftOutView(msgspec.Struct, frozen=True):
+    machine_type: str
+    why: str
 
 
 class OfferList(msgspec.Struct, frozen=True):
+    """Cheapest first, unknown prices last."""
+
     offers: tuple[OfferView, ...]
+    region: str = ""
+    left_out: tuple[LeftOutView, ...] = ()
+    types_source: str = ""  # where the machine types and places come from
+    types_as_of: str = ""  # a date
 
 
 class EnvironmentNeeds(msgspec.Struct, frozen=True):

@@ -5,9 +5,12 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+import msgspec
+
+from shoal.clouds.catalog import CLOUDS, Catalog
 from shoal.clouds.provider import LaunchError
 from shoal.core import cost as money
-from shoal.core import defaults, status
+from shoal.core import defaults, ingress, status
 from shoal.core.records import Cluster, EndKind, Offer
 from shoal.errors import CloudError, Conflict, LimitExceeded, NotFound, NotPossible
 from shoal.server.desk import Desk, Incoming
@@ -22,6 +25,7 @@ from shoal.wire import requests, views
 from shoal.wire.endpoints import ClusterQuery, LogQuery, Page
 from shoal.wire.events import Event, EventKind
 from shoal.wire.ids import ClusterId, EnvironmentId
+from shoal.wire.my_address import my_network
 from shoal.wire.specs import Cloud, ClusterSpec
 
 
@@ -36,6 +40,7 @@ async def create_cluster(
     _check_limit(desk, spec)
     await _check_environment(desk, spec.environment)
     resolved = defaults.resolve(spec, await _offers(desk, spec))
+    resolved = msgspec.structs.replace(resolved, ingress=await _ingress(desk, spec))
     now = desk.clock()
     made = Cluster(
         id=new_id(),
@@ -88,6 +93,30 @@ async def _check_environment(desk: Desk, environment: EnvironmentId) -> None:
         )
 
 
+async def _ingress(desk: Desk, spec: ClusterSpec) -> tuple[str, ...]:
+    account = desk.clouds.account(spec.cloud)
+    if account is None:  # VMs of this machine are reached from it alone
+        return ()
+    allowed, public = spec.allow_ingress_from, account.public_scheduler
+    return ingress.settled(
+        allowed,
+        session=spec.ingress,
+        server=await _server_network(desk) if public and allowed != "everyone" else (),
+        public=public,
+    )
+
+
+async def _server_network(desk: Desk) -> tuple[str, ...]:
+    """As heads see this server; one on the session's own machine is seen as the session is."""
+    settings = desk.settings
+    if settings.seen_as:
+        return (settings.seen_as,)
+    if settings.embedded:
+        return ()
+    hint = "Start the server with --seen-as CIDR, or with another --my-address-url."
+    return (await my_network(settings.my_address_url, hint),)
+
+
 async def _offers(desk: Desk, spec: ClusterSpec) -> tuple[Offer, ...]:
     provider = desk.providers.get(Cloud(spec.cloud))
     if provider is None:
@@ -95,6 +124,10 @@ async def _offers(desk: Desk, spec: ClusterSpec) -> tuple[Offer, ...]:
             f"The cloud {spec.cloud!r} is not set up on this server.",
             hint=f"Set up: {', '.join(desk.providers)}.",
         )
+    if spec.region is not None and spec.cloud in CLOUDS:
+        regions = Catalog(desk.settings.state.catalog).regions(spec.cloud)
+        if spec.region not in regions:
+            raise defaults.unknown("region", spec.region, regions)
     try:
         return tuple(await provider.offers(spec.region))
     except LaunchError as error:
@@ -246,8 +279,16 @@ async def _find(desk: Desk, asked: Incoming[Any, Any]) -> Cluster:
     return await desk.database.run(rows.find, asked.caller.workspace, asked.path["cluster"])
 
 
+async def facts_of(desk: Desk, asked: Incoming[None, None]) -> viewing.ClusterFacts:
+    """What a view of the cluster in the path is derived from."""
+    return await desk.database.run(viewing.cluster, (await _find(desk, asked)).id)
+
+
 async def view_of(desk: Desk, found: Cluster) -> views.ClusterView:
-    seen = await desk.database.run(viewing.cluster, found.id)
+    return view_from(desk, await desk.database.run(viewing.cluster, found.id))
+
+
+def view_from(desk: Desk, seen: viewing.ClusterFacts) -> views.ClusterView:
     return status.cluster_view(
         seen.cluster,
         seen.instances,

@@ -28,7 +28,7 @@ async def costs(desk: Desk, asked: Incoming[CostsQuery, None]) -> CostReport:
     if since > until:
         raise InvalidRequest("The time asked for ends before it begins.")
     run = desk.database.run
-    paid = () if query.by == "day" else await run(ledger.paid, workspace, since, until)
+    paid = () if query.by == "day" else await run(ledger.paid, workspace, since, until, query.by)
     days = await run(ledger.paid_by_day, workspace, since, until)
     recent = min(now.replace(day=1), now - _WEEK)
     month = days if since <= recent and until == now else ()

@@ -1,19 +1,15 @@
-"""The server itself, and what the clouds have on offer."""
+"""The server itself."""
 
 from __future__ import annotations
 
 import os
 
-from shoal.clouds.provider import LaunchError
-from shoal.core.records import Offer
-from shoal.errors import CloudError, NotFound
 from shoal.server.desk import Desk, Incoming
 from shoal.store import clusters as cluster_rows
 from shoal.store.database import masked
 from shoal.version import VERSION
-from shoal.wire.endpoints import Nothing, OfferQuery
-from shoal.wire.specs import Cloud
-from shoal.wire.views import OfferList, OfferView, ServerInfo
+from shoal.wire.endpoints import Nothing
+from shoal.wire.views import ServerInfo
 
 
 async def server(desk: Desk, asked: Incoming[None, None]) -> ServerInfo:
@@ -35,35 +31,3 @@ async def server(desk: Desk, asked: Incoming[None, None]) -> ServerInfo:
 async def stop_server(desk: Desk, asked: Incoming[None, None]) -> Nothing:
     desk.stopping.set()
     return Nothing()
-
-
-async def offers(desk: Desk, asked: Incoming[OfferQuery, None]) -> OfferList:
-    try:
-        provider = desk.providers[Cloud(asked.query.cloud)]
-    except (KeyError, ValueError):
-        raise NotFound(
-            f"No cloud {asked.query.cloud!r} is set up here.",
-            hint=f"Set up: {', '.join(desk.providers)}.",
-        ) from None
-    try:
-        found = await provider.offers(asked.query.region)
-    except LaunchError as error:
-        raise CloudError(error.message, hint=error.hint) from error
-    return OfferList(tuple(map(_view, found)))
-
-
-def _view(offer: Offer) -> OfferView:
-    return OfferView(
-        cloud=offer.cloud,
-        region=offer.region,
-        zone=offer.zone,
-        machine_type=offer.machine_type,
-        vcpu=offer.vcpu,
-        memory_bytes=offer.memory_bytes,
-        arch=offer.arch,
-        spot=offer.spot,
-        gpu=offer.gpu,
-        gpu_type=offer.gpu_type,
-        price_uusd_per_hour=offer.price_uusd_per_hour,
-        as_of=offer.as_of,
-    )

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from shoal.core import losses
 from shoal.core.records import Cluster
 from shoal.errors import NotFound
 from shoal.server.desk import Desk, Incoming
 from shoal.store import clusters as rows
+from shoal.store import instances as instance_rows
 from shoal.store import series
 from shoal.store import signals as signal_rows
 from shoal.store import telemetry as records
@@ -56,11 +58,11 @@ async def exceptions(desk: Desk, asked: Incoming[NewestQuery, None]) -> wire.Exc
 
 async def worker_events(desk: Desk, asked: Incoming[NewestQuery, None]) -> wire.WorkerEventList:
     cluster, query = await _find(desk, asked), asked.query
-    return wire.WorkerEventList(
-        await desk.database.run_samples(
-            records.worker_events, cluster.id, since=query.since, limit=query.limit
-        )
+    found = await desk.database.run_samples(
+        records.worker_events, cluster.id, since=query.since, limit=query.limit
     )
+    vms = await desk.database.run(instance_rows.all_of_cluster, cluster.id)
+    return wire.WorkerEventList(losses.explained(found, vms))
 
 
 async def shuffles(desk: Desk, asked: Incoming[NewestQuery, None]) -> wire.ShuffleList:

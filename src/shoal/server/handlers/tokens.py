@@ -12,7 +12,7 @@ from shoal.wire.endpoints import Nothing, TokenList
 from shoal.wire.requests import CreateToken
 from shoal.wire.views import NewToken, TokenView
 
-SCOPES = ("clusters", "admin")
+SCOPES = ("clusters", "admin", "metrics")  # "metrics": /metrics and nothing else
 
 
 async def create_token(desk: Desk, asked: Incoming[None, CreateToken]) -> NewToken:

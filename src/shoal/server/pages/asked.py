@@ -29,7 +29,7 @@ A = TypeVar("A", bound=msgspec.Struct)
 
 def asked(visit: Visit, kind: type[A]) -> A:
     """Its fields from the URL, all of them text; what is not known is left aside."""
-    names = {it.name for it in msgspec.structs.fields(kind)}
+    names = {it.encode_name for it in msgspec.structs.fields(kind)}
     given = {k: v.strip() for k, v in visit.request.query_params.items() if k in names}
     if any(len(it) > _MAX or "\0" in it for it in given.values()):
         raise InvalidRequest("A part of the address is too long, or no text.")
@@ -39,8 +39,8 @@ def asked(visit: Visit, kind: type[A]) -> A:
 def url(asked: msgspec.Struct, **changes: str | None) -> str:
     """The query string of the same view, but for the changes; what is as always is left out."""
     values = msgspec.structs.asdict(asked) | changes
-    usual = {it.name: it.default for it in msgspec.structs.fields(type(asked))}
-    told = {k: v for k, v in values.items() if v and v != usual[k]}
+    known = {it.name: it for it in msgspec.structs.fields(type(asked))}
+    told = {known[k].encode_name: v for k, v in values.items() if v and v != known[k].default}
     return f"?{urlencode(told)}" if told else ""
 
 

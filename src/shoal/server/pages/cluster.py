@@ -17,9 +17,8 @@ from shoal.server.desk import Incoming
 from shoal.server.handlers import clusters as handlers
 from shoal.server.pages import exports
 from shoal.server.pages.asked import asked, url
-from shoal.server.pages.frame import Visit, redirect, render
+from shoal.server.pages.frame import Visit, render
 from shoal.server.pages.life import LEGEND, Life, life
-from shoal.server.pages.milestones import milestones
 from shoal.server.pages.packages import changes
 from shoal.store import clusters as cluster_rows
 from shoal.store import environments as environment_rows
@@ -33,11 +32,13 @@ from shoal.wire.ids import ClusterId, EnvironmentId, EventSeq
 from shoal.wire.specs import Role
 from shoal.wire.views import ClusterView, InstanceState, InstanceView
 
-_VMS, _NEWEST, _EVENTS, _LINES = 100, 8, 100, 500
+_VMS, _EVENTS, _LINES = 100, 100, 500
 
 TABS = (
     ("", "Overview"),
+    ("computations", "Computations"),
     ("vms", "VMs"),
+    ("metrics", "Metrics"),
     ("events", "Events"),
     ("software", "Software"),
     ("logs", "Logs"),
@@ -46,32 +47,16 @@ TABS = (
 Q = TypeVar("Q")
 
 
-async def overview(visit: Visit) -> Response:
-    desk, view = visit.desk, await _view(visit)
-    if visit.request.path_params["cluster"] != view.id:  # asked for by name
-        return redirect(f"/clusters/{view.id}", 302)
-    facts = await desk.database.run(viewing.cluster, view.id)
-    values = {
-        "events": await desk.database.run(event_rows.newest, view.id, _NEWEST),
-        "milestones": milestones(view, facts.instances, facts.head),
-        "troubles": status.troubles(facts.instances),
-        "clients": facts.head.clients if facts.head else 0,
-        "tasks": facts.head.tasks if facts.head else 0,
-        "vm_count": len(facts.instances),
-        "held": any(it.state is not InstanceState.GONE for it in facts.instances),
-    }
-    return _render(visit, view, "", values)
+async def cluster_view(visit: Visit) -> ClusterView:
+    return await handlers.cluster(visit.desk, asked_of(visit, None))
 
 
-async def _view(visit: Visit) -> ClusterView:
-    return await handlers.cluster(visit.desk, _asked(visit, None))
-
-
-def _asked(visit: Visit, query: Q) -> Incoming[Q, None]:
+def asked_of(visit: Visit, query: Q) -> Incoming[Q, None]:
     return Incoming(visit.known.caller, visit.request.path_params, query, None)
 
 
-def _render(visit: Visit, view: ClusterView, tab: str, values: Mapping[str, object]) -> Response:
+def page(visit: Visit, view: ClusterView, tab: str, values: Mapping[str, object]) -> Response:
+    """A tab of a cluster's, by the template of its name."""
     live = view.ended_at is None or bool(values.get("held"))
     common = {"here": "/", "cluster": view, "tab": tab, "tabs": TABS, "live": live}
     template = f"cluster_{tab or 'overview'}.html"
@@ -96,7 +81,7 @@ class Machine(msgspec.Struct, frozen=True):
 
 
 async def vms(visit: Visit) -> Response:
-    desk, view, it = visit.desk, await _view(visit), asked(visit, VmsAsked)
+    desk, view, it = visit.desk, await cluster_view(visit), asked(visit, VmsAsked)
     now = desk.clock()
     found, following = await _machines(visit, view, it, _VMS)
     values = {
@@ -107,7 +92,7 @@ async def vms(visit: Visit) -> Response:
         "until": now,
         "held": any(one.view.state is not InstanceState.GONE for one in found),
     }
-    return _render(visit, view, "vms", values)
+    return page(visit, view, "vms", values)
 
 
 async def _machines(
@@ -118,13 +103,13 @@ async def _machines(
         raise InvalidRequest(f"{it.show!r} is not what VMs can be.", hint="Take had or gone.")
     had = None if not it.show else it.show == "had"
     desk, now = visit.desk, visit.desk.clock()
-    page = await desk.database.run(
+    seen = await desk.database.run(
         viewing.instances, cluster.id, after=it.page or None, limit=limit, had=had
     )
-    ids = [one.id for one in page.instances]
+    ids = [one.id for one in seen.instances]
     stages = await desk.database.run(event_rows.stages, cluster.id, ids)
     views = [
-        status.instance_view(one, page.observations.get(one.id), now) for one in page.instances
+        status.instance_view(one, seen.observations.get(one.id), now) for one in seen.instances
     ]
     end = _end(cluster, views, now)
     drawn = [
@@ -133,9 +118,9 @@ async def _machines(
             money.cost_uusd(one, now),
             life(shown, stages.get(one.id, ()), cluster.created_at, end),
         )
-        for one, shown in zip(page.instances, views, strict=True)
+        for one, shown in zip(seen.instances, views, strict=True)
     ]
-    return drawn, page.following
+    return drawn, seen.following
 
 
 def _end(cluster: ClusterView, vms: Sequence[InstanceView], now: datetime) -> datetime:
@@ -152,7 +137,7 @@ _VM_TITLES = (
 
 
 async def vms_csv(visit: Visit) -> Response:
-    view = await _view(visit)
+    view = await cluster_view(visit)
     found, _ = await _machines(visit, view, asked(visit, VmsAsked), exports.MAX_ROWS)
     return exports.as_csv(f"{view.name}-vms", _VM_TITLES, map(_vm_row, found))
 
@@ -179,7 +164,7 @@ def _vm_row(it: Machine) -> tuple[exports.Cell, ...]:
 
 
 async def vms_json(visit: Visit) -> Response:
-    view = await _view(visit)
+    view = await cluster_view(visit)
     found, _ = await _machines(visit, view, asked(visit, VmsAsked), exports.MAX_ROWS)
     return exports.as_json(f"{view.name}-vms", {"vms": found})
 
@@ -198,7 +183,7 @@ class EventsAsked(msgspec.Struct, frozen=True):
 
 
 async def events(visit: Visit) -> Response:
-    view, it = await _view(visit), asked(visit, EventsAsked)
+    view, it = await cluster_view(visit), asked(visit, EventsAsked)
     found = await _events(visit, view.id, it, _EVENTS + 1)
     following = found[_EVENTS - 1].seq if len(found) > _EVENTS else None
     values = {
@@ -207,7 +192,7 @@ async def events(visit: Visit) -> Response:
         "following": following,
         "kinds": [("", "all"), *((kind, kind) for kind in _kinds())],
     }
-    return _render(visit, view, "events", values)
+    return page(visit, view, "events", values)
 
 
 async def _events(visit: Visit, cluster: ClusterId, it: EventsAsked, limit: int) -> list[Event]:
@@ -238,7 +223,7 @@ def _number(text: str) -> int:
 
 
 async def events_csv(visit: Visit) -> Response:
-    view, it = await _view(visit), asked(visit, EventsAsked)
+    view, it = await cluster_view(visit), asked(visit, EventsAsked)
     rows = [
         (e.seq, e.at, e.kind, e.actor, e.instance, e.before, e.after, e.count, e.why)
         for e in await _events(visit, view.id, it, exports.MAX_ROWS)
@@ -248,15 +233,15 @@ async def events_csv(visit: Visit) -> Response:
 
 
 async def events_json(visit: Visit) -> Response:
-    view, it = await _view(visit), asked(visit, EventsAsked)
+    view, it = await cluster_view(visit), asked(visit, EventsAsked)
     found = await _events(visit, view.id, it, exports.MAX_ROWS)
     return exports.as_json(f"{view.name}-events", {"events": found})
 
 
 async def plan(visit: Visit) -> Response:
     """Apart from the events: it asks the cloud for a listing."""
-    view = await _view(visit)
-    explanation = await handlers.explain(visit.desk, _asked(visit, None))
+    view = await cluster_view(visit)
+    explanation = await handlers.explain(visit.desk, asked_of(visit, None))
     return render(
         visit,
         "cluster_plan.html",
@@ -275,7 +260,7 @@ async def plan(visit: Visit) -> Response:
 
 
 async def software(visit: Visit) -> Response:
-    desk, view = visit.desk, await _view(visit)
+    desk, view = visit.desk, await cluster_view(visit)
     manifest = await _manifest(visit, view.spec.environment)
     found = await desk.database.run(cluster_rows.get, view.id)
     before = await desk.database.run(cluster_rows.before, found)
@@ -286,7 +271,7 @@ async def software(visit: Visit) -> Response:
         "changes": changes(old, manifest) if old and manifest else (),
         "wheels": {it.distribution: it for it in manifest.wheels} if manifest else {},
     }
-    return _render(visit, view, "software", values)
+    return page(visit, view, "software", values)
 
 
 async def _manifest(visit: Visit, id: EnvironmentId) -> Manifest | None:
@@ -298,7 +283,7 @@ async def _manifest(visit: Visit, id: EnvironmentId) -> Manifest | None:
 
 async def lock(visit: Visit) -> Response:
     """The cluster's pylock.toml, to make the same environment elsewhere."""
-    view = await _view(visit)
+    view = await cluster_view(visit)
     manifest = await visit.desk.database.run(environment_rows.get, view.spec.environment)
     return exports.as_text(f"{view.name}.pylock.toml", manifest.lock)
 
@@ -317,7 +302,7 @@ class LogsAsked(msgspec.Struct, frozen=True):
 
 
 async def logs(visit: Visit) -> Response:
-    desk, view, it = visit.desk, await _view(visit), asked(visit, LogsAsked)
+    desk, view, it = visit.desk, await cluster_view(visit), asked(visit, LogsAsked)
     tail = await _tail(visit, view.id, it, _LINES)
     vms, _ = await desk.database.run(instance_rows.of_cluster, view.id, limit=_LINES)
     values = {
@@ -326,7 +311,7 @@ async def logs(visit: Visit) -> Response:
         "vms": [("", "all"), *((vm.id, _vm_name(vm)) for vm in vms)],
         "processes": [("", "all"), *((p, p) for p in ("agent", "scheduler", "worker"))],
     }
-    return _render(visit, view, "logs", values)
+    return page(visit, view, "logs", values)
 
 
 async def _tail(visit: Visit, cluster: ClusterId, it: LogsAsked, limit: int) -> log_rows.Tail:
@@ -347,7 +332,7 @@ def _vm_name(vm: Instance) -> str:
 
 
 async def logs_text(visit: Visit) -> Response:
-    view, it = await _view(visit), asked(visit, LogsAsked)
+    view, it = await cluster_view(visit), asked(visit, LogsAsked)
     tail = await _tail(visit, view.id, it, exports.MAX_ROWS)
     lines = [
         f"{line.at.isoformat()} {line.instance} {line.process}: {line.text}\n"
@@ -357,5 +342,5 @@ async def logs_text(visit: Visit) -> Response:
 
 
 async def logs_json(visit: Visit) -> Response:
-    view, it = await _view(visit), asked(visit, LogsAsked)
+    view, it = await cluster_view(visit), asked(visit, LogsAsked)
     return exports.as_json(f"{view.name}-log", await _tail(visit, view.id, it, exports.MAX_ROWS))

@@ -15,6 +15,7 @@ from shoal.server.pages import exports
 from shoal.server.pages.asked import SPANS, ListAsked, asked, cluster_query
 from shoal.server.pages.forms import checked_form
 from shoal.server.pages.frame import Visit, redirect, render
+from shoal.server.pages.record import signals_by_cluster
 from shoal.server.pages.session import visitor
 from shoal.wire.endpoints import ChangesQuery, ClusterQuery
 from shoal.wire.requests import StopCluster
@@ -61,7 +62,7 @@ async def listed(visit: Visit) -> Response:
         "owners": _owners(visit, it.owner),
         "clouds": [("", "all"), *((it, it) for it in _clouds(visit, it.cloud))],
         "spans": [("", "any"), *((it, f"last {it}") for it in SPANS)],
-        "signals": {},
+        "signals": await signals_by_cluster(visit),
     }
     return render(visit, "clusters.html", values)
 

@@ -45,8 +45,7 @@ class Bar(msgspec.Struct, frozen=True):
 
 async def costs(visit: Visit) -> Response:
     it = asked(visit, CostsAsked)
-    report = await _report(visit, it, it.by)
-    days = report if it.by == "day" else await _report(visit, it, "day")
+    report = await _report(visit, it)
     most = max((line.uusd for line in report.lines), default=0) or 1
     lines = report.lines[::-1] if it.by == "day" else report.lines
     values = {
@@ -58,7 +57,7 @@ async def costs(visit: Visit) -> Response:
         "lines": lines[:_ROWS],
         "hidden": len(lines) - _ROWS,
         "most": most,
-        "bars": bars(days.lines, days.since, visit.desk.clock()),
+        "bars": bars(report.days, report.since, visit.desk.clock()),
         "links": {line.key: _link(it.by, line.key) for line in lines[:_ROWS]},
     }
     return render(visit, "costs.html", values)
@@ -69,8 +68,8 @@ def _ways(by: str) -> list[tuple[str, str]]:
     return [*_WAYS, *own]
 
 
-async def _report(visit: Visit, it: CostsAsked, by: str) -> CostReport:
-    query = CostsQuery(by=by, since=since(it.since, visit.desk.clock()))
+async def _report(visit: Visit, it: CostsAsked) -> CostReport:
+    query = CostsQuery(by=it.by, since=since(it.since, visit.desk.clock()))
     return await handlers.costs(visit.desk, Incoming(visit.known.caller, {}, query, None))
 
 
@@ -106,11 +105,11 @@ async def costs_csv(visit: Visit) -> Response:
             round(line.unpriced_s / 3600, 4),
             exports.dollars(line.uusd),
         )
-        for line in (await _report(visit, it, it.by)).lines
+        for line in (await _report(visit, it)).lines
     ]
     return exports.as_csv("costs", titles, rows)
 
 
 async def costs_json(visit: Visit) -> Response:
     it = asked(visit, CostsAsked)
-    return exports.as_json("costs", await _report(visit, it, it.by))
+    return exports.as_json("costs", await _report(visit, it))

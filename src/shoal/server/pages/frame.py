@@ -47,8 +47,12 @@ class Asset(msgspec.Struct, frozen=True):
 
 
 def _assets() -> Mapping[str, Asset]:
+    """Those that are written here, and those that the package build made (web/), if it did."""
+    here = resources.files("shoal.server.pages")
+    made = here.joinpath("static")
+    files = [*here.joinpath("assets").iterdir(), *(made.iterdir() if made.is_dir() else ())]
     found: dict[str, Asset] = {}
-    for file in resources.files("shoal.server.pages").joinpath("assets").iterdir():
+    for file in files:
         if media_type := _TYPES.get(file.name.rpartition(".")[2]):
             content = file.read_bytes()
             version = hashlib.sha256(content).hexdigest()[:12]
@@ -73,6 +77,7 @@ def _environment() -> jinja2.Environment:
         it.__name__: it
         for it in (
             life.duration,
+            words.called,
             words.hardware,
             words.level,
             words.moment,
@@ -89,6 +94,7 @@ def _environment() -> jinja2.Environment:
     }
     made.globals |= {
         "asset": lambda name: ASSETS[name].url,
+        "built": lambda name: name in ASSETS,
         "version": VERSION,
     }
     return made

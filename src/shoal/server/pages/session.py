@@ -57,18 +57,32 @@ async def visitor(desk: Desk, cookie: str | None) -> Visitor:
 
 
 def sealed(key: InstallationKey, session: Session) -> str:
-    body = _text(msgspec.json.encode(session))
-    return f"{body}.{_mark(key, 'session', body)}"
+    return seal_text(key, "session", msgspec.json.encode(session))
 
 
 def opened(key: InstallationKey, text: str) -> Session | None:
     """None unless this key sealed it; whether it still lasts is for the caller to see."""
+    raw = open_text(key, "session", text)
+    try:
+        return None if raw is None else msgspec.json.decode(raw, type=Session)
+    except msgspec.DecodeError:
+        return None
+
+
+def seal_text(key: InstallationKey, purpose: str, raw: bytes) -> str:
+    """Fit for a cookie or an address. Not secret: whoever holds it can read it."""
+    body = _text(raw)
+    return f"{body}.{_mark(key, purpose, body)}"
+
+
+def open_text(key: InstallationKey, purpose: str, text: str) -> bytes | None:
+    """None unless this key sealed it for this purpose."""
     body, _, mark = text.partition(".")
-    if not hmac.compare_digest(_mark(key, "session", body).encode(), mark.encode()):
+    if not hmac.compare_digest(_mark(key, purpose, body).encode(), mark.encode()):
         return None
     try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(body + "=="), type=Session)
-    except (binascii.Error, msgspec.DecodeError):
+        return base64.urlsafe_b64decode(body + "==")
+    except binascii.Error:
         return None
 
 

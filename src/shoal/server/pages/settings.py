@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import assert_never
 
 from starlette.responses import Response
 
 from shoal.errors import InvalidRequest
 from shoal.server import gate
 from shoal.server.desk import Incoming
+from shoal.server.handlers import accounts as account_handlers
 from shoal.server.handlers import tokens as handlers
 from shoal.server.pages.forms import checked_form
 from shoal.server.pages.frame import Visit, redirect, render
 from shoal.store.database import masked
+from shoal.wire.accounts import AwsAccount, AzureAccount, CloudAccount, GcpAccount, cloud_of
 from shoal.wire.ids import UserName, WorkspaceName
 from shoal.wire.requests import CreateToken
 from shoal.wire.specs import Cloud
 from shoal.wire.views import NewToken, TokenView
 
 _EXPIRIES = (("", "never"), ("7", "in 7 days"), ("30", "in 30 days"), ("365", "in a year"))
-_CLOUDS = tuple(it for it in Cloud if it is not Cloud.SIM)
+_CLOUDS = (Cloud.LOCAL, Cloud.GCP, Cloud.AWS, Cloud.AZURE)
 
 
 async def settings(visit: Visit) -> Response:
@@ -29,19 +32,35 @@ async def settings(visit: Visit) -> Response:
 async def _page(visit: Visit, made: NewToken | None) -> Response:
     desk, caller = visit.desk, visit.known.caller
     admin = "admin" in caller.scopes
+    accounts = (await account_handlers.accounts(desk, Incoming(caller, {}, None, None))).accounts
+    places = {cloud_of(it): _place(it) for it in accounts}
     values = {
         "here": "/settings",
         "admin": admin,
         "tokens": await _tokens(visit) if admin else (),
         "made": made,
         "expiries": _EXPIRIES,
-        "clouds": [(it, it in desk.providers) for it in _CLOUDS],
+        "clouds": [(it, it in desk.providers, places.get(it, "")) for it in _CLOUDS],
         "installation": desk.installation,
         "database": masked(desk.settings.database_url),
         "url": desk.url,
         "now": desk.clock(),
     }
     return render(visit, "settings.html", values)
+
+
+def _place(account: CloudAccount) -> str:
+    """Whose bill, and where clusters go that name no region."""
+    match account:
+        case GcpAccount(project=project):
+            whose = f"project {project}"
+        case AwsAccount(account=number):
+            whose = f"account {number}"
+        case AzureAccount(subscription=subscription):
+            whose = f"subscription {subscription}"
+        case _:
+            assert_never(account)
+    return f"{whose}, {account.region}"
 
 
 async def _tokens(visit: Visit) -> tuple[TokenView, ...]:

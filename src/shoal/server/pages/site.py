@@ -13,12 +13,23 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from shoal.errors import NotLoggedIn, ServerFault, ShoalError
-from shoal.server import gate
+from shoal.server import gate, metrics
 from shoal.server.desk import Desk
-from shoal.server.pages import cluster, clusters, costs, login, machinery, settings
+from shoal.server.pages import (
+    cluster,
+    clusters,
+    costs,
+    dashboard,
+    login,
+    machinery,
+    overview,
+    record,
+    settings,
+)
 from shoal.server.pages.frame import ASSETS, HEADERS, Visit, render
 from shoal.server.pages.session import visitor
 from shoal.wire import problems
@@ -28,12 +39,19 @@ _SCOPE = "clusters"
 _log = logging.getLogger(__name__)
 
 
-def routes(desk: Desk) -> list[Route]:
+def routes(desk: Desk) -> list[BaseRoute]:
     seen: dict[str, Page] = {
         "/": clusters.listed,
         "/clusters.csv": clusters.as_csv,
         "/clusters.json": clusters.as_json,
-        "/clusters/{cluster}": cluster.overview,
+        "/clusters/{cluster}": overview.overview,
+        "/clusters/{cluster}/computations": record.computations,
+        "/clusters/{cluster}/computations.csv": record.computations_csv,
+        "/clusters/{cluster}/computations.json": record.computations_json,
+        "/clusters/{cluster}/computations/{computation}": record.computation,
+        "/clusters/{cluster}/metrics": record.metrics,
+        "/clusters/{cluster}/metrics.csv": record.metrics_csv,
+        "/clusters/{cluster}/metrics.json": record.numbers,
         "/clusters/{cluster}/vms": cluster.vms,
         "/clusters/{cluster}/vms.csv": cluster.vms_csv,
         "/clusters/{cluster}/vms.json": cluster.vms_json,
@@ -46,6 +64,7 @@ def routes(desk: Desk) -> list[Route]:
         "/clusters/{cluster}/logs": cluster.logs,
         "/clusters/{cluster}/logs.txt": cluster.logs_text,
         "/clusters/{cluster}/logs.json": cluster.logs_json,
+        "/clusters/{cluster}/dashboard": dashboard.enter,
         "/costs": costs.costs,
         "/costs.csv": costs.costs_csv,
         "/costs.json": costs.costs_json,
@@ -65,6 +84,9 @@ def routes(desk: Desk) -> list[Route]:
         Route("/login", _page(desk, login.enter, public=True), methods=["POST"]),
         Route("/logout", _page(desk, login.leave, public=True), methods=["POST"]),
         Route("/pages/assets/{name}", _asset),
+        Route("/metrics", metrics.page(desk)),
+        Route("/dask/{sealed}/{path:path}", _dashboard(desk)),
+        WebSocketRoute("/dask/{sealed}/{path:path}", _dashboard_socket(desk)),
     ]
 
 
@@ -108,6 +130,28 @@ async def _admitted(visit: Visit, *, public: bool) -> Visit:
 def _problem(visit: Visit, error: ShoalError) -> Response:
     problem = problems.from_error(error)
     return render(visit, "problem.html", {"problem": problem}, problem.status)
+
+
+def _dashboard(desk: Desk) -> Callable[[Request], Awaitable[Response]]:
+    """Not ours, so with neither our frame nor our headers; only what goes wrong is told by us."""
+
+    async def answer(request: Request) -> Response:
+        desk.last_request_at = time.monotonic()
+        try:
+            return await dashboard.answer(desk, request)
+        except ShoalError as error:
+            made = _problem(Visit(desk, request), error)
+            made.headers.update(HEADERS)
+            return made
+
+    return answer
+
+
+def _dashboard_socket(desk: Desk) -> Callable[[WebSocket], Awaitable[None]]:
+    async def converse(socket: WebSocket) -> None:
+        await dashboard.converse(desk, socket)
+
+    return converse
 
 
 async def _asset(request: Request) -> Response:

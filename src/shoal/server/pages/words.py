@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from shoal.server.pages.life import duration
 from shoal.wire.specs import ClusterSpec, Range, SpotPolicy, StopRules, Workers
+from shoal.wire.telemetry import Computation
 from shoal.wire.views import ClusterStatus, ClusterView, InstanceState, InstanceView, Stage
 
 _TONES: Mapping[str, str] = {
@@ -111,6 +112,16 @@ def level(line: str) -> str:
     if any(word in head for word in ("ERROR", "CRITICAL", "Traceback", "Error:")):
         return "bad"
     return "warn" if "WARNING" in head else ""
+
+
+def called(it: Computation) -> str:
+    """The line that asked for a computation."""
+    if not it.code:
+        return ""
+    frame = it.code[-1]
+    lines = frame.code.splitlines()
+    at = frame.line - frame.first_line
+    return lines[at].strip() if 0 <= at < len(lines) else f"{frame.file}:{frame.line}"
 
 
 def number(id: str) -> str:

@@ -139,7 +139,9 @@ look();
 // A choice is a filter at once; text is one with Enter. What is not set stays out of the address.
 for (const form of document.querySelectorAll("form[data-auto]")) {
   const pure = () => {
-    for (const it of form.elements) if (it.name && !it.value) it.disabled = true;
+    for (const it of form.elements) {
+      if (it.name && it.value === (it.dataset.usual ?? "")) it.disabled = true;
+    }
   };
   form.addEventListener("submit", pure);
   form.addEventListener("change", (event) => {

@@ -1,0 +1,167 @@
+"""`recorded_tasks.py {small,shuffle} TASKS ROUNDS`: the same work with and without the recording.
+
+On and off in turn, each on a fresh cluster of two workers, in one process: the recording
+is what an agent's scheduler does (the plugin, its batches as JSON through a pipe), and two host
+samplers as the agents run them. Prints as JSON, for each: seconds by the clock; seconds of CPU in
+the scheduler's process; and of these, those spent in the recording itself, which is what can be
+told apart from noise on a machine that others use too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import threading
+import time
+import timeit
+from collections.abc import Iterator
+from pathlib import Path
+
+from distributed import Client, LocalCluster
+
+from shoal.agent.clock import Clock
+from shoal.agent.host import EVERY_S, HostSampler
+from shoal.agent.vm import Vm
+from shoal.plugins.telemetry import Telemetry
+from shoal.wire.ids import InstanceId
+
+THREADS = 8  # enough that the scheduler is what limits: each task then costs it all it can
+
+
+def increment(x: int) -> int:
+    return x + 1
+
+
+def small(client: Client, tasks: int) -> None:
+    futures = client.map(increment, range(tasks), pure=False)
+    client.gather(futures)
+
+
+def shuffle(client: Client, tasks: int) -> None:
+    import dask
+    import dask.datasets
+
+    with dask.config.set({"dataframe.shuffle.method": "p2p"}):
+        days = f"2000-{1 + tasks // 28:02d}-{1 + tasks % 28:02d}"
+        frame = dask.datasets.timeseries("2000-01-01", days, freq="5s", partition_freq="1D", seed=1)
+        client.compute(frame.shuffle("id").groupby("name").x.mean()).result()
+
+
+class Accounted(Telemetry):
+    """Adds up the CPU that its parts take."""
+
+    spent_s = 0.0
+    transitions = 0
+
+    def look_once(self, now: float) -> None:
+        begun = time.thread_time()
+        super().look_once(now)
+        Accounted.spent_s += time.thread_time() - begun
+
+    def take(self) -> dict[str, object]:
+        begun = time.thread_time()
+        taken: dict[str, object] = super().take()
+        Accounted.spent_s += time.thread_time() - begun
+        return taken
+
+    def transition(self, *arguments: object, **named: object) -> None:
+        Accounted.transitions += 1
+
+    @classmethod
+    def total_s(cls) -> float:
+        """With what its hook for transitions takes, which is too short to be timed each time."""
+        told = {"stimulus_id": "x", "worker": "w", "nbytes": 28, "typename": "int"}
+        hook = Telemetry().transition
+        once = timeit.timeit(lambda: hook("k", "processing", "memory", **told), number=100_000)
+        return cls.spent_s + once / 100_000 * cls.transitions
+
+
+@contextlib.contextmanager
+def recorded(cluster: LocalCluster) -> Iterator[None]:
+    """All that is done for the record of this cluster, as on its head."""
+    reading, writing = os.pipe()
+    drain = threading.Thread(target=_drain, args=(reading,), daemon=True)
+    drain.start()
+    stop = threading.Event()
+    hosts = [threading.Thread(target=_sample, args=(stop,), daemon=True) for _ in range(2)]
+    for it in hosts:
+        it.start()
+    telemetry = Accounted()
+    looking: list[asyncio.Future[None]] = []
+
+    async def begin() -> None:
+        telemetry.attach(cluster.scheduler)
+        cluster.scheduler.add_plugin(telemetry)
+        looking.append(asyncio.ensure_future(telemetry.look()))
+        looking.append(asyncio.ensure_future(_hand_on(telemetry, writing)))
+
+    async def end() -> None:
+        for it in looking:
+            it.cancel()
+
+    cluster.sync(begin)
+    yield
+    cluster.sync(end)
+    stop.set()
+    os.close(writing)
+    drain.join()
+
+
+async def _hand_on(telemetry: Telemetry, writing: int) -> None:
+    while True:
+        await asyncio.sleep(1.0)
+        batch = telemetry.take()
+        await asyncio.to_thread(_write, writing, batch)
+
+
+def _write(writing: int, batch: object) -> None:
+    begun = time.thread_time()
+    data = json.dumps(batch).encode()
+    Accounted.spent_s += time.thread_time() - begun
+    while data:
+        data = data[os.write(writing, data) :]
+
+
+def _drain(reading: int) -> None:
+    while os.read(reading, 1 << 16):
+        pass
+    os.close(reading)
+
+
+def _sample(stop: threading.Event) -> None:
+    here = Path.cwd()
+    sampler = HostSampler(Vm(InstanceId("vm"), here, "h", 1, 1, 1 << 30, here), Clock())
+    while not stop.wait(EVERY_S):
+        begun = time.thread_time()
+        sampler.sample()
+        Accounted.spent_s += time.thread_time() - begun
+
+
+def seconds(kind: str, tasks: int, *, on: bool) -> tuple[float, float, float]:
+    """By the clock; of CPU in this process (scheduler, client, recording); of these, recording."""
+    work = {"small": small, "shuffle": shuffle}[kind]
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=THREADS, processes=True, dashboard_address=None
+        ) as cluster,
+        Client(cluster) as client,
+        recorded(cluster) if on else contextlib.nullcontext(),
+    ):
+        work(client, max(tasks // 50, 2))  # warm
+        Accounted.spent_s, Accounted.transitions = 0.0, 0
+        begun, used = time.perf_counter(), time.process_time()
+        work(client, tasks)
+        took_s, used_s = time.perf_counter() - begun, time.process_time() - used
+        return took_s, used_s, Accounted.total_s() if on else 0.0
+
+
+if __name__ == "__main__":
+    kind, tasks, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    told: dict[str, list[tuple[float, float, float]]] = {"off": [], "on": []}
+    for number in range(rounds):
+        for which in ("off", "on") if number % 2 else ("on", "off"):
+            told[which].append(seconds(kind, tasks, on=which == "on"))
+    print(json.dumps(told))

@@ -1,0 +1,78 @@
+"""What recording costs: a computation, the server, its disk; and how soon a loss is shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.start import environment_with_all
+from benchmarks.table import Row
+
+HERE = Path(__file__).parent
+TASKS, SHUFFLE_DAYS, ROUNDS = 100_000, 60, 3
+WORKERS, MINUTES, LOSSES = 1_000, 60, 5
+
+
+def measure() -> list[Row]:
+    return [*_overhead(), *_server(), *_shown()]
+
+
+def _overhead() -> list[Row]:
+    rows = []
+    for kind, amount, words in (
+        ("small", TASKS, f"{TASKS:,} small tasks"),
+        ("shuffle", SHUFFLE_DAYS, "a P2P shuffle"),
+    ):
+        told = _run("recorded_tasks", kind, str(amount), str(ROUNDS))
+        wall = {which: statistics.median(it[0] for it in told[which]) for which in told}
+        cpu = {which: statistics.median(it[1] for it in told[which]) for which in told}
+        own = statistics.median(it[2] / it[1] for it in told["on"])
+        rows += [
+            Row(f"{words}, not recorded", wall["off"], "s"),
+            Row(f"{words}, recorded", wall["on"], "s"),
+            Row("  more by the clock", 100 * (wall["on"] / wall["off"] - 1), "%", aim="< 2"),
+            Row("  more CPU of the scheduler", 100 * (cpu["on"] / cpu["off"] - 1), "%", aim="< 2"),
+            Row("  CPU that the recording itself took", 100 * own, "%", aim="< 2"),
+        ]
+    return rows
+
+
+def _server() -> list[Row]:
+    told = _run("replayed_hour", str(WORKERS), str(MINUTES))
+    return [
+        Row("1,000 workers: CPU of the server, of one core", told["cpu_share"] * 100, "%"),
+        Row("  a worker-hour: CPU", told["cpu_s_per_worker_hour"] * 1000, "ms"),
+        Row("  a worker-hour: disk", told["bytes_per_worker_hour"] / 1024, "KiB"),
+        Row("  memory of the process that records", told["memory_mib"], "MiB"),
+    ]
+
+
+def _shown() -> list[Row]:
+    with tempfile.TemporaryDirectory() as directory:
+        python = environment_with_all(Path(directory) / "venv", gateway=False)
+        environment = dict(os.environ, SHOAL_STATE_DIR=f"{directory}/state")
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        work = Path(directory) / "work"
+        work.mkdir()
+        try:
+            seen = _run("shown_loss", str(LOSSES), python=python, env=environment, cwd=work)
+        finally:
+            stop = [python.parent / "shoal", "server", "stop"]
+            subprocess.run(stop, env=environment, check=False, stdout=subprocess.DEVNULL)
+    return [
+        Row("a worker dies, until the API shows it: median", statistics.median(seen), "s", "< 2"),
+        Row("  the longest", max(seen), "s", "< 2"),
+    ]
+
+
+def _run(name, *arguments, python=sys.executable, env=None, cwd=None):  # type: ignore[no-untyped-def]
+    done = subprocess.run(
+        [python, HERE / f"{name}.py", *arguments], env=env, cwd=cwd or HERE.parent, check=True,
+        stdout=subprocess.PIPE, stderr=sys.stderr, timeout=3600,
+    )  # fmt: skip
+    return json.loads(done.stdout.splitlines()[-1])

@@ -1,0 +1,86 @@
+"""`shoal history`: what ran, on clusters that are gone too."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from shoal.cli import output
+from shoal.wire.telemetry import ComputationList, ComputationView
+
+_SINCE = {"m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+
+
+class Ago(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # as of click 8.4
+    """`90m`, `12h`, `30d`, or a date."""
+
+    name = "time"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        text = str(value).strip()
+        number, unit = text[:-1], text[-1:]
+        if unit in _SINCE and number.replace(".", "", 1).isdigit():
+            return datetime.now(UTC) - timedelta(seconds=float(number) * _SINCE[unit])
+        try:
+            at = datetime.fromisoformat(text)
+        except ValueError:
+            self.fail(f"{text!r} is no time: give 90m, 12h, 30d or 2026-11-23.", param, ctx)
+        return at if at.tzinfo else at.astimezone()
+
+
+@click.command("history")
+@click.option("--cluster", help="Only this cluster's, by name or id.")
+@click.option("--text", help="Only where the code contains this.")
+@click.option("--erred", is_flag=True, help="Only those with tasks that failed.")
+@click.option("--since", type=Ago(), help="Not older than this: 90m, 12h, 30d or a date.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=30, show_default=True)
+@output.json_option
+def command(
+    cluster: str | None,
+    text: str | None,
+    erred: bool,
+    since: datetime | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """What was computed, newest first, with the line of code that asked for it.
+
+    \b
+    Examples:
+      shoal history --since 7d
+      shoal history --text groupby --erred
+    """
+    from shoal.cli import session
+    from shoal.wire import endpoints
+
+    query = endpoints.ComputationQuery(
+        cluster=cluster, text=text, erred=erred, since=since, limit=limit
+    )
+    found: ComputationList = session.ask(endpoints.COMPUTATIONS, query=query)
+    if as_json:
+        output.json(found)
+        return
+    output.columns(
+        ("began", "cluster", "tasks", "failed", "took", "code"),
+        [_row(it) for it in found.computations],
+        nothing="Nothing that fits is on record.",
+    )
+
+
+def _row(it: ComputationView) -> tuple[str, ...]:
+    from shoal.client.details import code_line, duration_words
+
+    ran = it.computation
+    return (
+        f"{ran.started_at.astimezone():%Y-%m-%d %H:%M:%S}",
+        it.cluster,
+        f"{ran.done:,}/{ran.tasks:,}",
+        f"{ran.erred:,}" if ran.erred else "",
+        duration_words(ran),
+        code_line(ran),
+    )

@@ -1,0 +1,144 @@
+"""One cluster at a glance: how it is, what deserves attention, what ran, what it costs.
+
+Values first (`Details`), words beside them: the CLI prints the same, a notebook shows it as HTML.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from html import escape
+
+import msgspec
+
+from shoal.client.api import Api
+from shoal.client.progress import dollars
+from shoal.wire import endpoints
+from shoal.wire.telemetry import (
+    Computation,
+    ComputationList,
+    ExceptionList,
+    SignalList,
+    SignalView,
+    TaskException,
+)
+from shoal.wire.views import ClusterView
+
+_COMPUTATIONS, _EXCEPTIONS = 10, 10
+
+
+class Details(msgspec.Struct, frozen=True):
+    cluster: ClusterView
+    signals: tuple[SignalView, ...]
+    computations: tuple[Computation, ...]  # the newest first
+    exceptions: tuple[TaskException, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    __repr__ = __str__
+
+    def _lines(self) -> list[str]:
+        view = self.cluster
+        told = [f"{view.name} ({view.id}): {view.sentence}"]
+        if view.cost_uusd is not None:
+            now = dollars(view.price_uusd_per_hour)
+            told.append(
+                f"Cost: {dollars(view.cost_uusd)} so far{f', {now} an hour' if now else ''}"
+            )
+        for it in self.signals:
+            told += ["", *signal_lines(it)]
+        if self.computations:
+            told += ["", "Computations:"]
+            told += [f"  {computation_line(it)}" for it in self.computations]
+        if self.exceptions:
+            told += ["", "Exceptions:"]
+            told += [f"  {exception_line(it)}" for it in self.exceptions]
+        return told
+
+    def _repr_html_(self) -> str:
+        view = self.cluster
+        rows = "".join(
+            f"<tr><td>{it.started_at:%H:%M:%S}</td><td>{escape(code_line(it))}</td>"
+            f"<td>{it.done:,} of {it.tasks:,}</td><td>{escape(duration_words(it))}</td>"
+            f"<td>{it.erred or ''}</td></tr>"
+            for it in self.computations
+        )
+        table = (
+            "<table><thead><tr><th>began</th><th>code</th><th>tasks</th><th>took</th>"
+            f"<th>failed</th></tr></thead><tbody>{rows}</tbody></table>"
+            if rows
+            else ""
+        )
+        signals = "".join(
+            f"<p><strong>{escape(it.signal.title)}</strong>: {escape(it.signal.evidence)} "
+            f"{escape(it.signal.advice)}</p>"
+            for it in self.signals
+        )
+        cost = f"<p>{dollars(view.cost_uusd)} so far</p>" if view.cost_uusd is not None else ""
+        head = f"<p><strong>{escape(view.name)}</strong>: {escape(view.sentence)}</p>"
+        return f"<div>{head}{cost}{signals}{table}</div>"
+
+
+async def of_cluster(api: Api, cluster: str) -> Details:
+    path = {"cluster": cluster}
+    view: ClusterView = await api.call(endpoints.CLUSTER, path=path)
+    wanted = endpoints.ComputationQuery(cluster=view.id, limit=_COMPUTATIONS)
+    newest = endpoints.NewestQuery(limit=_EXCEPTIONS)
+    signals: SignalList
+    ran: ComputationList
+    raised: ExceptionList
+    signals, ran, raised = await asyncio.gather(
+        api.call(endpoints.SIGNALS, query=endpoints.SignalQuery(cluster=view.id)),
+        api.call(endpoints.COMPUTATIONS, query=wanted),
+        api.call(endpoints.EXCEPTIONS, path={"cluster": view.id}, query=newest),
+    )
+    return Details(
+        view,
+        signals.signals,
+        tuple(it.computation for it in ran.computations),
+        raised.exceptions,
+    )
+
+
+# -- words ----------------------------------------------------------------------------------------
+
+
+def signal_lines(it: SignalView) -> list[str]:
+    signal = it.signal
+    told = [
+        f"{signal.severity.upper()}: {signal.title}",
+        f"  {signal.evidence}",
+        f"  {signal.advice}",
+    ]
+    return [*told, f"  Would save: {signal.saves}"] if signal.saves else told
+
+
+def computation_line(it: Computation) -> str:
+    failed = f", {it.erred:,} failed" if it.erred else ""
+    return (
+        f"{it.started_at:%H:%M:%S}  {it.done:,} of {it.tasks:,} tasks, {duration_words(it)}{failed}"
+        f"  {code_line(it)}"
+    )
+
+
+def exception_line(it: TaskException) -> str:
+    times = f" ×{it.count}" if it.count > 1 else ""
+    return f"{it.last_at:%H:%M:%S}  {it.prefix}{times}: {it.type}: {it.message}".splitlines()[0]
+
+
+def duration_words(it: Computation, now: datetime | None = None) -> str:
+    seconds = ((it.stopped_at or now or datetime.now(UTC)) - it.started_at).total_seconds()
+    words = f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
+    return words if it.stopped_at else f"{words} so far"
+
+
+def code_line(it: Computation) -> str:
+    """The line that asked for it, and where it stands."""
+    if not it.code:
+        return ""
+    frame = it.code[-1]
+    lines = frame.code.splitlines()
+    at = frame.line - max(frame.first_line, 1)
+    line = lines[at].strip() if 0 <= at < len(lines) else ""
+    return f"{frame.file.rpartition('/')[2]}:{frame.line}  {line[:100]}".rstrip()

@@ -1,0 +1,39 @@
+"""A cluster at a glance: how it is, how far, what it costs, and what is worth knowing of it."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from shoal.core import status
+from shoal.server.handlers import clusters as handlers
+from shoal.server.pages import record
+from shoal.server.pages.cluster import asked_of, page
+from shoal.server.pages.frame import Visit, redirect
+from shoal.server.pages.milestones import milestones
+from shoal.store import events as event_rows
+from shoal.wire.views import InstanceState
+
+_NEWEST = 8
+
+
+async def overview(visit: Visit) -> Response:
+    desk = visit.desk
+    facts = await handlers.facts_of(desk, asked_of(visit, None))
+    view = handlers.view_from(desk, facts)
+    if visit.request.path_params["cluster"] != view.id:  # asked for by name
+        return redirect(f"/clusters/{view.id}", 302)
+    charts, begin, end = await record.newest(visit)
+    values = {
+        "events": await desk.database.run(event_rows.newest, view.id, _NEWEST),
+        "milestones": milestones(view, facts.instances, facts.head),
+        "troubles": status.troubles(facts.instances),
+        "clients": facts.head.clients if facts.head else 0,
+        "tasks": facts.head.tasks if facts.head else 0,
+        "vm_count": len(facts.instances),
+        "held": any(it.state is not InstanceState.GONE for it in facts.instances),
+        "signals": await record.signals_of(visit, view.id, past=view.ended_at is not None),
+        "charts": charts,
+        "begin": begin,
+        "end": end,
+    }
+    return page(visit, view, "", values)

@@ -1,0 +1,297 @@
+"""What a cluster computed and how its machines fared, on pages: computations, metrics, signals."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+from starlette.responses import Response
+
+from shoal.errors import InvalidRequest
+from shoal.server.desk import Incoming
+from shoal.server.handlers import telemetry as handlers
+from shoal.server.pages import charts, exports, words
+from shoal.server.pages.asked import asked, url
+from shoal.server.pages.cluster import asked_of, cluster_view, page
+from shoal.server.pages.frame import Visit
+from shoal.server.pages.share import Slice, slices
+from shoal.store import telemetry as telemetry_rows
+from shoal.wire.endpoints import ComputationQuery, NewestQuery, SeriesQuery, SignalQuery
+from shoal.wire.ids import ClusterId, InstanceId
+from shoal.wire.telemetry import (
+    Computation,
+    HostSample,
+    PrefixTime,
+    SchedulerSample,
+    SignalView,
+    TaskGroupSample,
+)
+from shoal.wire.views import ClusterView
+
+_COMPUTATIONS, _GROUPS, _POINTS, _NAMED = 50, 200, 400, 3
+
+
+# -- signals --------------------------------------------------------------------------------------
+
+
+async def signals_of(visit: Visit, cluster: ClusterId, *, past: bool) -> tuple[SignalView, ...]:
+    query = SignalQuery(cluster=cluster, past=past)
+    found = await handlers.signals(visit.desk, Incoming(visit.known.caller, {}, query, None))
+    return found.signals
+
+
+async def signals_by_cluster(visit: Visit) -> Mapping[ClusterId, str]:
+    """The worst that shows now, for lists."""
+    asked = Incoming(visit.known.caller, {}, SignalQuery(limit=1000), None)
+    found: dict[ClusterId, str] = {}
+    for it in (await handlers.signals(visit.desk, asked)).signals:
+        found.setdefault(it.cluster, it.signal.title)
+    return found
+
+
+# -- computations ---------------------------------------------------------------------------------
+
+
+class ComputationsAsked(msgspec.Struct, frozen=True):
+    q: str = ""
+    show: str = ""  # "erred"
+    page: str = ""
+
+    def url(self, **changes: str | None) -> str:
+        return url(self, **changes)
+
+
+async def computations(visit: Visit) -> Response:
+    view, it = await cluster_view(visit), asked(visit, ComputationsAsked)
+    found = await handlers.computations(visit.desk, _query(visit, view, it, _COMPUTATIONS))
+    failures = await handlers.exceptions(visit.desk, asked_of(visit, NewestQuery(limit=20)))
+    listed = [one.computation for one in found.computations]
+    values = {
+        "query": it,
+        "computations": listed,
+        "names": await _names(visit, view.id, [one.id for one in listed if not one.code]),
+        "next_page": found.next_page,
+        "exceptions": failures.exceptions,
+        "now": visit.desk.clock(),
+    }
+    return page(visit, view, "computations", values)
+
+
+async def _names(visit: Visit, cluster: ClusterId, ids: Sequence[str]) -> dict[str, str]:
+    """What stands for computations without code: their tasks' prefixes, the most frequent first."""
+    counts: dict[str, Counter[str]] = {}
+    for it in await visit.desk.database.run_samples(telemetry_rows.groups, cluster, ids):
+        counts.setdefault(it.computation, Counter())[it.prefix] += it.tasks
+    return {
+        id: ", ".join(name for name, _ in some.most_common(_NAMED)) for id, some in counts.items()
+    }
+
+
+def _query(
+    visit: Visit, view: ClusterView, it: ComputationsAsked, limit: int
+) -> Incoming[ComputationQuery, None]:
+    query = ComputationQuery(
+        cluster=view.id,
+        text=it.q or None,
+        erred=it.show == "erred",
+        page=it.page or None,
+        limit=limit,
+    )
+    return Incoming(visit.known.caller, {}, query, None)
+
+
+_TITLES = (
+    *("id", "started_at", "stopped_at", "tasks", "done", "erred", "groups"),
+    *("compute_s", "graph_bytes", "graph_s", "workers", "code"),
+)
+
+
+async def computations_csv(visit: Visit) -> Response:
+    view, it = await cluster_view(visit), asked(visit, ComputationsAsked)
+    query = _query(visit, view, it, exports.MAX_ROWS)
+    found = (await handlers.computations(visit.desk, query)).computations
+    rows = [_row(one.computation) for one in found]
+    return exports.as_csv(f"{view.name}-computations", _TITLES, rows)
+
+
+def _row(it: Computation) -> tuple[exports.Cell, ...]:
+    return (
+        it.id,
+        it.started_at,
+        it.stopped_at,
+        it.tasks,
+        it.done,
+        it.erred,
+        it.groups,
+        round(it.compute_s, 3),
+        it.graph_bytes,
+        round(it.graph_s, 3),
+        it.workers,
+        words.called(it),
+    )
+
+
+async def computations_json(visit: Visit) -> Response:
+    view, it = await cluster_view(visit), asked(visit, ComputationsAsked)
+    query = _query(visit, view, it, exports.MAX_ROWS)
+    return exports.as_json(
+        f"{view.name}-computations", await handlers.computations(visit.desk, query)
+    )
+
+
+class Prefix(msgspec.Struct, frozen=True):
+    """All groups of one prefix."""
+
+    name: str
+    groups: int
+    tasks: int
+    seconds: float
+    bytes: int
+    slices: tuple[Slice, ...]
+    share: float  # of the longest
+
+
+async def computation(visit: Visit) -> Response:
+    view = await cluster_view(visit)
+    found = await handlers.computation(visit.desk, asked_of(visit, None))
+    values = {
+        "computation": found.computation,
+        "frames": found.computation.code[::-1],
+        "prefixes": prefixes(found.groups),
+        "times": activities(found.times),
+        "groups": found.groups[:_GROUPS],
+        "hidden": len(found.groups) - _GROUPS,
+        "exceptions": found.exceptions,
+        "now": visit.desk.clock(),
+    }
+    return page(visit, view, "computation", values)
+
+
+_WAYS = (
+    ("compute_s", "computing"),
+    ("transfer_s", "moving data"),
+    ("disk_read_s", "reading spilled data"),
+    ("disk_write_s", "spilling"),
+    ("deserialize_s", "deserialising"),
+    ("other_s", "other"),
+)
+
+
+def prefixes(groups: Sequence[TaskGroupSample]) -> list[Prefix]:
+    """Where the workers' time went, the longest first."""
+    by: dict[str, list[TaskGroupSample]] = {}
+    for it in groups:
+        by.setdefault(it.prefix, []).append(it)
+    sums = {
+        name: {way: sum(getattr(it, field) for it in some) for field, way in _WAYS}
+        for name, some in by.items()
+    }
+    longest = max((sum(it.values()) for it in sums.values()), default=0.0) or 1.0
+    found = [
+        Prefix(
+            name,
+            len(some),
+            sum(it.tasks for it in some),
+            sum(sums[name].values()),
+            sum(it.bytes for it in some),
+            slices(sums[name], longest),
+            sum(sums[name].values()) / longest,
+        )
+        for name, some in by.items()
+    ]
+    return sorted(found, key=lambda it: -it.seconds)
+
+
+def activities(times: Sequence[PrefixTime]) -> list[tuple[str, float, tuple[Slice, ...]]]:
+    """Of each prefix what its threads did, as Dask's fine metrics say; "" is moving data."""
+    whole = [(it.prefix or "(between workers)", sum(it.seconds.values()), it) for it in times]
+    longest = max((seconds for _, seconds, _ in whole), default=0.0) or 1.0
+    ordered = sorted(whole, key=lambda it: -it[1])
+    return [(name, seconds, slices(it.seconds, longest)) for name, seconds, it in ordered]
+
+
+# -- metrics --------------------------------------------------------------------------------------
+
+
+class MetricsAsked(msgspec.Struct, frozen=True):
+    """`from`, `to`: moments; empty: the cluster's life."""
+
+    vm: str = ""
+    since: str = msgspec.field(default="", name="from")
+    until: str = msgspec.field(default="", name="to")
+
+    def url(self, **changes: str | None) -> str:
+        return url(self, **changes)
+
+
+async def metrics(visit: Visit) -> Response:
+    view, it = await cluster_view(visit), asked(visit, MetricsAsked)
+    samples, step_s, plans = await _samples(visit, it, _POINTS)
+    hosts = (await handlers.hosts(visit.desk, asked_of(visit, None))).hosts
+    values = {
+        "query": it,
+        "charts": charts.group(samples, plans),
+        "begin": samples[0].at if samples else None,
+        "end": samples[-1].at if samples else None,
+        "resolution_s": step_s,
+        "hosts": sorted(hosts, key=lambda one: _order(one.instance)),
+    }
+    return page(visit, view, "metrics", values)
+
+
+def _order(id: InstanceId) -> tuple[int, str]:
+    number = id.rpartition("-")[2]
+    return (int(number) if number.isdigit() else 0, id)
+
+
+async def _samples(
+    visit: Visit, it: MetricsAsked, points: int
+) -> tuple[Sequence[SchedulerSample | HostSample], int, tuple[charts.Plan, ...]]:
+    query = SeriesQuery(since=_moment(it.since), until=_moment(it.until), points=points)
+    if not it.vm:
+        told = await handlers.metrics(visit.desk, asked_of(visit, query))
+        return told.samples, told.resolution_s, charts.CLUSTER
+    path = {**visit.request.path_params, "instance": it.vm}
+    of_host = await handlers.host_metrics(
+        visit.desk, Incoming(visit.known.caller, path, query, None)
+    )
+    gpu = (charts.GPU,) if any(one.gpu_memory_total_bytes for one in of_host.samples) else ()
+    return of_host.samples, of_host.resolution_s, (*charts.HOST, *gpu)
+
+
+def _moment(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidRequest(f"{text!r} is no moment.", hint="As 2026-11-01T12:00:00Z.") from error
+    if at.tzinfo is None:
+        raise InvalidRequest(f"{text!r} has no time zone.", hint="As 2026-11-01T12:00:00Z.")
+    return at
+
+
+async def numbers(visit: Visit) -> Response:
+    """For the charts that can be zoomed; and as a file for whoever wants it."""
+    view, it = await cluster_view(visit), asked(visit, MetricsAsked)
+    samples, step_s, plans = await _samples(visit, it, 2 * _POINTS)
+    made = charts.numbers(plans, samples, step_s, live=view.ended_at is None)
+    return exports.as_json(f"{view.name}-metrics", made)
+
+
+async def metrics_csv(visit: Visit) -> Response:
+    view, it = await cluster_view(visit), asked(visit, MetricsAsked)
+    samples, _, plans = await _samples(visit, it, 5_000)
+    fields = list(dict.fromkeys(line.field for plan in plans for line in plan.lines))
+    rows = [(one.at, *(getattr(one, field) for field in fields)) for one in samples]
+    return exports.as_csv(f"{view.name}-metrics", ("at", *fields), rows)
+
+
+async def newest(visit: Visit) -> tuple[list[charts.Chart], datetime | None, datetime | None]:
+    """For a cluster's first page: the charts that say most."""
+    samples, _, _ = await _samples(visit, MetricsAsked(), _POINTS)
+    if len(samples) < 2:
+        return [], None, None
+    return charts.group(samples, charts.CLUSTER[:4]), samples[0].at, samples[-1].at

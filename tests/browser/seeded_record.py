@@ -1,0 +1,175 @@
+"""What the seeded clusters computed, and how their machines fared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from shoal.store import signals, telemetry
+from shoal.store.database import Database
+from shoal.wire.ids import ClusterId, WorkspaceName, instance_id
+from shoal.wire.telemetry import (
+    Chunk,
+    CodeFrame,
+    Computation,
+    HostSample,
+    Item,
+    PrefixTime,
+    SchedulerSample,
+    Severity,
+    Signal,
+    SignalKind,
+    TaskException,
+    TaskGroupSample,
+)
+
+_CODE = """def monthly_means(grid):
+    depth = grid.where(grid >= 0)
+    means = depth.groupby("time.month").mean()
+    return means.compute()
+"""
+_GIB = 1 << 30
+
+
+def items(cluster: ClusterId, now: datetime, *, minutes: int = 40) -> Iterator[Item]:
+    yield from _computations(cluster, now)
+    for n in range(minutes * 12):
+        at = now - timedelta(seconds=5 * (minutes * 12 - n))
+        wave = 0.5 + 0.45 * math.sin(n / 23)
+        yield SchedulerSample(
+            at,
+            workers=6,
+            threads=24,
+            clients=2,
+            processing=int(60 * wave),
+            executing=int(24 * wave),
+            queued=int(400 * wave),
+            idle_workers=1 if wave < 0.2 else 0,
+            event_loop_s=0.02 + 0.004 * wave,
+            stall_s=0.1 * wave,
+            scheduler_cpu_percent=30 * wave,
+            scheduler_memory_bytes=int(0.6 * _GIB),
+            cpu_percent=2400 * wave,
+            memory_bytes=int(60 * _GIB * (0.3 + wave / 2)),
+            memory_limit_bytes=96 * _GIB,
+            managed_bytes=int(40 * _GIB * wave),
+            spilled_bytes=int(4 * _GIB * max(0.0, wave - 0.6)),
+            transfer_bps=3e8 * wave,
+            desired_workers=8,
+        )
+        if n % 2 == 0:
+            for number in range(1, 8):
+                yield _host(cluster, number, at, wave)
+
+
+def _host(cluster: ClusterId, number: int, at: datetime, wave: float) -> HostSample:
+    return HostSample(
+        at,
+        instance_id(cluster, number),
+        cpus=4,
+        cpu_user_percent=90 * wave / (1 + number / 20),
+        cpu_system_percent=6.0,
+        memory_used_bytes=int((4 + number + 4 * wave) * _GIB),
+        memory_limit_bytes=16 * _GIB,
+        managed_bytes=int(6 * _GIB * wave),
+        unmanaged_bytes=_GIB,
+        disk_used_bytes=12 * _GIB,
+        disk_total_bytes=30 * _GIB,
+        net_in_bps=4e7 * wave,
+        net_out_bps=3e7 * wave,
+        processing=int(9 * wave),
+        executing=4,
+    )
+
+
+def _computations(cluster: ClusterId, now: datetime) -> Iterator[Item]:
+    frame = CodeFrame("/home/ada/climate/means.py", 13, _CODE, 10)
+    for number in range(1, 9):
+        id = f"comp-{number}"
+        began = now - timedelta(minutes=5 * number)
+        runs = number == 1
+        erred = 3 if number == 4 else 0
+        yield Computation(
+            id,
+            began,
+            None if runs else began + timedelta(seconds=171.5),
+            (CodeFrame("/home/ada/climate/run.py", 41, "monthly_means(open_grid())", 41), frame),
+            tasks=4200,
+            done=1804 if runs else 4200 - erred,
+            erred=erred,
+            processing=60 if runs else 0,
+            groups=4,
+            graph_bytes=1_900_000,
+            graph_s=0.21,
+            compute_s=3210.0,
+            workers=6,
+        )
+        for name, compute_s, transfer_s in (
+            ("read-zarr", 900.0, 0.0),
+            ("where", 420.0, 12.0),
+            ("groupby-mean", 1700.0, 380.0),
+            ("concat", 190.0, 95.0),
+        ):
+            yield TaskGroupSample(
+                id,
+                f"{name}-{number}f3a",
+                name,
+                began,
+                tasks=1050,
+                states={"memory": 1050 - erred, "erred": erred},
+                compute_s=compute_s,
+                transfer_s=transfer_s,
+                disk_write_s=transfer_s / 5,
+                bytes=int(3e9),
+                longest_s=4.2,
+            )
+        yield PrefixTime(id, "groupby-mean", {"thread-cpu": 1500.0, "thread-noncpu": 200.0})
+        if erred:
+            yield TaskException(
+                f"x-{number}",
+                id,
+                began + timedelta(seconds=60),
+                began + timedelta(seconds=90),
+                erred,
+                "ValueError",
+                "negative depth at (12, 40)",
+                'Traceback (most recent call last):\n  File "means.py", line 11, in where\n'
+                "ValueError: negative depth at (12, 40)\n",
+                "('where-4f3a', 12, 40)",
+                "where",
+                instance_id(cluster, 3),
+            )
+
+
+SPILLING = "Ask for more memory a worker: worker_memory='32 GiB'."
+
+
+async def fill(database: Database, workspace: WorkspaceName, id: ClusterId, now: datetime) -> None:
+    chunks = [Chunk(n + 1, it) for n, it in enumerate(items(id, now))]
+    await database.run_samples(telemetry.append, id, workspace, chunks)
+    since = now - timedelta(minutes=12)
+    found = [
+        Signal(
+            SignalKind.SPILLING,
+            Severity.WARNING,
+            "Workers are spilling",
+            "5 of 6 workers moved 3.1 GiB of results to disk in the last 12 minutes.",
+            SPILLING,
+            "worker_memory",
+            since,
+            now,
+            workers=tuple(instance_id(id, n) for n in range(2, 7)),
+        ),
+        Signal(
+            SignalKind.TINY_TASKS,
+            Severity.ADVICE,
+            "Tasks are tiny",
+            "4,200 tasks took 8 ms each; Dask needs about 1 ms to run one.",
+            "Make chunks larger: fewer and longer tasks cost less.",
+            "chunks",
+            since,
+            now,
+        ),
+    ]
+    await database.run_samples(signals.put, id, workspace, found, now)

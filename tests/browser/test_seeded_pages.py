@@ -1,0 +1,171 @@
+"""Every page in a real browser, over a store that is full: it is whole, quiet and accessible.
+
+With SHOAL_TEST_SHOTS=DIRECTORY the screenshots stay there: they are meant to be looked at.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from shoal.server.pages.frame import ASSETS
+from tests.browser.conftest import Site, Visit
+from tests.browser.seeded import GRID
+
+pytestmark = pytest.mark.long
+
+CLUSTER = f"/clusters/{GRID}"
+PAGES = {
+    "clusters": "/",
+    "clusters-none": "/?q=nothing-like-it",
+    "overview": CLUSTER,
+    "overview-starting": "/clusters/c-0000000003",
+    "overview-past": "/clusters/c-0000000110",
+    "computations": f"{CLUSTER}/computations",
+    "computations-none": "/clusters/c-0000000003/computations",
+    "computation": f"{CLUSTER}/computations/comp-4",
+    "vms": f"{CLUSTER}/vms",
+    "vms-past": "/clusters/c-0000000100/vms",
+    "metrics": f"{CLUSTER}/metrics",
+    "metrics-vm": f"{CLUSTER}/metrics?vm=shoal-{GRID}-3",
+    "metrics-none": "/clusters/c-0000000003/metrics",
+    "events": f"{CLUSTER}/events",
+    "software": f"{CLUSTER}/software",
+    "logs": f"{CLUSTER}/logs",
+    "logs-none": "/clusters/c-0000000003/logs",
+    "costs": "/costs",
+    "costs-tag": "/costs?by=tag",
+    "costs-cluster": "/costs?by=cluster",
+    "machinery": "/machinery",
+    "settings": "/settings",
+}
+zoomable = pytest.mark.skipif(
+    "charts.js" not in ASSETS, reason="the charts were not built: python web/assets.py"
+)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("phone", [False, True], ids=["laptop", "phone"])
+def test_every_page_is_whole_quiet_and_accessible(site: Site, scheme: str, phone: bool) -> None:
+    visit = site.visit(scheme, phone=phone)
+    found: dict[str, list[str]] = {}
+    for name, path in PAGES.items():
+        visit.open(path).wait_for_load_state("networkidle") if "-none" in name else visit.open(path)
+        visit.shoot(name)
+        if flaws := visit.flaws():
+            found[name] = flaws
+        visit.complaints.clear()
+    assert found == {}
+
+
+def test_the_login_page_is_accessible_and_refuses_in_words(site: Site) -> None:
+    visit = site.visit()
+    visit.page.click("text=Log out")
+    visit.page.fill("#token", "shoal_wrong")
+    visit.page.click("button.main")
+    assert "not known" in visit.page.inner_text("[role=alert]")
+    visit.complaints.clear()  # of the 401 itself
+    visit.shoot("login")
+    assert visit.flaws() == []
+
+
+def test_a_cluster_is_found_with_the_keyboard_alone(site: Site) -> None:
+    page = site.visit().open("/")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to content"
+    page.keyboard.press("Enter")
+    page.focus("#q")
+    page.keyboard.type("climate-grid")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"/\?q=climate-grid$"))  # what is not set is not in the address
+    names = page.locator("tbody th > a:first-child").all_inner_texts()
+    assert names
+    assert all("climate-grid" in it for it in names)
+
+
+def test_choosing_filters_at_once_and_going_back_shows_what_was(site: Site) -> None:
+    page = site.visit().open("/")
+    page.select_option("#state", "failed")
+    page.wait_for_url(re.compile("state=failed"))
+    assert set(page.locator("tbody .badge").all_inner_texts()) == {"failed"}
+    page.go_back()
+    assert page.locator("#state").input_value() == ""
+
+
+def test_stopping_asks_first_and_escape_keeps_it(site: Site) -> None:
+    page = site.visit().open(CLUSTER)
+    page.click("button:has-text('Stop…')")
+    dialog = page.locator(f"#stop-{GRID}")
+    assert dialog.is_visible()
+    page.keyboard.press("Escape")
+    assert not dialog.is_visible()
+    assert "ready" in page.inner_text("[role=status].sentence")
+
+
+def test_times_are_the_readers_own_with_the_exact_one_on_hover(site: Site) -> None:
+    page = site.visit().open(CLUSTER)
+    told = page.locator(".steps time").first
+    assert re.search(r"\dZ$", told.get_attribute("title") or "")
+    assert "UTC" not in told.inner_text()
+
+
+def test_a_log_is_searched_and_shows_its_end(site: Site) -> None:
+    page = site.visit().open(f"{CLUSTER}/logs")
+    box = page.locator(".log")
+    assert box.evaluate("it => it.scrollHeight - it.scrollTop - it.clientHeight") < 40
+    page.fill("#q", "NEGATIVE depth")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("q=NEGATIVE"))
+    lines = page.locator(".log .text").all_inner_texts()
+    assert lines
+    assert all("negative depth" in it for it in lines)
+
+
+@zoomable
+def test_charts_are_zoomed_together_and_the_span_is_the_address(site: Site) -> None:
+    visit = site.visit()
+    page = visit.open(f"{CLUSTER}/metrics")
+    page.wait_for_selector(".chart.zoomable .u-over")
+    assert page.locator(".chart.zoomable").count() == page.locator(".chart").count()
+    over = page.locator(".u-over").first.bounding_box()
+    assert over is not None
+    y = over["y"] + 40
+    page.mouse.move(over["x"] + 100, y)
+    page.mouse.down()
+    page.mouse.move(over["x"] + 200, y, steps=4)
+    page.mouse.up()
+    page.wait_for_url(re.compile("from=.*to="))
+    page.reload()
+    assert page.locator("text=Whole life").is_visible()
+    assert visit.complaints == []
+
+
+def test_without_scripts_every_page_is_there_and_charts_are_drawn(
+    site: Site, chromium: object
+) -> None:
+    visit = site.visit()
+    cookies = visit.page.context.cookies()
+    context = visit.page.context.browser.new_context(  # type: ignore[union-attr]
+        java_script_enabled=False, base_url=site.url
+    )
+    context.add_cookies(cookies)  # type: ignore[arg-type]
+    plain = Visit(context.new_page(), visit._shots)
+    for path in PAGES.values():
+        plain.open(path)
+    page = plain.open(f"{CLUSTER}/metrics")
+    assert page.locator(".chart polyline").count() >= 8
+
+
+def test_a_page_is_light(site: Site) -> None:
+    """All that the first page needs, as it travels."""
+    page = site.visit().page
+    page.context.clear_cookies(name="none")
+    page.reload()
+    sizes = page.evaluate(
+        "performance.getEntries().filter(it => it.transferSize !== undefined)"
+        ".map(it => [it.name, it.decodedBodySize])"
+    )
+    assert sum(size for _, size in sizes) < 200_000, sizes
+    names = [name for name, _ in sizes if name.startswith("http")]
+    assert all(name.startswith(site.url) for name in names), names

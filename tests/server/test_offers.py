@@ -1,0 +1,62 @@
+"""What is on offer, asked of a server: with an account of a cloud, and without one."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from shoal.clouds.catalog import Catalog, files
+from shoal.wire.specs import Cloud
+from shoal.wire.views import OfferList
+from tests.server.conftest import Served
+
+
+def test_the_reasons_are_told_only_if_asked(served: Served) -> None:
+    assert ask(served, "cloud=gcp&region=us-east1&cpu=4").left_out == ()
+
+
+def ask(served: Served, query: str) -> OfferList:
+    token = served.token("ada", "research", "clusters")
+    answer = served.ask(token, "GET", f"/v1/offers?{query}")
+    assert answer.status_code == 200, answer.text
+    return msgspec.json.decode(answer.content, type=OfferList)
+
+
+def test_a_cloud_that_is_not_set_up_is_answered_from_the_catalog(served: Served) -> None:
+    found = ask(served, "cloud=gcp&region=us-east1&cpu=8&arm=true&spot=true")
+    assert {it.zone for it in found.offers} == {"us-east1-b", "us-east1-c", "us-east1-d"}
+    assert {(it.vcpu, it.arch, it.spot) for it in found.offers} == {(8, "aarch64", True)}
+    assert found.types_as_of == files.snapshot(Cloud.GCP).as_of.isoformat()
+
+
+def test_without_a_region_it_is_the_one_whose_prices_are_known(served: Served) -> None:
+    found = ask(served, "cloud=aws&cpu=4&spot=false")
+    assert found.region == Catalog().home(Cloud.AWS) == "us-east-1"
+    prices = [it.price_uusd_per_hour for it in found.offers]
+    known = [it for it in prices if it is not None]
+    assert known
+    assert prices[: len(known)] == sorted(known)
+
+
+def test_each_type_that_is_left_out_is_told_with_the_reason_if_asked(served: Served) -> None:
+    found = ask(served, "cloud=gcp&region=us-east1&cpu=4&why=true")
+    reasons = {it.machine_type: it.why for it in found.left_out}
+    assert reasons["n2-standard-8"] == "has 8 vCPU"
+    assert not reasons.keys() & {it.machine_type for it in found.offers}
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "hint"),
+    [
+        ("cloud=gcp&region=us-eats1", 400, "us-east1"),
+        ("cloud=digital", 404, "gcp"),
+        ("cloud=gcp&cpu=0", 400, ""),
+    ],
+)
+def test_what_does_not_exist_is_refused_with_what_does(
+    served: Served, query: str, status: int, hint: str
+) -> None:
+    token = served.token("ada", "research", "clusters")
+    answer = served.ask(token, "GET", f"/v1/offers?{query}")
+    assert answer.status_code in (status, 422)
+    assert hint in answer.json().get("hint", "")
