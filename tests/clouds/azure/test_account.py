@@ -190,3 +190,9 @@ async def discovered(rig: Rig, tmp_path: Path, region: str | None) -> login.Azur
     environ = {"AZURE_CONFIG_DIR": str(tmp_path / "empty")}
     endpoint, trust = rig.azure.url, rig.azure.trust
     return await login.discover(None, region, environ=environ, endpoint=endpoint, trust=trust)
+
+
+def test_the_page_names_every_permission_with_its_reason() -> None:
+    page = (Path(__file__).parents[3] / "docs/how-to/azure.md").read_text()
+    for it in AzureSetup.permissions:
+        assert f"| `{it.name}` | {it.why} |" in page

@@ -20,6 +20,7 @@ def test_a_vm_bears_its_name_its_tags_and_its_size(rig: Rig) -> None:
     assert vm["properties"]["osProfile"]["computerName"] == asked.instances[0]
     assert vm["zones"] == ["1"]
     ours = {"shoal-installation": OURS, "shoal-cluster": CLUSTER, "shoal-batch": asked.id}
+    ours["shoal-uusd-per-hour"] = "192000"
     assert vm["tags"] == {"team": "ocean", **ours}
 
 

@@ -15,6 +15,7 @@ def test_a_vm_is_listed_with_both_of_its_addresses(rig: Rig) -> None:
     assert vm.inside.startswith("10.80.")
     assert {vm.address.split(":")[1], vm.inside.split(":")[1]} == {"8788"}
     assert (vm.region, vm.zone, vm.machine_type) == ("eastus", "eastus-1", "Standard_D4s_v5")
+    assert vm.price_uusd_per_hour == 192_000
 
 
 def test_a_vm_that_was_powered_off_from_within_is_shown_as_not_running(rig: Rig) -> None:
