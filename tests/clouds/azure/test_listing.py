@@ -69,3 +69,14 @@ def test_a_lost_answer_to_a_deletion_ends_the_vm_all_the_same(rig: Rig) -> None:
     with pytest.raises(Unknown):
         rig.terminate(vms)
     assert rig.listed() == []
+
+
+def test_no_more_vms_are_ended_while_azure_asks_for_patience(rig: Rig) -> None:
+    vms = list(rig.launch(batch(40)).vms)
+    rig.arm.knobs.throttles = 1_000
+    with pytest.raises(Throttled):
+        rig.terminate(vms)
+    assert rig.calls("DELETE virtualMachines") <= 16
+    rig.arm.knobs.throttles = 0
+    rig.terminate(vms)
+    assert rig.listed() == []

@@ -116,3 +116,12 @@ def test_a_group_that_is_not_there_names_the_setup(rig: Rig) -> None:
     with pytest.raises(Refused, match="ResourceGroupNotFound") as told:
         rig.launch(batch(1))
     assert "shoal setup azure" in told.value.hint
+
+
+def test_what_azure_will_never_do_is_refused_and_the_next_alternative_taken(rig: Rig) -> None:
+    nonsense = offer("Standard_Nothing")
+    with pytest.raises(Refused, match="is no size") as told:
+        rig.launch(batch(1, nonsense))
+    assert told.value.scope == Scope("eastus", "eastus-1", "Standard_Nothing", False)
+    (vm,) = rig.launch(batch(1, nonsense, offer(), number=2)).vms
+    assert vm.machine_type == "Standard_D4s_v5"

@@ -324,7 +324,7 @@ def _allowed(name: str, why: str, grants: permissions.Grants) -> Finding:
         f"permission {name}",
         problem=f"It is not granted, and is needed to: {why}.",
         fix="az role definition create --role-definition @role.json "
-        "(`shoal setup azure --role` prints role.json)",
+        "(`shoal setup azure --print` prints it)",
     )
 
 
