@@ -129,6 +129,7 @@ class Observation(msgspec.Struct, frozen=True):
     memory_bytes: int = 0
     memory_limit_bytes: int = 0
     restarts: int = 0
+    notice: str = ""  # the cloud is about to take it back: how it says so
 
 
 class HeadObservation(msgspec.Struct, frozen=True):

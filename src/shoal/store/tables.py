@@ -188,6 +188,7 @@ observation = Table(
     Column("memory_bytes", BigInteger, nullable=False),
     Column("memory_limit_bytes", BigInteger, nullable=False),
     Column("restarts", Integer, nullable=False),
+    _text("notice"),
 )
 
 head = Table(

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from shoal.clouds.account import Finding, Step
-from shoal.clouds.azure import names, network, permissions
+from shoal.clouds.azure import login, names, network, permissions
 from shoal.clouds.azure.clients import Clients, Trust, record
 from shoal.clouds.azure.errors import QUOTA_PAGE
 from shoal.clouds.azure.images import UBUNTU
@@ -324,7 +324,7 @@ def _allowed(name: str, why: str, grants: permissions.Grants) -> Finding:
         f"permission {name}",
         problem=f"It is not granted, and is needed to: {why}.",
         fix="az role definition create --role-definition @role.json "
-        "(`shoal setup azure --role` prints role.json)",
+        "(`shoal setup azure --print` prints it)",
     )
 
 
@@ -340,3 +340,11 @@ def _quota(usage: _Usage, region: str, least: int) -> Finding:
         fix=f"Ask for more: {QUOTA_PAGE}",
         essential=usage.name.value == "cores",
     )
+
+
+async def discover(owner: str | None, region: str | None) -> AzureAccount:
+    return await login.discover(owner, region)
+
+
+def examined(account: AzureAccount) -> AzureSetup:
+    return AzureSetup(account)

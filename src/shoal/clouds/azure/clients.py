@@ -88,8 +88,8 @@ class Clients:
                 said = str(error.message).splitlines()[0]
                 return Refused(said, scope=Scope(), hint="Log in first: az login")
             case HttpResponseError():
-                fault = fault_of(error)
-                return error_of(fault, status=error.status_code or 0, until=self._until(error))
+                cause = fault_of(error).causes()[0]
+                return error_of(cause, status=error.status_code or 0, until=self._until(error))
             case _:
                 return Unknown(f"Azure did not answer: {error.message}")
 
@@ -128,6 +128,16 @@ class Clients:
         response = self._plain.send_request(HttpRequest("GET", self._endpoint + path))
         response.raise_for_status()
         return bytes(response.content)
+
+    def get_public(self, url: str) -> bytes:
+        """Of what is anybody's to read, without the login. Blocks."""
+        made: ARMPipelineClient[Any, Any] = ARMPipelineClient(
+            base_url=url, policies=[policies.HeadersPolicy()], **self._transport()
+        )
+        with made:
+            response = made.send_request(HttpRequest("GET", url))
+            response.raise_for_status()
+            return bytes(response.content)
 
     @cached_property
     def _plain(self) -> ARMPipelineClient[Any, Any]:

@@ -11,7 +11,7 @@ somebody deletes it: `list` shows it as not running, and core ends it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from itertools import chain
 from typing import Any
@@ -33,6 +33,7 @@ from shoal.clouds.provider import (
     Refused,
     Scope,
     Shortfall,
+    Throttled,
 )
 from shoal.core.records import Batch, Offer, Timing, Vm
 from shoal.wire.accounts import AzureAccount
@@ -42,6 +43,7 @@ from shoal.wire.specs import Cloud
 PATIENCE_S = 20.0  # for a deployment to find room; afterwards its VMs count as accepted
 POLL_S = 2.0
 TIMING = Timing(listing_lag_s=60.0, boot_timeout_s=900.0)
+_ENDING = 16  # VMs that are asked to end at a time
 
 Offers = Callable[[str | None], Sequence[Offer]]
 
@@ -86,19 +88,21 @@ class AzureCloud:
         return list(inventory.ours(found, self._installation, public=public))
 
     async def terminate(self, vms: Collection[Vm]) -> None:
-        """A VM takes its disk, interface and address along. The first error is raised when all
-        have been asked."""
+        """A VM takes its disk, interface and address along. An error is raised when all the others
+        have been asked; once Azure asks for patience, the rest wait for the next pass."""
         errors: list[LaunchError] = []
 
         async def end(vm: Vm) -> None:
+            if any(isinstance(it, Throttled) for it in errors):
+                return
             try:
                 await self._clients.found(lambda: self._delete(vm))
             except LaunchError as error:
                 errors.append(error)
 
         async with anyio.create_task_group() as group:
-            for vm in vms:
-                group.start_soon(end, vm)
+            for line in range(_ENDING):
+                group.start_soon(_each, list(vms)[line::_ENDING], end)
         if errors:
             raise errors[0]
 
@@ -149,7 +153,7 @@ class AzureCloud:
         cause = fault_of(error).causes()[0]
         if cause.code == "DeploymentActive":
             return None  # another one launches it
-        told = launch_error(cause, offer, now=self._clock())
+        told = launch_error(cause, offer, status=error.status_code or 0, now=self._clock())
         return told if isinstance(told, NoCapacity | Refused) else self._clients.error(error)
 
     async def _deployment(self, part: Part) -> Deployment | None:
@@ -239,6 +243,11 @@ class AzureCloud:
         except ExceptionGroup as several:
             raise several.exceptions[0] from several
         return inventory.Inventory(**found)
+
+
+async def _each(vms: Sequence[Vm], what: Callable[[Vm], Awaitable[None]]) -> None:
+    for it in vms:
+        await what(it)
 
 
 def _elsewhere(error: LaunchError) -> bool:

@@ -77,6 +77,17 @@ REFUSALS = {
     "ImageNotFound": "Name an image that is in this region.",
     "PlatformImageNotFound": "Name an image that is in this region.",
 }
+# Azure's own trouble, whatever the HTTP status.
+UNCERTAIN = frozenset(
+    {
+        "InternalServerError",
+        "InternalExecutionError",
+        "NetworkingInternalOperationError",
+        "OperationTimedOut",
+        "RetryableError",
+        "ServiceUnavailable",
+    }
+)
 THROTTLES = frozenset(
     {
         "TooManyRequests",
@@ -87,15 +98,21 @@ THROTTLES = frozenset(
 )
 
 
-def launch_error(fault: Fault, offer: Offer, *, now: datetime) -> LaunchError:
-    """Of one cause, for what was asked."""
+def launch_error(fault: Fault, offer: Offer, *, status: int = 0, now: datetime) -> LaunchError:
+    """Of one cause, for what was asked. A 400 says that it will never do: the same again is no
+    use, and another size may be."""
     code, said = fault.code, _sentence(fault)
     if code in CAPACITY:
         scope = Scope(offer.region, offer.zone, offer.machine_type, offer.spot)
         return NoCapacity(f"{offer.machine_type} in {offer.zone}: {said}", scope=scope)
     if code in QUOTA or (code == "OperationNotAllowed" and "quota" in said.lower()):
         return _quota(code, said, offer)
-    return error_of(fault, status=0, until=now + timedelta(seconds=THROTTLED_FOR_S))
+    told = error_of(fault, status=status, until=now + timedelta(seconds=THROTTLED_FOR_S))
+    if isinstance(told, Unknown) and status == 400 and code not in UNCERTAIN:
+        scope = Scope(offer.region, offer.zone, offer.machine_type, offer.spot)
+        hint = "Ask for another machine type, or look at the account's image and network."
+        return Refused(told.message, scope=scope, hint=hint)
+    return told
 
 
 def error_of(fault: Fault, *, status: int, until: datetime) -> LaunchError:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from shoal.clouds.azure import names
+from shoal.clouds.azure.templates import PRICE_TAG
 from shoal.core.batches import BATCH_TAG, CLUSTER_TAG, INSTALLATION_TAG
 from shoal.core.records import Vm
 from shoal.wire.boot import AGENT_PORT
@@ -151,6 +152,7 @@ def _vm(it: VmEntry, power: str, inside: str, seen: str) -> Vm:
     said = it.properties
     failed = said.provisioning_state in ("Failed", "Deleting", "Canceled") and power not in _RUNNING
     ending = said.provisioning_state == "Deleting"
+    price = it.tag(PRICE_TAG)
     return Vm(
         id=it.id.lower(),
         name=it.name,
@@ -164,6 +166,7 @@ def _vm(it: VmEntry, power: str, inside: str, seen: str) -> Vm:
         zone=f"{it.location}-{it.zones[0]}" if it.zones else it.location,
         machine_type=said.hardware_profile.vm_size,
         spot=said.priority == "Spot",
+        price_uusd_per_hour=int(price) if price.isdigit() else None,
     )
 
 

@@ -33,6 +33,7 @@ COMPUTE_API, NETWORK_API = "2025-04-01", "2024-05-01"
 NIC_API = "2022-11-01"
 SCHEMA = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
 ZONE_TAG, TYPE_TAG = "shoal-zone", "shoal-machine-type"  # of the deployment: what was chosen
+PRICE_TAG = "shoal-uusd-per-hour"  # of a VM: what its offer said, where it did
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -58,7 +59,7 @@ class Maker(msgspec.Struct, frozen=True):
     installation: InstallationId
 
     def deployment(self, batch: Batch, part: Part, offer: Offer, secrets: Secrets) -> Body:
-        tags = self.tags(batch)
+        tags = self._tags(batch, offer)
         own = {ZONE_TAG: offer.zone, TYPE_TAG: offer.machine_type}
         return {
             "tags": {**tags, **own},
@@ -72,11 +73,13 @@ class Maker(msgspec.Struct, frozen=True):
             },
         }
 
-    def tags(self, batch: Batch) -> dict[str, str]:
+    def _tags(self, batch: Batch, offer: Offer) -> dict[str, str]:
+        price = offer.price_uusd_per_hour
         ours = {
             INSTALLATION_TAG: self.installation,
             CLUSTER_TAG: batch.cluster,
             BATCH_TAG: batch.id,
+            **({PRICE_TAG: str(price)} if price is not None else {}),
         }
         return {**dict(batch.tags), **ours}
 

@@ -1,0 +1,198 @@
+"""A subscription examined, prepared and put back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from shoal.clouds.account import Finding
+from shoal.clouds.azure import login, permissions
+from shoal.clouds.azure.account import AzureSetup
+from shoal.clouds.provider import Refused
+from shoal.errors import NotPossible
+from tests.clouds.azure.rig import Rig, batch
+from tests.doubles.azure.arm import SUBSCRIPTION, Arm
+from tests.doubles.azure.server import AzureDouble
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Iterator[Rig]:
+    """A subscription in which nothing is prepared."""
+    with AzureDouble(Arm(), tmp_path) as azure:
+        yield Rig(azure)
+
+
+def account(rig: Rig) -> AzureSetup:
+    return AzureSetup(rig.account, trust=rig.azure.trust)
+
+
+def problems(rig: Rig) -> Sequence[Finding]:
+    return [it for it in asyncio.run(account(rig).check("eastus")) if it.problem]
+
+
+def test_what_is_prepared_is_enough_to_launch_in(bare: Rig) -> None:
+    asyncio.run(account(bare).prepare("eastus"))
+    assert len(bare.launch(batch(1)).vms) == 1
+    assert len(bare.listed()) == 1
+
+
+def test_preparing_twice_changes_nothing(bare: Rig) -> None:
+    asyncio.run(account(bare).prepare("eastus"))
+    before = dict(bare.arm.resources)
+    asyncio.run(account(bare).prepare("eastus"))
+    assert bare.arm.resources == before
+    assert bare.calls("PUT virtualNetworks") == 1
+
+
+def test_the_plan_tells_what_is_still_to_be_done(bare: Rig) -> None:
+    plan = asyncio.run(account(bare).plan("eastus"))
+    assert [it.done for it in plan] == [False, False, False]
+    assert all(it.command.startswith("az ") for it in plan)
+    asyncio.run(account(bare).prepare("eastus"))
+    assert all(it.done for it in asyncio.run(account(bare).plan("eastus")))
+
+
+def test_preparing_where_a_step_failed_goes_on_from_there(bare: Rig) -> None:
+    bare.arm.knobs.lost.append("PUT virtualNetworks")
+    with pytest.raises(Exception, match="did not answer"):
+        asyncio.run(account(bare).prepare("eastus"))
+    asyncio.run(account(bare).prepare("eastus"))
+    assert all(it.done for it in asyncio.run(account(bare).plan("eastus")))
+
+
+def test_removing_leaves_nothing_in_any_region(bare: Rig) -> None:
+    for region in ("eastus", "westeurope"):
+        asyncio.run(account(bare).prepare(region))
+    removed = asyncio.run(account(bare).remove())
+    assert len(removed) == 5
+    assert bare.arm.resources == {}
+    assert bare.arm.groups == {}
+    assert asyncio.run(account(bare).remove()) == []
+
+
+def test_removing_takes_the_security_groups_of_heads_along(bare: Rig) -> None:
+    from shoal.wire.specs import Role
+
+    asyncio.run(account(bare).prepare("eastus"))
+    head = batch(1, role=Role.SCHEDULER, ingress=("192.0.2.1/32",))
+    bare.terminate(list(bare.launch(head).vms))
+    asyncio.run(account(bare).remove())
+    assert bare.arm.resources == {}
+
+
+def test_nothing_is_removed_while_a_vm_uses_it(bare: Rig) -> None:
+    asyncio.run(account(bare).prepare("eastus"))
+    bare.launch(batch(1))
+    before = set(bare.arm.resources)
+    with pytest.raises(Refused, match="1 VMs still use"):
+        asyncio.run(account(bare).remove())
+    assert set(bare.arm.resources) == before
+
+
+def test_what_somebody_else_made_stays(bare: Rig) -> None:
+    bare.arm.groups["shoal"] = {"name": "shoal", "location": "eastus", "tags": {}}
+    asyncio.run(account(bare).prepare("eastus"))
+    asyncio.run(account(bare).remove())
+    assert list(bare.arm.groups) == ["shoal"]
+
+
+def test_a_network_of_somebody_else_is_used_and_not_made(bare: Rig) -> None:
+    theirs = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/net/x/y/virtualNetworks/corp"
+    bare.account = msgspec.structs.replace(bare.account, network=theirs)
+    plan = asyncio.run(account(bare).plan("eastus"))
+    assert not [it for it in plan if "virtual network" in it.what]
+
+
+def test_a_prepared_subscription_is_in_order(rig: Rig) -> None:
+    assert problems(rig) == []
+    rig.launch(batch(1))
+    quotas = {
+        it.what: it.found
+        for it in asyncio.run(account(rig).check("eastus"))
+        if it.what.startswith("quota")
+    }
+    assert quotas["quota: public addresses in eastus"] == "1 of 20 in use"
+
+
+def test_what_is_missing_is_named_with_its_fix(bare: Rig) -> None:
+    bare.arm.knobs.denied = frozenset({"Microsoft.Compute/virtualMachines/*"})
+    bare.arm.knobs.unregistered = frozenset({"Microsoft.Compute"})
+    found = {it.what: it.fix for it in problems(bare)}
+    assert found["resource provider Microsoft.Compute"].startswith("az provider register")
+    assert "permission Microsoft.Compute/virtualMachines/delete" in found
+    assert "permission Microsoft.Compute/virtualMachines/read" in found
+    assert "permission Microsoft.Compute/disks/read" not in found
+    assert len([it for it in found if it.startswith(("resource group", "virtual network"))]) == 2
+    assert all(found.values())
+
+
+def test_without_a_login_nothing_else_is_looked_at(rig: Rig) -> None:
+    rig.account = msgspec.structs.replace(rig.account, subscription="another")
+    (only,) = asyncio.run(account(rig).check("eastus"))
+    assert only.problem
+    assert only.fix
+
+
+def test_the_role_lists_every_permission_and_is_of_the_vendors_form(rig: Rig) -> None:
+    role = msgspec.json.decode(account(rig).role())
+    assert set(role["Actions"]) == {it.name for it in AzureSetup.permissions}
+    assert role["AssignableScopes"] == [f"/subscriptions/{SUBSCRIPTION}"]
+    assert role["IsCustom"] is True
+
+
+@pytest.mark.parametrize(
+    ("actions", "not_actions", "allowed"),
+    [
+        ("*", "", True),
+        ("*/read", "", False),
+        ("Microsoft.Compute/*", "", True),
+        ("microsoft.compute/virtualmachines/WRITE", "", True),
+        ("Microsoft.Compute/*/write", "", True),
+        ("Microsoft.Compute/*", "Microsoft.Compute/virtualMachines/*", False),
+        ("Microsoft.Compute/virtualMachines/write/x", "", False),
+    ],
+)
+def test_a_grant_is_read_as_azure_reads_it(actions: str, not_actions: str, allowed: bool) -> None:
+    grant = permissions.Grant((actions,), (not_actions,) if not_actions else ())
+    assert grant.allows("Microsoft.Compute/virtualMachines/write") is allowed
+
+
+def test_the_clis_subscription_is_the_logins(tmp_path: Path) -> None:
+    profile = b'\xef\xbb\xbf{"subscriptions": [{"id": "a"}, {"id": "b", "isDefault": true}]}'
+    (tmp_path / "azureProfile.json").write_bytes(profile)
+    environ = {"AZURE_CONFIG_DIR": str(tmp_path)}
+    found = asyncio.run(login.discover(None, "eastus", environ=environ))
+    assert (found.subscription, found.region) == ("b", "eastus")
+
+
+def test_the_only_subscription_is_the_logins(rig: Rig, tmp_path: Path) -> None:
+    found = asyncio.run(discovered(rig, tmp_path, region="eastus"))
+    assert found.subscription == SUBSCRIPTION
+
+
+def test_of_several_subscriptions_none_is_guessed(rig: Rig, tmp_path: Path) -> None:
+    rig.azure.subscriptions.append("another")
+    with pytest.raises(NotPossible, match="2 subscriptions") as told:
+        asyncio.run(discovered(rig, tmp_path, region="eastus"))
+    assert "az account set" in told.value.hint
+
+
+def test_a_region_is_not_guessed(rig: Rig, tmp_path: Path) -> None:
+    with pytest.raises(NotPossible, match="region"):
+        asyncio.run(discovered(rig, tmp_path, region=None))
+
+
+async def discovered(rig: Rig, tmp_path: Path, region: str | None) -> login.AzureAccount:
+    environ = {"AZURE_CONFIG_DIR": str(tmp_path / "empty")}
+    endpoint, trust = rig.azure.url, rig.azure.trust
+    return await login.discover(None, region, environ=environ, endpoint=endpoint, trust=trust)
+
+
+def test_the_page_names_every_permission_with_its_reason() -> None:
+    page = (Path(__file__).parents[3] / "docs/how-to/azure.md").read_text()
+    for it in AzureSetup.permissions:
+        assert f"| `{it.name}` | {it.why} |" in page
