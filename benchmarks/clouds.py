@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.e2e.plain_clouds import ACCOUNTS, plain_server
+from tests.e2e.cloud_servers import ACCOUNTS, plain_server
 from tests.e2e.session import Session, make_environment
 from tests.vms import base, namespaces
 

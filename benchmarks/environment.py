@@ -20,7 +20,7 @@ import msgspec
 import uv
 
 from benchmarks.table import Row
-from shoal.software.realise import realise
+from shoal.software.realise import PythonSource, realise
 from shoal.software.sync import Synchronised, SyncRequest, report, synchronise
 
 PACKAGES = ("numpy", "pandas", "pyarrow", "scikit-learn", "dask", "distributed")
@@ -147,7 +147,7 @@ class _Bench:
                 prefix=prefix,
                 store=store,
                 report=lambda it: None,
-                python_hint=self.python.resolve(),
+                python_source=PythonSource(self.python.resolve()),
             )
         )
         return _imported(prefix, begun)

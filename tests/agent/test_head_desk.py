@@ -192,3 +192,20 @@ def test_all_workers_are_told_to_stop_and_the_head_knows_who_was_not_reached(
     assert told is not None
     assert told.stop == "the test is over"
     assert desk.untold() == 1
+
+
+def test_a_worker_that_the_cloud_takes_back_is_let_go_at_once(desk: HeadDesk) -> None:
+    desk.take(orders())
+    before = desk.post(ONE).version
+    rung = desk.ordered.count
+    report = VmReport(ONE, Role.WORKER, Stage.READY, AT, notice="AWS will terminate this VM")
+    desk.beat(WorkerBeat(report))
+    assert desk.ordered.count == rung + 1
+    assert list(desk.taken_back) == [ONE]
+    post = desk.post(ONE)
+    assert post.version != before
+    assert post.content is not None
+    assert post.content.retire
+    assert not desk.post(TWO).content.retire
+    desk.beat(WorkerBeat(report))
+    assert desk.ordered.count == rung + 1

@@ -145,11 +145,19 @@ def _computations(cluster: ClusterId, now: datetime) -> Iterator[Item]:
 SPILLING = "Ask for more memory a worker: worker_memory='32 GiB'."
 
 
-async def fill(database: Database, workspace: WorkspaceName, id: ClusterId, now: datetime) -> None:
-    chunks = [Chunk(n + 1, it) for n, it in enumerate(items(id, now))]
+async def fill(
+    database: Database,
+    workspace: WorkspaceName,
+    id: ClusterId,
+    now: datetime,
+    *,
+    minutes: int = 40,
+) -> None:
+    found = items(id, now, minutes=minutes)
+    chunks = [Chunk(n + 1, it) for n, it in enumerate(found)]
     await database.run_samples(telemetry.append, id, workspace, chunks)
     since = now - timedelta(minutes=12)
-    found = [
+    signs = [
         Signal(
             SignalKind.SPILLING,
             Severity.WARNING,
@@ -172,4 +180,4 @@ async def fill(database: Database, workspace: WorkspaceName, id: ClusterId, now:
             now,
         ),
     ]
-    await database.run_samples(signals.put, id, workspace, found, now)
+    await database.run_samples(signals.put, id, workspace, signs, now)

@@ -333,6 +333,13 @@ def test_interrupted_is_130(shoal: Shoal, server: FakeServer) -> None:
     assert "Traceback" not in ran.err
 
 
+def test_logs_are_searched_in_any_case_and_by_time(shoal: Shoal, server: FakeServer) -> None:
+    assert shoal("cluster", "logs", "mine", "--text", "error", "-i", "--since", "1h").status == 0
+    asked = next(it.query for it in server.calls if it.endpoint == endpoints.LOGS.name)
+    assert (asked["text"], asked["any_case"]) == ("error", "true")
+    assert "since" in asked
+
+
 def test_a_time_that_is_none_is_a_mistake_in_words(shoal: Shoal) -> None:
     ran = shoal("history", "--since", "yesterday")
     assert ran.status == 2

@@ -14,7 +14,7 @@ import pytest
 
 from shoal.client import embedded
 from shoal.errors import ServerUnreachable
-from shoal.wire.state_directory import StateDirectory, state_directory
+from shoal.wire.state_directory import ServerFile, StateDirectory, state_directory
 
 FAKE = Path(__file__).with_name("fake_embedded.py")
 
@@ -121,3 +121,17 @@ def test_stopping_waits_until_it_is_gone_and_none_is_none(state: StateDirectory)
     assert embedded.stop(state) is not None
     assert not state.server_file.exists()
     assert embedded.stop(state) is None
+
+
+def test_a_server_that_lacks_a_cloud_s_client_is_replaced(
+    state: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SHOAL_RUNTIME_SERVER_PYTHON", raising=False)
+    found = ServerFile("http://127.0.0.1:1", 1, "1.0", "", clouds=("aws",))
+    assert embedded.lacks(state, found) == ()
+    embedded.need(state, "gcp")
+    embedded.need(state, "aws")
+    assert embedded.needs(state) == ("aws", "gcp")
+    assert embedded.lacks(state, found) == ("gcp",)
+    monkeypatch.setenv("SHOAL_RUNTIME_SERVER_PYTHON", "/opt/shoal/bin/python")
+    assert embedded.lacks(state, found) == ()

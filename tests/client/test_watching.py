@@ -17,6 +17,7 @@ from fake_server import Call, FakeServer, view
 
 from shoal.client import watching
 from shoal.client.watching import Watched
+from shoal.plugins import telemetry
 from shoal.plugins.watched import WatchedTelemetry
 from shoal.wire import endpoints
 from shoal.wire.requests import StopCluster, Watch
@@ -90,6 +91,7 @@ def double(x: int) -> int:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "EVERY_S", 0.02)
+    monkeypatch.setattr(telemetry, "_EVERY_S", 0.05)
 
 
 def test_what_the_cluster_computes_is_passed_on_with_its_code() -> None:

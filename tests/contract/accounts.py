@@ -16,6 +16,7 @@ from typing import Protocol
 import psutil
 
 from shoal.clouds.azure.cloud import AzureCloud
+from shoal.clouds.gcp.cloud import GcpCloud
 from shoal.clouds.local import LocalCloud
 from shoal.clouds.provider import Provider
 from shoal.clouds.sim import SimCloud
@@ -28,6 +29,9 @@ from shoal.wire.specs import Cloud
 from tests.doubles.azure.arm import Arm
 from tests.doubles.azure.knobs import Knobs as AzureKnobs
 from tests.doubles.azure.server import AzureDouble, prepared
+from tests.doubles.gcp.compute import Compute
+from tests.doubles.gcp.compute import Knobs as GcpKnobs
+from tests.doubles.gcp.server import GcpDouble
 
 OURS, THEIRS = InstallationId("i-ours"), InstallationId("i-theirs")
 FEW = 5  # more than this many of the chosen offer cannot be had
@@ -170,6 +174,53 @@ class Azure:
         return left
 
 
+class Gcp:
+    """A project in which FEW VMs of a type find room."""
+
+    boot_text = "#!/bin/sh\n"
+
+    def __init__(self) -> None:
+        self._double = GcpDouble(Compute(GcpKnobs(room={("us-east1-b", "n2-standard-4"): FEW})))
+        self._double.__enter__()
+
+    def provider(self, installation: InstallationId = OURS) -> Provider:
+        return GcpCloud(
+            self._double.account,
+            installation,
+            clock=self.now,
+            offers=lambda _: GCP_OFFERS,
+            credentials=self._double.credentials,
+            timing=Timing(listing_lag_s=0.1),
+        )
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def choose(self, offers: Collection[Offer]) -> Offer:
+        return next(iter(offers))
+
+    def settle(self) -> None:
+        """Nothing lags here."""
+
+    def left(self) -> str:
+        left = " ".join([*self._double.compute.left(), *self._double.faults])
+        self._double.__exit__(None, None, None)
+        return left
+
+
+GCP_OFFERS = (
+    Offer(
+        cloud=Cloud.GCP,
+        region="us-east1",
+        zone="us-east1-b",
+        machine_type="n2-standard-4",
+        spot=False,
+        arch="x86_64",
+        vcpu=4,
+        memory_bytes=16 << 30,
+        price_uusd_per_hour=194_200,
+    ),
+)
 AZURE_OFFERS = (
     Offer(
         cloud=Cloud.AZURE,

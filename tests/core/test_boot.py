@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from shoal.core.boot import MAX_BYTES, boot_text
+from shoal.core.boot import HOME, MAX_BYTES, bare_boot_text, boot_text
 from shoal.errors import ServerFault
 from shoal.wire.boot import BootDocument
 from shoal.wire.specs import Role
@@ -50,3 +50,27 @@ def test_a_shell_lays_the_document_down_unread_by_others_and_becomes_the_agent(
     assert done.stdout.split() == ["-I", "-m", "shoal.agent", str(written)]
     assert msgspec.json.decode(written.read_bytes(), type=BootDocument) == DOCUMENT
     assert stat.S_IMODE(written.stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a VM has a POSIX shell")
+@pytest.mark.parametrize(("crashes", "ends"), [(0, False), (2, False), (9, True)])
+def test_a_crashed_agent_lives_again_and_one_that_does_not_stay_ends_its_vm(
+    tmp_path: Path, crashes: int, ends: bool
+) -> None:
+    document = msgspec.structs.replace(DOCUMENT, cloud="gcp")
+    text = bare_boot_text(document, b"pass").replace(HOME, str(tmp_path))
+    text = text.replace("/run/systemd/system", str(tmp_path / "no-systemd"))
+    programs = {
+        "python3": f"echo >> {tmp_path}/starts; [ $(wc -l < {tmp_path}/starts) -gt {crashes} ]",
+        "sleep": "true",
+        "setsid": 'exec "$@"',
+        "systemctl": f'echo "$@" > {tmp_path}/ended',
+    }
+    for name, program in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{program}\n")
+        (tmp_path / name).chmod(0o700)
+    path = {"PATH": f"{tmp_path}:/bin:/usr/bin"}
+    subprocess.run(["/bin/sh", "-c", f"{text}\nwait"], env=path, check=True)
+    starts = (tmp_path / "starts").read_text().count("\n")
+    assert starts == min(crashes + 1, 5)
+    assert (tmp_path / "ended").exists() is ends

@@ -2,12 +2,22 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
-from shoal.core.cost import by_day, cost_uusd, cost_view, forecast, start_of_day, total_uusd
+from shoal.core.cost import (
+    by_day,
+    cost_uusd,
+    cost_view,
+    extras_uusd_per_hour,
+    forecast,
+    price_uusd_per_hour,
+    start_of_day,
+    total_uusd,
+)
 from shoal.core.records import Instance
 from shoal.wire.views import InstanceState
-from tests.core.worlds import C1, NOW, ago, worker
+from tests.core.worlds import C1, NOW, ago, batch, offer, worker
 
 HOUR = 3600.0
 
@@ -31,6 +41,23 @@ def test_a_vm_costs_its_price_from_its_launch_until_it_is_gone(
     changes: dict[str, object], cost: int | None
 ) -> None:
     assert cost_uusd(priced(**changes), NOW) == cost
+
+
+def test_disk_and_address_are_paid_for_as_long_as_the_vm() -> None:
+    asked = batch(
+        1, [worker(1)], offers=(offer(disk_uusd_per_gib_month=73_000, address_uusd_per_hour=5_000),)
+    )
+    asked = msgspec.structs.replace(asked, disk_gib=30)
+    extras = extras_uusd_per_hour(asked)
+    assert extras == 30 * 100 + 5_000
+    it = priced(launched_at=ago(HOUR), extras_uusd_per_hour=extras)
+    assert cost_uusd(it, NOW) == 200_000 + extras
+    assert price_uusd_per_hour(it) == 200_000 + extras
+
+
+def test_extras_make_no_unknown_price_known_and_no_known_one_unknown() -> None:
+    assert extras_uusd_per_hour(batch(1, [worker(1)], offers=(offer(),))) == 0
+    assert price_uusd_per_hour(priced(price_uusd_per_hour=None, extras_uusd_per_hour=5)) is None
 
 
 def test_a_sum_with_something_unknown_in_it_is_unknown() -> None:

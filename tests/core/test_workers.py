@@ -260,3 +260,20 @@ def test_a_preempted_pool_is_avoided_for_a_while() -> None:
     assert isinstance(action, Avoid)
     assert (action.mark.zone, action.mark.machine_type, action.mark.spot) == ("z1", "m4", True)
     assert action.mark.until == NOW + timedelta(seconds=900)
+
+
+def test_a_worker_that_the_cloud_takes_back_leaves_at_once_and_its_pool_is_avoided() -> None:
+    taken = worker(2, spot=True, zone="z1", machine_type="m4")
+    told = seen(taken, notice="Google Cloud preempts this VM")
+    some = world(cluster(1), scheduler(), taken, observations=[told])
+    retire = only(some, Retire)
+    assert isinstance(retire, Retire)
+    assert retire.instances == (taken.id,)
+    assert "Google Cloud preempts this VM" in retire.why
+    avoid = only(some, Avoid)
+    assert isinstance(avoid, Avoid)
+    assert avoid.mark.machine_type == "m4"
+    leaving = worker(2, spot=True, zone="z1", machine_type="m4", retiring_since=NOW)
+    later = world(cluster(1), scheduler(), leaving, observations=[told])
+    assert not planned(later, Retire, Avoid)
+    assert only(later, Intend)

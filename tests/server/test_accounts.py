@@ -92,3 +92,20 @@ def test_who_may_reach_a_scheduler_is_settled_before_it_exists(served: Served) -
     spec = msgspec.structs.replace(unsaid, ingress=("203.0.113.7/32",))
     made = served.ask(token, "POST", "/v1/clusters", {"spec": msgspec.to_builtins(spec)})
     assert made.json()["spec"]["ingress"] == ["198.51.100.9/32", "203.0.113.7/32"]
+
+
+def test_a_cluster_on_a_cloud_without_an_account_is_told_how_to_set_it_up(served: Served) -> None:
+    spec = a_spec(cloud=Cloud.GCP)
+    answer = served.ask(admin(served), "POST", "/v1/clusters", {"spec": msgspec.to_builtins(spec)})
+    assert answer.json()["code"] == "not-possible"
+    assert answer.json()["hint"] == "Set it up: shoal setup gcp"
+
+
+def test_what_keeps_an_account_from_being_reached_is_told_to_who_asks(served: Served) -> None:
+    run, desk = served.desk.database.run, served.desk
+    event = Event(desk.clock(), EventKind.ACCOUNT_SET, "ada", "of another server")
+    asyncio.run(run(accounts.put, GcpAccount("p", "us-east1"), event))
+    asyncio.run(care_for_accounts(desk))
+    spec = a_spec(cloud=Cloud.GCP)
+    answer = served.ask(admin(served), "POST", "/v1/clusters", {"spec": msgspec.to_builtins(spec)})
+    assert answer.json()["detail"] == "gcp is not reached from here."

@@ -103,3 +103,12 @@ def test_explain_performs_nothing(served: Served, ada: str) -> None:
     told = served.ask(ada, "GET", "/v1/clusters/etl/explanation").json()
     assert [it["action"] for it in told["actions"]] == ["intend"]
     assert served.ask(ada, "GET", "/v1/clusters/etl/instances").json()["instances"] == []
+
+
+@pytest.mark.parametrize("path", ["clusters", "costs", "computations"])
+def test_a_moment_without_a_time_zone_is_refused(served: Served, path: str) -> None:
+    ada = served.token("ada", "research", "clusters")
+    answer = served.ask(ada, "GET", f"/v1/{path}?since=2026-11-01T00:00:00")
+    assert answer.status_code == 422
+    assert "timezone" in answer.json()["detail"]
+    assert served.ask(ada, "GET", f"/v1/{path}?since=2026-11-01T00:00:00Z").status_code == 200

@@ -14,7 +14,7 @@ import pytest
 
 from shoal.errors import EnvironmentFailed
 from shoal.software import realise as realising
-from shoal.software.realise import Realised, RealiseProgress, prune, realise
+from shoal.software.realise import PythonSource, Realised, RealiseProgress, prune, realise
 from shoal.wire.environments import Manifest
 from tests.software.made import manifest, wheel
 
@@ -42,7 +42,7 @@ class Machine:
             prefix=self.directory / vm,
             store=self.store,
             report=self.told.append,
-            python_hint=hint,
+            python_source=PythonSource(hint),
         )
 
 
@@ -126,6 +126,9 @@ def test_a_python_that_is_not_there_is_told(machine: Machine) -> None:
     wanted = msgspec.structs.replace(machine.manifest(machine.wheel("one")), python="3.99.1")
     with pytest.raises(EnvironmentFailed, match=r"Python 3\.99\.1 is not to be had"):
         asyncio.run(machine.realise(wanted))
+    assert "Python 3.99.1 is downloaded: this machine has no 3.99" in [
+        it.detail for it in machine.told
+    ]
 
 
 def test_a_hint_of_another_version_is_not_used(machine: Machine) -> None:

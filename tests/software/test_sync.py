@@ -13,7 +13,7 @@ import pytest
 
 from shoal.errors import EnvironmentFailed
 from shoal.software import wheels as wheel_files
-from shoal.software.realise import realise
+from shoal.software.realise import PythonSource, realise
 from shoal.software.sync import (
     Note,
     Synchronised,
@@ -107,7 +107,7 @@ def test_a_project_and_the_module_beside_it_are_imported_on_the_vm_from_its_pref
             prefix=vm,
             store=tmp_path / "store",
             report=lambda it: None,
-            python_hint=BASE,
+            python_source=PythonSource(BASE),
         )
     )
     program = "import helpers, mine; print(mine.__file__, helpers.VALUE)"

@@ -63,7 +63,7 @@ def test_booking_changes_no_sum(database: Database) -> None:
     now = NOW + 40 * HOUR
 
     def asked() -> tuple[list[Paid], object]:
-        paid = ask(database, ledger.paid, RESEARCH, NOW, now, "cluster")
+        paid, _ = ask(database, ledger.spent, RESEARCH, NOW, now, "cluster")
         return sorted(paid, key=lambda it: it.payer.name), ask(
             database, ledger.paid_by_day, RESEARCH, NOW, now
         )
@@ -90,9 +90,9 @@ def test_clusters_that_are_alike_are_one_sum(database: Database, by: str, key: s
     lived(database, 3, hours=0, price=500_000, over=False)
     now = NOW + 4 * HOUR
     ask(database, ledger.book, now)
-    paid = ask(database, ledger.paid, RESEARCH, NOW, now, by)
+    paid, days = ask(database, ledger.spent, RESEARCH, NOW, now, by)
     assert {it for one in paid for it in keys(by, one.payer)} == {key}
-    assert sum(it.uusd for it in paid) == 8_000_000
+    assert sum(it.uusd for it in paid) == sum(it.uusd for it in days) == 8_000_000
     assert sum(it.clusters for it in paid) == 3
 
 
@@ -101,7 +101,7 @@ def test_days_before_the_first_are_left_out(database: Database) -> None:
     now = NOW + 40 * HOUR
     for _ in range(2):  # from the VMs' lives, then from the ledger
         days = ask(database, ledger.paid_by_day, RESEARCH, NOW + 24 * HOUR, now)
-        [paid] = ask(database, ledger.paid, RESEARCH, NOW + 24 * HOUR, now, "user")
+        [paid], _ = ask(database, ledger.spent, RESEARCH, NOW + 24 * HOUR, now, "user")
         assert (
             sum(it.uusd for it in days) == paid.uusd == 18_000_034
         )  # from midnight to 18:00:00.12
@@ -112,7 +112,7 @@ def test_another_workspace_pays_nothing(database: Database) -> None:
     lived(database, 1, hours=1, price=1_000_000, over=True)
     other = WorkspaceName("other")
     for _ in range(2):
-        assert ask(database, ledger.paid, other, NOW, NOW + HOUR, "cloud") == ()
+        assert ask(database, ledger.spent, other, NOW, NOW + HOUR, "cloud") == ((), ())
         assert ask(database, ledger.paid_by_day, other, NOW, NOW + HOUR) == ()
         ask(database, ledger.book, NOW)
 

@@ -13,6 +13,8 @@ cloud's metadata service, as on the real thing.
     vm.py            one VM (room.sh makes its room, init.sh is its process 1)
     emulation.py     programs of another architecture, for VMs that have it
     machines.py      what a double calls: `start`, `stop`
+    plain_cloud.py   a provider without an API over it, and plain_server.py, a server that has it
+    double_clouds.py doubles of the vendors' APIs over it, and double_server.py
     sweep.py         takes down what dead test runs left
 
 What is left out: a kernel and a boot loader of its own, systemd, block devices, IPv6, security

@@ -11,8 +11,6 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
-import msgspec
-
 from shoal.clouds.provider import Launched
 from shoal.core.records import Batch, Offer, Timing, Vm
 from shoal.wire.accounts import CloudAccount
@@ -24,19 +22,13 @@ from tests.vms.machines import VmMachines
 
 reached: Callable[..., PlainCloud]  # set by plain_server
 
-_GIB = 1 << 30
-_REGIONS = {Cloud.GCP: "us-east1", Cloud.AWS: "us-east-1", Cloud.AZURE: "eastus"}
-_ZONES = {Cloud.GCP: "us-east1-b", Cloud.AWS: "us-east-1a", Cloud.AZURE: "eastus-1"}
-_TYPES = {Cloud.GCP: "n2-standard-2", Cloud.AWS: "m7i.large", Cloud.AZURE: "Standard_D2s_v5"}
-
 
 class PlainAccount:
     """The VMs of the cloud, the ended ones too. Providers come and go; it stays."""
 
-    def __init__(self, cloud: Cloud, machines: VmMachines, arch: str) -> None:
+    def __init__(self, cloud: Cloud, machines: VmMachines) -> None:
         self.cloud = cloud
         self.machines = machines
-        self.arch = arch
         self.vms: dict[str, Vm] = {}  # by the name that was asked for
         self.numbers = itertools.count(2)
 
@@ -68,20 +60,10 @@ class PlainCloud:
         self.cloud = has.cloud
         self._has = has
         self._clock = clock
+        self._offers = offers
 
     async def offers(self, region: str | None) -> Sequence[Offer]:
-        offer = Offer(
-            cloud=self.cloud,
-            region=_REGIONS[self.cloud],
-            zone=_ZONES[self.cloud],
-            machine_type=_TYPES[self.cloud],
-            spot=False,
-            arch=self._has.arch,
-            vcpu=2,
-            memory_bytes=8 * _GIB,
-            price_uusd_per_hour=97_100,
-        )
-        return [offer, msgspec.structs.replace(offer, spot=True, price_uusd_per_hour=29_130)]
+        return self._offers(region)
 
     async def launch(self, batch: Batch, boot_text: str) -> Launched:
         made = tuple(self._launch(name, batch, boot_text) for name in batch.instances)
@@ -105,7 +87,7 @@ class PlainCloud:
             name=name,
             zone=offer.zone,
             machine_type=offer.machine_type,
-            arch=self._has.arch,
+            arch=offer.arch,
             user_data=boot_text.encode(),
             address=f"10.142.0.{number}",
             mac=f"02:00:0a:8e:00:{number:02x}",

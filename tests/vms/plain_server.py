@@ -30,7 +30,7 @@ def main() -> int:
         fabric() as network,
         VmMachines(network, boot=boot, archs=[arch]) as machines,
     ):
-        account = PlainAccount(cloud, machines, arch)
+        account = PlainAccount(cloud, machines)
         _reach(cloud, functools.partial(PlainCloud, account))
         signal.signal(signal.SIGUSR1, lambda *_: account.preempt(NOTICE_S))
         return server.main(sys.argv[4:])

@@ -35,6 +35,16 @@ function told(value: number | null | undefined, unit: string): string {
   return `${+value.toFixed(digits)}${unit === "%" ? " %" : unit ? ` ${unit}` : ""}`;
 }
 
+// A tick, as exact as ticks are apart.
+function moment(seconds: number, step: number): string {
+  const at = new Date(seconds * 1000);
+  if (step >= 86400) return at.toLocaleDateString([], { month: "short", day: "numeric" });
+  const second = step < 60 ? ({ second: "2-digit" } as const) : {};
+  const time = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", ...second });
+  const midnight = at.getHours() === 0 && at.getMinutes() === 0;
+  return midnight ? `${at.toLocaleDateString([], { month: "short", day: "numeric" })}` : time;
+}
+
 class Group {
   private readonly charts = new Map<HTMLElement, uPlot>();
   private readonly sync: uPlot.SyncPubSub;
@@ -106,7 +116,7 @@ class Group {
       legend: { show: false },
       scales: { y: { range: (_plot, _least, most) => [0, most > 0 ? most * 1.08 : 1] } },
       axes: [
-        { ...axis, size: 42 },
+        { ...axis, size: 30, space: 72, values: (_plot, splits, _axis, _space, step) => splits.map((it) => moment(it, step)) },
         { ...axis, size: 76, ...(unit.startsWith("B") ? { incrs: TWOS } : {}), values: (_plot, values) => values.map((it) => told(it, unit)) },
       ],
       series: [

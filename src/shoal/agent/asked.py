@@ -20,6 +20,7 @@ class Asked(msgspec.Struct, frozen=True):
     configuration: ConfigureScheduler | ConfigureWorker | None  # None: not known yet
     follows_manifest: bool  # a running child is restarted for another environment
     python_hint: Path | None = None
+    python_mirror: str = ""
     retire: bool = False
 
 
@@ -39,6 +40,7 @@ def of_scheduler(orders: Orders, vm: Vm, security: SecurityArguments, *, own_hos
         configuration=configuration,
         follows_manifest=False,
         python_hint=_path(orders.python_hint),
+        python_mirror=orders.python_mirror,
     )
 
 
@@ -60,6 +62,7 @@ def of_worker(orders: WorkerOrders, vm: Vm, security: SecurityArguments) -> Aske
         configuration=configuration if orders.scheduler_address else None,
         follows_manifest=True,
         python_hint=_path(orders.python_hint),
+        python_mirror=orders.python_mirror,
         retire=orders.retire,
     )
 

@@ -15,6 +15,7 @@ The text of this file travels in boot texts, compressed: it must stay small, and
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import http.client
 import http.server
@@ -92,6 +93,10 @@ class Bundle:
     def __init__(self, place: Place) -> None:
         self.place = place
         self.files: list[File] | None = None
+        self.list = os.path.join(place.files, "bundle.json")
+        if os.path.exists(self.list):  # an agent was here, and did not stay
+            with open(self.list) as file:
+                self.files = json.load(file)["files"]
         self.lock = threading.Lock()
 
     def tell(self, files: list[File]) -> None:
@@ -343,7 +348,28 @@ def memory_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def become_agent(boot_file: str, bundle: Bundle, name: str, address: str) -> None:
+def scratch(home: str) -> str:
+    """Where Dask spills: an instance's own disk, if it has one. Nothing on it outlives the VM, so
+    what is there is nobody's. Azure's own agent has mounted it."""
+    place = os.path.join(home, "scratch")
+    if os.path.ismount(place):
+        return place
+    for pattern in ("google-local-nvme-ssd-*", "nvme-Amazon_EC2_NVMe_Instance_Storage_AWS*"):
+        for disk in sorted(glob.glob("/dev/disk/by-id/" + pattern)):
+            os.makedirs(place, exist_ok=True)
+            try:
+                subprocess.check_call(["mkfs.ext4", "-qF", "-E", "nodiscard", disk])
+                subprocess.check_call(["mount", "-o", "noatime", disk, place])
+                return place
+            except (OSError, subprocess.CalledProcessError) as error:
+                say(f"{disk} is not used: {error}")
+    azure = os.path.ismount("/mnt") and os.path.exists("/dev/disk/cloud/azure_resource")
+    return "/mnt" if azure else ""
+
+
+def become_agent(
+    boot: Boot, boot_file: str, bundle: Bundle, name: str, address: str, base: str
+) -> None:
     place = bundle.place
     python = unpack(bundle)
     say(f"{name} starts its agent")
@@ -355,11 +381,14 @@ def become_agent(boot_file: str, bundle: Bundle, name: str, address: str) -> Non
         "SHOAL_VM_MEMORY_BYTES": str(memory_bytes()),
         "SHOAL_VM_END": os.environ.get("SHOAL_VM_END", "poweroff"),
         "SHOAL_BUNDLE": place.files,
+        "SHOAL_VM_CLOUD": boot["cloud"],
+        "SHOAL_VM_METADATA": base,
+        "SHOAL_VM_SCRATCH": scratch(place.home),
         "TMPDIR": os.path.join(place.vm, "tmp"),
         "HOME": os.environ.get("HOME") or "/root",
         "PATH": f"{os.path.dirname(python)}:{PATH}",
     }
-    with open(os.path.join(place.files, "bundle.json"), "w") as file:
+    with open(bundle.list, "w") as file:
         json.dump({"files": bundle.files}, file)
     os.chdir(place.vm)
     os.execve(python, [python, "-I", "-m", "shoal.agent", boot_file], {**os.environ, **told})
@@ -383,11 +412,13 @@ def main(boot_file: str, home: str, base: str = "http://169.254.169.254") -> Non
         try:
             name, address = identity(boot["cloud"], base)
             bundle = Bundle(place)
-            if boot["role"] == "scheduler":
+            if bundle.complete():
+                pass
+            elif boot["role"] == "scheduler":
                 receive(boot, bundle, address, deadline)
             else:
                 fetch(boot, bundle, deadline)
-            become_agent(boot_file, bundle, name, address)
+            become_agent(boot, boot_file, bundle, name, address, base)
         except Exception as error:  # whatever it is, the VM must not stay for nothing
             say(f"not yet: {type(error).__name__}: {error}")
         if time.monotonic() > deadline:

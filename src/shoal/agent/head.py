@@ -31,6 +31,7 @@ from shoal.trust.identities import HeadIdentity
 from shoal.trust.secret import Secret
 from shoal.wire.boot import AGENT_PORT, BootDocument
 from shoal.wire.environments import Manifest
+from shoal.wire.ids import InstanceId
 from shoal.wire.reports import Orders, StopNotice
 from shoal.wire.specs import Role
 
@@ -154,7 +155,9 @@ class Head:
 
     def _tell_retirements(self) -> None:
         if self._desk.orders is not None and self._desk.serving is not None:
-            self._tender.tell_child(Retire(self._desk.orders.retire, self._desk.orders.minimum))
+            orders, taken_back = self._desk.orders, self._desk.taken_back
+            names = dict.fromkeys((*orders.retire, *map(InstanceId, taken_back)))
+            self._tender.tell_child(Retire(tuple(names), orders.minimum))
 
     async def _tell_own(self) -> None:
         count = -1

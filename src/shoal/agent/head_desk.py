@@ -39,7 +39,7 @@ from shoal.wire.reports import (
     WorkerBeat,
     WorkerOrders,
 )
-from shoal.wire.telemetry import HostSample, Item, TaskException, WorkerEvent, WorkerUse
+from shoal.wire.telemetry import HostSample, Item, Loss, TaskException, WorkerEvent, WorkerUse
 
 _log = logging.getLogger(__name__)
 
@@ -85,6 +85,7 @@ class HeadDesk:
         self._vm = vm
         self._clock = clock
         self._first_version = int(clock.now().timestamp() * 1000)
+        self.taken_back: dict[str, str] = {}  # by the cloud, soon: names of VMs, and what it says
         self._posts: dict[InstanceId, Post] = {}
         self._stop = ""
         self._idle_since: datetime | None = None
@@ -175,6 +176,10 @@ class HeadDesk:
         return self._posts[instance]
 
     def beat(self, beat: WorkerBeat) -> BeatAnswer:
+        if beat.vm.notice and beat.vm.instance not in self.taken_back:
+            self.taken_back[beat.vm.instance] = beat.vm.notice
+            self.ordered.ring()
+            self._refresh()
         news = self.book.vm(msgspec.structs.replace(beat.vm, heard_at=self._clock.now()))
         for line in beat.logs:
             self.book.log(line)
@@ -225,6 +230,10 @@ class HeadDesk:
                 return [msgspec.structs.replace(item, **msgspec.structs.asdict(use))]
             case WorkerEvent(added=True, worker=name):
                 return [*self._losses.came(name), item]
+            case WorkerEvent(worker=name) if name in self.taken_back:
+                because = self.taken_back[name]
+                known = msgspec.structs.replace(item, reason=Loss.PREEMPTED, detail=because)
+                return [*self._losses.hear(known, now_s)]
             case WorkerEvent():
                 return [*self._losses.hear(item, now_s)]
             case _:
@@ -265,9 +274,10 @@ class HeadDesk:
             manifest=orders.manifest,
             dask=orders.dask,
             scheduler_address=self.serving.address if self.serving else "",
-            retire=instance in orders.retire,
+            retire=instance in orders.retire or instance in self.taken_back,
             stop=self._stop or orders.stop,
             python_hint=orders.python_hint,
+            python_mirror=orders.python_mirror,
         )
 
     # -- this VM -----------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from shoal.agent.vm import Vm
-from shoal.software.realise import RealiseProgress, python_of, realise
+from shoal.software.realise import PythonSource, RealiseProgress, python_of, realise
 from shoal.wire.environments import Manifest
 
 _MOST_PREFIXES = 2  # the current one, and the one before, which may still be running
@@ -26,7 +26,7 @@ def missing_wheels(manifest: Manifest, vm: Vm) -> tuple[str, ...]:
 
 
 async def prepare(
-    manifest: Manifest, vm: Vm, hint: Path | None, report: Callable[[RealiseProgress], None]
+    manifest: Manifest, vm: Vm, source: PythonSource, report: Callable[[RealiseProgress], None]
 ) -> Path:
     """The environment's Python. Raises EnvironmentFailed with the installer's words."""
     prefix = vm.prefix(manifest.id)
@@ -41,7 +41,7 @@ async def prepare(
             prefix=draft,
             store=vm.environments,
             report=report,
-            python_hint=hint,
+            python_source=source,
         )
         draft.replace(prefix)
     os.utime(prefix)

@@ -62,6 +62,10 @@ class Standing:
         self.stage(Stage.FAILED, failure.partition("\n")[0])
         self._replace(msgspec.structs.replace(self.report, failure=failure))
 
+    def noticed(self, notice: str) -> None:
+        """Whatever it does: the cloud takes the VM back."""
+        self._replace(msgspec.structs.replace(self.report, notice=notice, detail=notice))
+
     def restarted(self) -> None:
         self._replace(msgspec.structs.replace(self.report, restarts=self.report.restarts + 1))
 

@@ -47,7 +47,7 @@ from shoal.agent.next_step import (
 from shoal.agent.standing import Standing
 from shoal.agent.vm import Vm
 from shoal.errors import EnvironmentFailed
-from shoal.software.realise import RealiseProgress
+from shoal.software.realise import PythonSource, RealiseProgress
 from shoal.wire.environments import Manifest
 from shoal.wire.ids import EnvironmentId
 from shoal.wire.specs import Role
@@ -180,7 +180,7 @@ class Tender:
             self._python = await preparation.prepare(
                 manifest,
                 self._vm,
-                asked.python_hint,
+                PythonSource(asked.python_hint, asked.python_mirror),
                 report,
             )
         except EnvironmentFailed as error:

@@ -26,6 +26,9 @@ class Vm(msgspec.Struct, frozen=True):
     memory_bytes: int  # 0: not known
     environments: Path  # realised ones: shared by the VMs of one machine, or its own prefixes
     bundle: Path | None = None  # what its agent was made of, for other VMs of the cluster
+    scratch: Path | None = None  # a disk that is quick and does not last
+    cloud: str = ""  # whose metadata service tells of preemptions; empty: nobody's
+    metadata: str = ""  # its URL
     whole_machine: bool = True  # False: it shares the machine it runs on with others
 
     @property
@@ -43,7 +46,7 @@ class Vm(msgspec.Struct, frozen=True):
     @property
     def dask(self) -> Path:
         """Where Dask's processes work and spill."""
-        return self.directory / "dask"
+        return (self.scratch or self.directory) / "dask"
 
     @property
     def orders_file(self) -> Path:
@@ -71,6 +74,9 @@ def from_environment(environ: Mapping[str, str], group_limit_bytes: int | None =
         memory_bytes=_least(int(environ["SHOAL_VM_MEMORY_BYTES"]), group_limit_bytes or 0),
         environments=Path(environ.get("SHOAL_ENVIRONMENTS") or directory / "prefixes"),
         bundle=Path(environ["SHOAL_BUNDLE"]) if "SHOAL_BUNDLE" in environ else None,
+        scratch=Path(environ["SHOAL_VM_SCRATCH"]) if environ.get("SHOAL_VM_SCRATCH") else None,
+        cloud=environ.get("SHOAL_VM_CLOUD", ""),
+        metadata=environ.get("SHOAL_VM_METADATA", ""),
         whole_machine=environ.get("SHOAL_VM_END") != "exit",
     )
 

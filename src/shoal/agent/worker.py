@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 
-from shoal.agent import asked, dead_man, host, kernel_log, preparation
+from shoal.agent import asked, dead_man, host, kernel_log, notices, preparation
 from shoal.agent.bell import Bell
 from shoal.agent.clock import Clock
 from shoal.agent.ending import End, Ending, until
@@ -82,6 +82,7 @@ class Worker:
             self._speak(),
             self._keep_rules(),
             self._sample_host(),
+            self._heed_notices(),
             kernel_log.listen(self._vm, lambda text: self._lines.add("kernel", text)),
         )
         _log.info("ended: %s", end.why)
@@ -206,6 +207,13 @@ class Worker:
                     _log.debug("%s", error)
                     await asyncio.sleep(delay_s)
                     delay_s = min(delay_s * _SLOWER, _MOST_DELAY_S)
+
+    async def _heed_notices(self) -> None:
+        """The head lets the Dask worker go at once, its data first."""
+        if self._vm.cloud:
+            told = await notices.notice(self._vm.cloud, self._vm.name, self._vm.metadata)
+            _log.warning("%s", told)
+            self._standing.noticed(told)
 
     async def _keep_rules(self) -> None:
         while True:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
 
 from shoal.cli import output
+from shoal.cli.ago import Ago
 from shoal.wire.events import Event, EventKind
 from shoal.wire.telemetry import Severity
 from shoal.wire.views import (
@@ -142,6 +144,8 @@ def top(cluster: str, once: bool, order: str, as_json: bool) -> None:
 @click.option("--instance", help="Only this VM's.")
 @click.option("--process", type=click.Choice(["agent", "scheduler", "worker", "kernel"]))
 @click.option("--text", help="Only lines that contain this.")
+@click.option("--ignore-case", "-i", is_flag=True, help="Find --text in any case.")
+@click.option("--since", type=Ago(), help="Not older than this: 90m, 12h, 30d or a date.")
 @output.json_option
 def logs(
     cluster: str,
@@ -149,6 +153,8 @@ def logs(
     instance: str | None,
     process: str | None,
     text: str | None,
+    ignore_case: bool,
+    since: datetime | None,
     as_json: bool,
 ) -> None:
     """What the processes of a cluster said, of VMs that are gone too.
@@ -161,7 +167,9 @@ def logs(
     from shoal.cli import session
     from shoal.wire.endpoints import LogQuery
 
-    query = LogQuery(instance=instance, process=process, text=text)
+    query = LogQuery(
+        instance=instance, process=process, text=text, any_case=ignore_case, since=since
+    )
     tell = output.json_line if as_json else _log_line
     session.talk(lambda api: _logs(api, cluster, query, tell, follow=follow))
 

@@ -1,61 +1,92 @@
-"""`shoal doctor`: what on this machine may be in the way, each finding with its fix.
+"""`shoal doctor`: what on this machine, or in a cloud account, may be in the way, with its fix.
 
-Starts nothing and changes nothing. Each check is a function that returns one Finding.
+Starts nothing and changes nothing, but for --live. Each check of this machine is a function that
+returns one Finding; what there is to be checked of a cloud, its own package knows.
 """
 
 from __future__ import annotations
 
-import enum
+import asyncio
 import os
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import click
-import msgspec
 
-from shoal.cli import output
-from shoal.errors import ShoalError
+from shoal.cli import findings, output
+from shoal.cli.findings import Finding, Grade
+from shoal.cli.setup import CLOUDS
+from shoal.errors import InvalidRequest, ShoalError
+from shoal.wire.accounts import CloudAccount
+from shoal.wire.specs import Cloud
 from shoal.wire.state_directory import StateDirectory, state_directory
 
 _FREE_GIB = 5
 _GIB = 1 << 30
 
 
-class Grade(enum.StrEnum):
-    GOOD = "good"
-    NOTE = "note"  # works, less well
-    BAD = "bad"
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """`shoal doctor --json` is a list of these."""
-
-    check: str
-    grade: Grade
-    found: str
-    fix: str = ""
-
-
-_COLOURS = {Grade.GOOD: "green", Grade.NOTE: "yellow", Grade.BAD: "red"}
-
-
 @click.command("doctor")
+@click.argument("cloud", required=False, type=click.Choice(("local", *CLOUDS)))
+@click.option("--region", help="The account's own if not given.")
+@click.option("--live", is_flag=True, help="Make one small VM, look at it, end it.")
+@click.option("--yes", is_flag=True, help="Do not ask before --live.")
 @output.json_option
-def command(as_json: bool) -> int:
-    """Look for what may be in the way on this machine. The exit status is 1 if something is.
+def command(cloud: str | None, region: str | None, live: bool, yes: bool, as_json: bool) -> int:
+    """Look for what may be in the way: on this machine, or in a cloud account.
 
-    Example: shoal doctor
+    The exit status is 1 if something is. Only --live makes anything, and it leaves nothing.
+
+    Example: shoal doctor gcp --live
     """
-    findings = examine(state_directory())
-    if as_json:
-        output.json(findings)
+    if live and cloud is None:
+        raise InvalidRequest("--live needs a cloud.", hint="As in: shoal doctor gcp --live")
+    if cloud is None or cloud == "local":
+        found = examine(state_directory())
     else:
-        _print(findings)
-    return 1 if any(it.grade is Grade.BAD for it in findings) else 0
+        found = asyncio.run(examine_cloud(Cloud(cloud), region))
+    width = max((len(it.check) for it in found), default=0)
+    if not as_json:
+        findings.show(found, width=width)
+    if live and cloud is not None:
+        found += _live(Cloud(cloud), region, yes=yes, width=None if as_json else width)
+    if as_json:
+        output.json(found)
+    return 1 if findings.any_bad(found) else 0
+
+
+async def examine_cloud(cloud: Cloud, region: str | None) -> list[Finding]:
+    """As it is registered; else as the login here would be set up."""
+    from shoal.cli.setup import ServerRegister
+    from shoal.clouds import logins
+
+    registered = await asyncio.to_thread(ServerRegister().known, cloud)
+    if registered is None:
+        account: CloudAccount = await asyncio.to_thread(logins.discover, cloud, None, region)
+    else:
+        account = registered
+    seen = await logins.examined(account).check(region or account.region)
+    found = [findings.of_cloud(it) for it in seen]
+    if registered is None:
+        fix = f"shoal setup {cloud}"
+        found.append(Finding("registered", Grade.BAD, "the server knows no such account", fix))
+    return found
+
+
+def _live(cloud: Cloud, region: str | None, *, yes: bool, width: int | None) -> list[Finding]:
+    from shoal.cli import live_check
+
+    if not yes:
+        click.confirm("Make one small VM for some minutes?", abort=True, err=True)
+    found = []
+    for it in live_check.prove(cloud, region):
+        found.append(it)
+        if width is not None:
+            findings.show([it], width=width)
+    return found
 
 
 def examine(state: StateDirectory) -> list[Finding]:
@@ -190,12 +221,3 @@ def memory_limits() -> Finding:
         "no cgroup may be made here: each local VM's agent watches its memory instead",
         "Nothing has to be done; with systemd, run in: systemd-run --user --scope -p Delegate=yes",
     )
-
-
-def _print(findings: Sequence[Finding]) -> None:
-    width = max(len(it.check) for it in findings)
-    for it in findings:
-        grade = click.style(it.grade.value.ljust(4), fg=_COLOURS[it.grade])
-        click.echo(f"{grade}  {it.check.ljust(width)}  {it.found}")
-        if it.fix:
-            click.echo(f"{' ' * (width + 8)}→ {it.fix}")

@@ -31,11 +31,14 @@ COMMANDS = {
     "env": Lazy("env", "The environment that clusters get a copy of: scan, show."),
     "cost": Lazy("cost", "What a cluster has cost, VM by VM."),
     "history": Lazy("history", "What was computed, by which line of code; past clusters too."),
+    "setup": Lazy("setup", "Prepare a cloud account for clusters: gcp, aws, azure."),
     "offers": Lazy("offers", "Machine types with their prices."),
     "server": Lazy("server", "The control plane: start, stop, status."),
     "login": Lazy("login", "Use a team's server from now on."),
     "token": Lazy("token", "API tokens of a team's server: create, list, revoke."),
-    "doctor": Lazy("doctor", "What on this machine may be in the way, each with its fix."),
+    "doctor": Lazy(
+        "doctor", "What may be in the way, here or in a cloud account, each with its fix."
+    ),
     "completion": Lazy("completion", "A script that completes commands in your shell."),
 }
 

@@ -40,11 +40,13 @@ _HINT = "Start it with: shoal server start"
 def ensure(state: StateDirectory, report: Report = lambda sentence: None) -> Place:
     """The running server, started if there is none."""
     found = running(state)
-    if found is None or outdated(found):
+    if found is None or outdated(found) or lacks(state, found):
         with filelock.FileLock(state.start_lock, timeout=START_TIMEOUT_S + STOP_TIMEOUT_S):
             found = running(state)
-            if found is not None and outdated(found):
-                report(f"replacing the Shoal server {found.version} by {VERSION}")
+            if found is not None and (outdated(found) or lacks(state, found)):
+                clouds = lacks(state, found)
+                better = f"one that reaches {', '.join(clouds)}" if clouds else VERSION
+                report(f"replacing the Shoal server {found.version} by {better}")
                 stop(state)
                 found = None
             found = found or _start(state, report)
@@ -94,6 +96,29 @@ def info(found: ServerFile) -> ServerInfo | None:
         return None
 
 
+def need(state: StateDirectory, cloud: str) -> None:
+    """From now on this machine's server has this cloud's own client; `ensure` sees to it."""
+    needed = sorted({*needs(state), cloud})
+    draft = state.clouds_file.with_suffix(f".{os.getpid()}")
+    draft.write_bytes(msgspec.json.encode(needed))
+    draft.replace(state.clouds_file)
+
+
+def needs(state: StateDirectory) -> tuple[str, ...]:
+    try:
+        return msgspec.json.decode(state.clouds_file.read_bytes(), type=tuple[str, ...])
+    except (FileNotFoundError, msgspec.DecodeError):
+        return ()
+
+
+def lacks(state: StateDirectory, found: ServerFile) -> tuple[str, ...]:
+    """Clouds that its environment has no client of. One that somebody else made is left as it
+    is: the server says what is missing when it is needed."""
+    if "SHOAL_RUNTIME_SERVER_PYTHON" in os.environ:
+        return ()
+    return tuple(it for it in needs(state) if it not in found.clouds)
+
+
 def outdated(found: ServerFile) -> bool:
     return Version(found.version) < Version(VERSION)
 
@@ -129,7 +154,7 @@ def _start(state: StateDirectory, report: Report) -> ServerFile:
     from shoal.software import runtime
 
     report("preparing the Shoal server's own environment")
-    python = runtime.ensure("server", root=state.runtime)
+    python = runtime.ensure(",".join(("server", *needs(state))), root=state.runtime)
     report("starting the Shoal server")
     state.server_file.unlink(missing_ok=True)  # of one that was killed
     _set_aside(state.server_log)

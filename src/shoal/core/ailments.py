@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from shoal.core.actions import Action, Avoid, End, Release
+from shoal.core.actions import Action, Avoid, End, Release, Retire
 from shoal.core.lifecycle import ACTIVE
 from shoal.core.matching import Matched
 from shoal.core.records import Cluster, EndKind, Instance, Observation, PoolMark, World
@@ -31,6 +31,7 @@ def ailments(
     scheduler's VM says that it cannot be."""
     groups: dict[tuple[bool, str], list[InstanceId]] = defaultdict(list)
     preempted: dict[tuple[str, str], Instance] = {}
+    taken_back: dict[str, list[InstanceId]] = defaultdict(list)
     speaking = _head_speaks(world, cluster)
     for it in instances:
         if it.state not in ACTIVE:
@@ -44,10 +45,16 @@ def ailments(
             groups[seen is None or seen.stage not in _WORKED, why].append(it.id)
             if it.spot and it.id in matched.vanished:
                 preempted[it.zone, it.machine_type] = it
+        elif seen is not None and seen.notice and it.retiring_since is None:
+            taken_back[f"the cloud takes it back: {seen.notice}"].append(it.id)
+            if it.spot:
+                preempted[it.zone, it.machine_type] = it
         elif it.retiring_since is not None and (done := _drained(world, it, seen)) is not None:
             groups[False, done].append(it.id)
     for (failed, why), ids in groups.items():
         yield Release(cluster.id, tuple(ids), failed, why)
+    for why, ids in taken_back.items():
+        yield Retire(cluster.id, tuple(ids), why)
     for it in preempted.values():
         yield _avoid(world, it)
 

@@ -17,7 +17,31 @@ from shoal.wire.boot import BootDocument
 
 MAX_BYTES = 12_000  # below every cloud's limit (16 KB on AWS), with room for cloud-init's own
 _END = "SHOAL_END"
+_MARGIN_S = 120.0  # the agent's own rule comes first
 HOME = "/var/lib/shoal"  # on a VM of a cloud
+
+
+# An agent that crashed is started again; one that does not stay takes its VM with it.
+_LIVE = f"""\
+end() {{
+  [ "$SHOAL_VM_END" = exit ] && exit 1
+  echo "shoal: $1, and so this VM ends"
+  systemctl poweroff || poweroff -f || kill -TERM 1
+}}
+live() {{
+  for pause in 1 2 4 8 16; do
+    python3 -I -u {HOME}/bootstrap.py {HOME}/boot.json {HOME} && exit 0
+    sleep $pause
+  done
+  end 'its agent does not stay'
+}}
+"""
+
+
+def _ended_by(lifetime_s: float) -> str:
+    """The last of the dead men: it holds when the agent hangs."""
+    timer = f"(sleep {lifetime_s + _MARGIN_S:.0f}; end 'its time is over') &\n"
+    return f"{timer if lifetime_s else ''}live\n"
 
 
 def boot_text(document: BootDocument) -> str:
@@ -49,7 +73,8 @@ def bare_boot_text(document: BootDocument, program: bytes) -> str:
         f'packed = open("{HOME}/bootstrap.b64").read()\n'
         "exec(zlib.decompress(base64.b64decode(packed)))\n"
         f"{_END}\n"
-        f"run='python3 -I -u {HOME}/bootstrap.py {HOME}/boot.json {HOME}'\n"
+        f"cat > {HOME}/live.sh <<'{_END}'\n{_LIVE}{_ended_by(document.lifetime_s)}{_END}\n"
+        f"run='/bin/sh {HOME}/live.sh'\n"
         "if [ -d /run/systemd/system ]; then\n"
         "  systemd-run --unit shoal --quiet --property KillMode=mixed $run\n"
         "else\n"

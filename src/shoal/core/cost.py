@@ -1,4 +1,7 @@
-"""What VMs cost: seconds × price, in integer micro-dollars. Unknown stays unknown.
+"""What VMs cost, with their disks and addresses: seconds × price, in integer micro-dollars.
+
+Unknown stays unknown. (An extra whose price is not known, though, is left out of the sum: a VM's
+price is far larger, and known without it.)
 
 A VM is paid for from when the cloud accepted it until it is gone; between release and gone it may
 still be billed, so that time counts.
@@ -11,11 +14,12 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from shoal.core.records import Instance
+from shoal.core.records import Batch, Instance
 from shoal.wire.ids import ClusterId
 from shoal.wire.views import CostLine, CostView
 
 _HOUR_S = 3600
+_MONTH_H = 730  # as the clouds' own calculators have it
 
 
 def billed_seconds(it: Instance, now: datetime) -> float:
@@ -34,7 +38,20 @@ def _until(it: Instance, end: datetime) -> float:
 def _price(it: Instance, seconds: float) -> int | None:
     if it.price_uusd_per_hour is None:
         return None if seconds else 0
-    return round(seconds * it.price_uusd_per_hour / _HOUR_S)
+    return round(seconds * (it.price_uusd_per_hour + it.extras_uusd_per_hour) / _HOUR_S)
+
+
+def price_uusd_per_hour(it: Instance) -> int | None:
+    """Of the VM with what it needs beside itself."""
+    alone = it.price_uusd_per_hour
+    return None if alone is None else alone + it.extras_uusd_per_hour
+
+
+def extras_uusd_per_hour(batch: Batch) -> int:
+    """Of one VM of the batch: its disk and its address, as far as their prices are known."""
+    offer = batch.offers[0]
+    disk = batch.disk_gib * (offer.disk_uusd_per_gib_month or 0)
+    return round(disk / _MONTH_H) + (offer.address_uusd_per_hour or 0)
 
 
 def total_uusd(parts: Iterable[int | None]) -> int | None:

@@ -60,6 +60,8 @@ class Offer(msgspec.Struct, frozen=True):
     burstable: bool = False  # CPU credits, shared cores
     current: bool = True  # of the vendor's current generation
     source: str = ""  # of the price: "snapshot 2026-11-20", "AWS Price List"
+    disk_uusd_per_gib_month: int | None = None  # of the disk it boots from
+    address_uusd_per_hour: int | None = None  # of a public address
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -103,7 +105,8 @@ class Instance(msgspec.Struct, frozen=True):
     zone: str = ""
     machine_type: str = ""
     spot: bool = False
-    price_uusd_per_hour: int | None = None
+    price_uusd_per_hour: int | None = None  # of the VM alone
+    extras_uusd_per_hour: int = 0  # of its disk and public address, as far as known
 
     @property
     def known_inside(self) -> str:
@@ -126,6 +129,7 @@ class Observation(msgspec.Struct, frozen=True):
     memory_bytes: int = 0
     memory_limit_bytes: int = 0
     restarts: int = 0
+    notice: str = ""  # the cloud is about to take it back: how it says so
 
 
 class HeadObservation(msgspec.Struct, frozen=True):

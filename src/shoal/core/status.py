@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from shoal.core.cost import cost_uusd, total_uusd
+from shoal.core.cost import cost_uusd, price_uusd_per_hour, total_uusd
 from shoal.core.lifecycle import ACTIVE
 from shoal.core.records import (
     Cluster,
@@ -77,7 +77,7 @@ def cluster_view(
         if booked
         else total_uusd(cost_uusd(it, now) for it in instances),
         price_uusd_per_hour=total_uusd(
-            it.price_uusd_per_hour for it in instances if it.state is InstanceState.LAUNCHED
+            price_uusd_per_hour(it) for it in instances if it.state is InstanceState.LAUNCHED
         ),
         ended_at=cluster.ended_at,
         end_reason=cluster.end_reason,

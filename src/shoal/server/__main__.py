@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    for chatty in ("httpx2", "httpcore2", "alembic"):
+    for chatty in ("httpx2", "httpcore2", "alembic", "azure"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         settings = check(_settings(arguments))

@@ -15,6 +15,7 @@ import msgspec
 from shoal.errors import Conflict, ShoalError
 from shoal.server import gate
 from shoal.server.desk import Desk
+from shoal.server.providers import clients_at_hand
 from shoal.store import clusters, tokens
 from shoal.version import VERSION
 from shoal.wire.ids import UserName, WorkspaceName
@@ -72,7 +73,7 @@ async def _known(desk: Desk, secret: str) -> bool:
 
 def announce(desk: Desk, token_file: Path) -> None:
     """Tell clients where the server is: the last thing done before it answers."""
-    told = ServerFile(desk.url, os.getpid(), VERSION, str(token_file))
+    told = ServerFile(desk.url, os.getpid(), VERSION, str(token_file), clients_at_hand())
     _write_private(desk.settings.state.server_file, msgspec.json.encode(told).decode())
 
 

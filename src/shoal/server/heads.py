@@ -179,7 +179,8 @@ class _Attendant:
         try:
             orders = await self._desk.database.run(attendance.orders, self._cluster)
             await self._know(orders.retire)
-            return self._names.ordered(orders)
+            mirror = self._desk.settings.python_mirror
+            return msgspec.structs.replace(self._names.ordered(orders), python_mirror=mirror)
         except ShoalError as error:
             _log.warning("%s: %s", self._cluster, error)
             return None

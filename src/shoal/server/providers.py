@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -27,6 +28,25 @@ _ADAPTERS = {
     Cloud.AWS: _Adapter("shoal.clouds.aws.cloud", "AwsCloud"),
     Cloud.AZURE: _Adapter("shoal.clouds.azure.cloud", "AzureCloud"),
 }
+
+
+_CLIENTS = {
+    Cloud.GCP: "google.cloud.compute_v1",
+    Cloud.AWS: "boto3",
+    Cloud.AZURE: "azure.mgmt.compute",
+}
+
+
+def clients_at_hand() -> tuple[Cloud, ...]:
+    """Clouds whose own clients are installed here; nothing of them is imported."""
+    return tuple(cloud for cloud, module in _CLIENTS.items() if _is_installed(module))
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package that it is in
+        return False
 
 
 def reached(account: CloudAccount, installation: InstallationId, catalog: Catalog) -> Provider:

@@ -47,6 +47,10 @@ class Settings(msgspec.Struct, frozen=True):
     my_address_url: Annotated[
         str, msgspec.Meta(description="URL that answers with the address of whoever asks.")
     ] = DEFAULT_URL
+    python_mirror: Annotated[
+        str,
+        msgspec.Meta(description="URL of uv's Python downloads, for VMs that cannot reach GitHub."),
+    ] = ""
     log_days: Annotated[int, msgspec.Meta(description="How long process logs are kept.")] = 14
     history_days: Annotated[
         int,

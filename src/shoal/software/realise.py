@@ -37,6 +37,7 @@ from shoal.wire.environments import Manifest
 
 __all__ = [
     "COMPILED",
+    "PythonSource",
     "RealiseProgress",
     "Realised",
     "compile_all",
@@ -44,6 +45,13 @@ __all__ = [
     "python_of",
     "realise",
 ]
+
+
+class PythonSource(msgspec.Struct, frozen=True):
+    """Where the environment's Python may come from, besides what the machine has."""
+
+    hint: Path | None = None  # an interpreter
+    mirror: str = ""  # URL where uv finds Pythons to download; empty: its own
 
 
 class RealiseProgress(msgspec.Struct, frozen=True):
@@ -68,13 +76,13 @@ async def realise(
     prefix: Path,
     store: Path,
     report: Report,
-    python_hint: Path | None = None,
+    python_source: PythonSource | None = None,
 ) -> Realised:
     """`wheels` holds files named by SHA-256; `prefix` must not be there, its parent must. Where it
     is `store/<environment id>` itself, nothing is cloned. Raises EnvironmentFailed with the
     installer's words."""
     phases = Phases(lambda *told: report(RealiseProgress(*told)))
-    work = _Work(manifest, wheels, store, python_hint, phases)
+    work = _Work(manifest, wheels, store, python_source or PythonSource(), phases)
     return await asyncio.to_thread(_realise, work, prefix)
 
 
@@ -82,7 +90,7 @@ class _Work(msgspec.Struct, frozen=True):
     manifest: Manifest
     wheels: Path
     store: Path
-    python_hint: Path | None
+    python_source: PythonSource
     phases: Phases
 
     @property
@@ -162,31 +170,43 @@ def _begin(work: _Work, environment: Path) -> Path | None:
     if like is not None:
         clone(like, environment)
     else:
-        _venv(work.manifest.python, environment, work.python_hint)
+        _venv(work.manifest.python, environment, work.python_source, work.phases)
     return like
 
 
-def _venv(version: str, environment: Path, hint: Path | None) -> None:
-    """Of the very version; else of the same minor version."""
+def _venv(version: str, environment: Path, source: PythonSource, phases: Phases) -> None:
+    """Of the very version; else of the same minor version, if the machine has it; else uv downloads
+    it, which takes longer than all that it is needed for."""
+    hint = source.hint
     if hint is not None and hint.exists():
         done = _attempt_venv(hint, environment)
         if done.returncode == 0 and _version_of(environment) == version:
             return
         shutil.rmtree(environment, ignore_errors=True)
     words = ""
-    for wanted in (version, version.rpartition(".")[0]):
-        done = _attempt_venv(wanted, environment)
+    minor = version.rpartition(".")[0]
+    for wanted in (version, minor):
+        if _attempt_venv(wanted, environment, "--no-python-downloads").returncode == 0:
+            return
+    phases.enter("python", f"Python {version} is downloaded: this machine has no {minor}", 0.05)
+    mirror = ["--mirror", source.mirror] if source.mirror else []
+    for wanted in (version, minor):
+        done = attempt(["python", "install", "--quiet", *mirror, wanted])
+        if done.returncode == 0:
+            done = _attempt_venv(wanted, environment)
         if done.returncode == 0:
             return
         words = words or last_words(done.stderr)
     raise EnvironmentFailed(
         f"Python {version} is not to be had on this VM:\n{words}",
-        hint=f"Install Python {version.rpartition('.')[0]} there, or let uv download it.",
+        hint=f"Take an image with Python {minor}, or start the server with --python-mirror URL.",
     )
 
 
-def _attempt_venv(python: str | Path, environment: Path) -> subprocess.CompletedProcess[str]:
-    return attempt(["venv", "--quiet", "--relocatable", "--python", python, environment])
+def _attempt_venv(
+    python: str | Path, environment: Path, *how: str
+) -> subprocess.CompletedProcess[str]:
+    return attempt(["venv", "--quiet", "--relocatable", *how, "--python", python, environment])
 
 
 def _version_of(environment: Path) -> str:

@@ -11,6 +11,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from shoal.core.cost import extras_uusd_per_hour
 from shoal.core.records import Batch, Instance, Vm
 from shoal.store import events, tables
 from shoal.store.questions import reading
@@ -63,6 +64,7 @@ def _row(batch: Batch, id: InstanceId, why: str) -> dict[str, object]:
         why=why,
         created_at=batch.created_at,
         spot=first.spot,
+        extras_uusd_per_hour=extras_uusd_per_hour(batch),
     )
     return values(made, number=int(id.rpartition("-")[2]), cloud=first.cloud, ready_at=None)
 

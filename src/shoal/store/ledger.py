@@ -7,7 +7,7 @@ is booked from the ledger and work the rest out, so that nothing is missing whil
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -76,13 +76,40 @@ def booked(tx: Connection, ids: Sequence[ClusterId]) -> dict[ClusterId, int | No
     }
 
 
+_Days = Mapping[ClusterId, Sequence[DayCost]]  # of clusters that are not booked
+
+
 @reading
-def paid(
+def spent(
     tx: Connection, workspace: WorkspaceName, since: datetime, until: datetime, by: str
-) -> tuple[Paid, ...]:
-    """From the beginning of the day of `since` on. `by`: as in core/spending; clusters that are
-    alike in it are summed up here."""
+) -> tuple[tuple[Paid, ...], tuple[DayCost, ...]]:
+    """From the beginning of the day of `since` on: by what `by` says (core/spending; clusters that
+    are alike in it are summed up here), and the whole workspace by day."""
     first = start_of_day(since)
+    unbooked = _unbooked(tx, workspace, first, until)
+    return (
+        _paid(tx, workspace, first, until, by, unbooked) if by != "day" else (),
+        _by_day(tx, workspace, first, until, unbooked),
+    )
+
+
+@reading
+def paid_by_day(
+    tx: Connection, workspace: WorkspaceName, since: datetime, until: datetime
+) -> tuple[DayCost, ...]:
+    """Of the whole workspace, oldest first; days without a VM are not there."""
+    first = start_of_day(since)
+    return _by_day(tx, workspace, first, until, _unbooked(tx, workspace, first, until))
+
+
+def _paid(
+    tx: Connection,
+    workspace: WorkspaceName,
+    first: datetime,
+    until: datetime,
+    by: str,
+    unbooked: _Days,
+) -> tuple[Paid, ...]:
     keys = [it.label(f"key{n}") for n, it in enumerate(_keys(tx, by))]
     spans = (_ledger.c.day >= first, _ledger.c.day < until)
     each = select(_ledger.c.cluster, *_SUMS).where(*spans).group_by(_ledger.c.cluster).subquery()
@@ -100,15 +127,13 @@ def paid(
         Paid(_payer(by, row), int(row[-4]), row[-3], row[-2], row[-1])
         for row in tx.execute(query).all()
     ]
-    lives = _unbooked(tx, workspace, first)
-    if not lives:
+    if not unbooked:
         return tuple(found)
-    unbooked = select(_cluster.c.id.label("id"), *keys).where(
+    query = select(_cluster.c.id.label("id"), *keys).where(
         _cluster.c.workspace == workspace, ~_booked(_cluster.c.id)
     )
-    for id, *key in tx.execute(unbooked).all():
-        days = [it for it in by_day(lives.get(id, ()), until) if it.day >= first]
-        if days:
+    for id, *key in tx.execute(query).all():
+        if days := unbooked.get(id):
             whole = functools.reduce(plus, days)
             payer = _payer(by, key)
             found.append(Paid(payer, whole.uusd, whole.seconds, whole.unpriced_s))
@@ -148,12 +173,13 @@ def _payer(by: str, key: Sequence[Any]) -> Payer:
             return Payer(tags=_TAGS.decode(key[0]) if key[0] else {})
 
 
-@reading
-def paid_by_day(
-    tx: Connection, workspace: WorkspaceName, since: datetime, until: datetime
+def _by_day(
+    tx: Connection,
+    workspace: WorkspaceName,
+    first: datetime,
+    until: datetime,
+    unbooked: _Days,
 ) -> tuple[DayCost, ...]:
-    """Of the whole workspace, oldest first; days without a VM are not there."""
-    first = start_of_day(since)
     query = (
         select(_ledger.c.day, *_SUMS)
         .join(_cluster, _cluster.c.id == _ledger.c.cluster)
@@ -161,17 +187,14 @@ def paid_by_day(
         .group_by(_ledger.c.day)
     )
     found = {row[0]: DayCost(row[0], int(row[1]), row[2], row[3]) for row in tx.execute(query)}
-    for lives in _unbooked(tx, workspace, first).values():
-        for it in by_day(lives, until):
-            if it.day >= first:
-                found[it.day] = plus(found[it.day], it) if it.day in found else it
+    for days in unbooked.values():
+        for it in days:
+            found[it.day] = plus(found[it.day], it) if it.day in found else it
     return tuple(found[day] for day in sorted(found))
 
 
-def _unbooked(
-    tx: Connection, workspace: WorkspaceName, first: datetime
-) -> dict[ClusterId, list[Instance]]:
-    """VMs that were paid for since then, of clusters that are not booked."""
+def _unbooked(tx: Connection, workspace: WorkspaceName, first: datetime, until: datetime) -> _Days:
+    """From the lives of VMs that were paid for since then, of clusters that are not booked."""
     query = (
         selecting(Instance, _instance)
         .join(_cluster, _cluster.c.id == _instance.c.cluster)
@@ -182,7 +205,7 @@ def _unbooked(
             or_(_instance.c.gone_at.is_(None), _instance.c.gone_at > first),
         )
     )
-    found: dict[ClusterId, list[Instance]] = {}
+    lives: dict[ClusterId, list[Instance]] = {}
     for it in read(tx, Instance, query):
-        found.setdefault(it.cluster, []).append(it)
-    return found
+        lives.setdefault(it.cluster, []).append(it)
+    return {id: [it for it in by_day(some, until) if it.day >= first] for id, some in lives.items()}

@@ -125,6 +125,7 @@ def _observed(vm: VmReport, now: datetime) -> Observation:
         memory_bytes=vm.memory_bytes,
         memory_limit_bytes=vm.memory_limit_bytes,
         restarts=vm.restarts,
+        notice=vm.notice,
     )
 
 

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, select, text
 
 from shoal.store import logs, series, tables, telemetry
 from shoal.store.questions import reading
 from shoal.wire.ids import ClusterId, WorkspaceName
 from shoal.wire.reports import HeadReport
+from shoal.wire.telemetry import Chunk, Item
 
 _TENTH = 0.1
+_STEP_S = 10.0
+_MOMENTS = ("at", "last_at", "started_at", "stopped_at")
 
 
 def take(
@@ -26,7 +30,7 @@ def take(
 ) -> None:
     """Logs and telemetry; both may be told twice."""
     logs.append(tx, cluster, report.logs, report.head_started_at)
-    telemetry.append(tx, cluster, workspace, report.telemetry)
+    telemetry.append(tx, cluster, workspace, _by_our_clock(report, now))
     if report.logs_dropped or report.telemetry_dropped:
         telemetry.lost(
             tx,
@@ -36,6 +40,24 @@ def take(
             items=report.telemetry_dropped,
             log_lines=report.logs_dropped,
         )
+
+
+def _by_our_clock(report: HeadReport, now: datetime) -> tuple[Chunk, ...]:
+    """A head whose clock is wrong must not tell of tomorrow. In whole steps, so that a report that
+    is read again gives the same moments."""
+    ahead_s = (report.sent_at - now).total_seconds() if report.sent_at is not None else 0.0
+    ahead = timedelta(seconds=round(ahead_s / _STEP_S) * _STEP_S)
+    if not ahead:
+        return report.telemetry
+    return tuple(
+        msgspec.structs.replace(it, item=_moved(it.item, ahead)) for it in report.telemetry
+    )
+
+
+def _moved(item: Item, ahead: timedelta) -> Item:
+    known = {name: getattr(item, name, None) for name in _MOMENTS}
+    moved = {name: at - ahead for name, at in known.items() if at is not None}
+    return msgspec.structs.replace(item, **moved)
 
 
 @reading

@@ -139,6 +139,7 @@ instance = Table(
     _text("machine_type"),
     Column("spot", Boolean, nullable=False),
     Column("price_uusd_per_hour", BigInteger),
+    Column("extras_uusd_per_hour", BigInteger, nullable=False, server_default="0"),
     Column("number", Integer, nullable=False),  # the n-th of its cluster
     Column("cloud", Word(Cloud), nullable=False),
     Column("ready_at", Moment),  # its agent said so for the first time
@@ -187,6 +188,7 @@ observation = Table(
     Column("memory_bytes", BigInteger, nullable=False),
     Column("memory_limit_bytes", BigInteger, nullable=False),
     Column("restarts", Integer, nullable=False),
+    _text("notice"),
 )
 
 head = Table(

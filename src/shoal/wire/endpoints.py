@@ -17,6 +17,7 @@ from shoal.wire import accounts, environments, events, requests, telemetry, view
 
 Limit = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 Cursor = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]  # without a zone nobody knows which it is
 
 
 Positive = Annotated[int, msgspec.Meta(gt=0, le=2**53)]
@@ -39,15 +40,15 @@ class ClusterQuery(msgspec.Struct, frozen=True):
     cloud: str | None = None
     tag: str | None = None  # "key" or "key=value"
     text: str | None = None  # in the name, the id, the owner or the reason for its end
-    since: datetime | None = None  # it was there after this
-    until: datetime | None = None  # it was created before this
+    since: Instant | None = None  # it was there after this
+    until: Instant | None = None  # it was created before this
     sort: views.ClusterOrder = views.ClusterOrder.NEWEST
 
 
 class CostsQuery(msgspec.Struct, frozen=True):
     by: str = "day"  # "day", "user", "cloud", "cluster", "tag", or "tag:KEY"
-    since: datetime | None = None  # from the beginning of its UTC day; None: 30 days ago
-    until: datetime | None = None  # None: now
+    since: Instant | None = None  # from the beginning of its UTC day; None: 30 days ago
+    until: Instant | None = None  # None: now
 
 
 class EventQuery(msgspec.Struct, frozen=True):
@@ -68,8 +69,8 @@ class LogQuery(msgspec.Struct, frozen=True):
     cursor: Cursor = 0
     limit: Limit = 1000
     any_case: bool = False  # find `text` in capitals and small letters
-    since: datetime | None = None
-    until: datetime | None = None
+    since: Instant | None = None
+    until: Instant | None = None
     before: Cursor | None = None  # the newest lines before this one, instead of those after cursor
 
 
@@ -93,8 +94,8 @@ class OfferQuery(msgspec.Struct, frozen=True):
 class SeriesQuery(msgspec.Struct, frozen=True):
     """`until` None: now; `since` None: from the beginning, as far as it is kept."""
 
-    since: datetime | None = None
-    until: datetime | None = None
+    since: Instant | None = None
+    until: Instant | None = None
     points: Annotated[int, msgspec.Meta(ge=1, le=5_000)] = 500  # at most about as many samples
 
 
@@ -104,14 +105,14 @@ class ComputationQuery(msgspec.Struct, frozen=True):
     cluster: str | None = None
     text: str | None = None  # in its code
     erred: bool = False  # only those with tasks that failed
-    since: datetime | None = None
-    until: datetime | None = None
+    since: Instant | None = None
+    until: Instant | None = None
     page: str | None = None
     limit: Limit = 100
 
 
 class NewestQuery(msgspec.Struct, frozen=True):
-    since: datetime | None = None
+    since: Instant | None = None
     limit: Limit = 200
 
 

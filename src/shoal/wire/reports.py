@@ -36,6 +36,7 @@ class VmReport(msgspec.Struct, frozen=True):
     memory_limit_bytes: int = 0
     restarts: int = 0  # of the Dask process
     failure: str = ""  # why the stage is failed, with the installer's or kernel's words
+    notice: str = ""  # the cloud is about to take the VM back: how it says so
 
 
 class SchedulerReport(msgspec.Struct, frozen=True):
@@ -95,6 +96,7 @@ class Orders(msgspec.Struct, frozen=True):
     retire: tuple[InstanceId, ...] = ()
     stop: str = ""  # not empty: end the cluster, for this reason
     python_hint: str = ""  # an interpreter on the VM that may serve as the base
+    python_mirror: str = ""  # URL where uv finds Pythons to download; empty: its own
 
 
 class OrdersTaken(msgspec.Struct, frozen=True):
@@ -121,6 +123,7 @@ class WorkerOrders(msgspec.Struct, frozen=True):
     retire: bool = False
     stop: str = ""
     python_hint: str = ""
+    python_mirror: str = ""
 
 
 class JoinAnswer(msgspec.Struct, frozen=True):

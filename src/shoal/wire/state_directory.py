@@ -19,6 +19,7 @@ class ServerFile(msgspec.Struct, frozen=True):
     pid: int
     version: str
     token_file: str
+    clouds: tuple[str, ...] = ()  # whose own clients its environment has
 
 
 class StateDirectory(msgspec.Struct, frozen=True):
@@ -37,6 +38,11 @@ class StateDirectory(msgspec.Struct, frozen=True):
     def start_lock(self) -> Path:
         """Held by a client while it starts the server."""
         return self.root / "start.lock"
+
+    @property
+    def clouds_file(self) -> Path:
+        """Clouds whose own clients this machine's server must have; written by its clients."""
+        return self.root / "clouds.json"
 
     @property
     def token_file(self) -> Path:

@@ -48,9 +48,16 @@ class Catalog:
         place = next((it for part in facts for it in part.regions if it.name == region), None)
         if place is None:
             return ()
-        prices = _Prices(region, facts)
+        prices, extras = _Prices(region, facts), self.extras(cloud, region)
+        plain = Offer(cloud, region, "", "", False, "", 0, 0)
+        if extras is not None:
+            plain = msgspec.structs.replace(
+                plain,
+                disk_uusd_per_gib_month=extras.disk_uusd_per_gib_month,
+                address_uusd_per_hour=extras.address_uusd_per_hour,
+            )
         return tuple(
-            _offer(cloud, region, zone, it, prices, spot=spot)
+            _offer(plain, zone, it, prices, spot=spot)
             for it in _types(facts, place)
             for zone in place.zones_of(it)
             for spot in ((False, True) if it.spot else (False,))
@@ -100,13 +107,11 @@ class _Prices:
         return None
 
 
-def _offer(
-    cloud: Cloud, region: str, zone: str, it: MachineType, prices: _Prices, *, spot: bool
-) -> Offer:
+def _offer(plain: Offer, zone: str, it: MachineType, prices: _Prices, *, spot: bool) -> Offer:
+    """`plain`: the cloud and region, and what is the same for all of its machines."""
     found = prices.find(it.name, zone, spot=spot)
-    return Offer(
-        cloud=cloud,
-        region=region,
+    return msgspec.structs.replace(
+        plain,
         zone=zone,
         machine_type=it.name,
         spot=spot,

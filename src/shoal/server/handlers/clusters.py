@@ -120,9 +120,9 @@ async def _server_network(desk: Desk) -> tuple[str, ...]:
 async def _offers(desk: Desk, spec: ClusterSpec) -> tuple[Offer, ...]:
     provider = desk.providers.get(Cloud(spec.cloud))
     if provider is None:
-        raise NotPossible(
-            f"The cloud {spec.cloud!r} is not set up on this server.",
-            hint=f"Set up: {', '.join(desk.providers)}.",
+        raise desk.clouds.problems.get(spec.cloud) or NotPossible(
+            f"The cloud {spec.cloud} is not set up on this server.",
+            hint=f"Set it up: shoal setup {spec.cloud}",
         )
     if spec.region is not None and spec.cloud in CLOUDS:
         regions = Catalog(desk.settings.state.catalog).regions(spec.cloud)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from shoal.core import spending
 from shoal.core.cost import start_of_day
@@ -23,20 +23,13 @@ async def costs(desk: Desk, asked: Incoming[CostsQuery, None]) -> CostReport:
             f"Costs are not counted by {query.by!r}.",
             hint=f"Ask by {', '.join(spending.WAYS)}, or tag:KEY.",
         )
-    until = min(_aware(query.until) or now, now)
-    since = start_of_day(_aware(query.since) or now - timedelta(days=_DAYS))
+    until = min(query.until or now, now)
+    since = start_of_day(query.since or now - timedelta(days=_DAYS))
     if since > until:
         raise InvalidRequest("The time asked for ends before it begins.")
     run = desk.database.run
-    paid = () if query.by == "day" else await run(ledger.paid, workspace, since, until, query.by)
-    days = await run(ledger.paid_by_day, workspace, since, until)
+    paid, days = await run(ledger.spent, workspace, since, until, query.by)
     recent = min(now.replace(day=1), now - _WEEK)
     month = days if since <= recent and until == now else ()
     month = month or await run(ledger.paid_by_day, workspace, recent, now)
     return spending.report(query.by, paid, days, month, since=since, until=until, now=now)
-
-
-def _aware(at: datetime | None) -> datetime | None:
-    if at is not None and at.tzinfo is None:
-        raise InvalidRequest(f"{at} has no time zone.", hint="As in 2026-11-01T00:00:00Z.")
-    return at

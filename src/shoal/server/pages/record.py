@@ -30,7 +30,7 @@ from shoal.wire.telemetry import (
 )
 from shoal.wire.views import ClusterView
 
-_COMPUTATIONS, _GROUPS, _POINTS, _NAMED = 50, 200, 400, 3
+_COMPUTATIONS, _GROUPS, _POINTS, _NAMED, _HOSTS = 50, 200, 400, 3, 100
 
 
 # -- signals --------------------------------------------------------------------------------------
@@ -237,8 +237,13 @@ async def metrics(visit: Visit) -> Response:
         "end": samples[-1].at if samples else None,
         "resolution_s": step_s,
         "hosts": sorted(hosts, key=lambda one: _order(one.instance)),
+        "fullest": sorted(hosts, key=_fullness, reverse=True)[:_HOSTS],
     }
     return page(visit, view, "metrics", values)
+
+
+def _fullness(it: HostSample) -> float:
+    return it.memory_used_bytes / (it.memory_limit_bytes or 1)
 
 
 def _order(id: InstanceId) -> tuple[int, str]:

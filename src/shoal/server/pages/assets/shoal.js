@@ -125,6 +125,10 @@ for (const part of parts()) {
   known.set(part.dataset.part, part.innerHTML);
   if ("end" in part.dataset) part.scrollTop = part.scrollHeight;
 }
+for (const tab of document.querySelectorAll(".tabs [aria-current]")) {
+  const bar = tab.parentElement; // on a phone it is wider than the window
+  bar.scrollLeft = tab.offsetLeft - bar.offsetLeft - (bar.clientWidth - tab.offsetWidth) / 2;
+}
 tell(document);
 setInterval(() => tell(document), 1000);
 setInterval(() => {

@@ -1,4 +1,4 @@
-"""The address by which VMs of one network know each other, where the server knows another one."""
+"""VMs' addresses in their own network; a cloud's notice that it takes a VM back."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,3 +9,4 @@ down_revision = "0005"
 
 def upgrade() -> None:
     op.add_column("instance", sa.Column("inside", sa.Text(), nullable=False, server_default=""))
+    op.add_column("observation", sa.Column("notice", sa.Text(), nullable=False, server_default=""))

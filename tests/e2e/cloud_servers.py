@@ -1,7 +1,7 @@
-"""A user's session whose clusters go to a plain cloud: VMs that boot in namespaces (tests/vms).
+"""A user's session whose clusters go to a cloud of which VMs boot in namespaces (tests/vms).
 
-The server runs as a process of its own, the VMs are its; what is left of them when it has ended is
-looked for.
+The server runs as a process of its own, with the cloud in it; what is left of the VMs when it has
+ended is looked for.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -29,7 +29,7 @@ ACCOUNTS: dict[str, CloudAccount] = {
 }
 
 
-class PlainServer:
+class CloudServer:
     def __init__(self, session: Session, process: subprocess.Popen[bytes], log: Path) -> None:
         self._session = session
         self._process = process
@@ -58,30 +58,58 @@ class PlainServer:
         listed = self._session.shoal("cluster", "events", cluster, "--json").stdout
         return [msgspec.json.decode(line, type=Event) for line in listed.splitlines()]
 
+    def settles(self, cluster: str) -> None:
+        """Wait until the cloud has nothing of it any more, and nothing of it runs."""
+
+        def settled() -> bool:
+            kinds = {it.kind for it in self.events(cluster)}
+            return EventKind.CLUSTER_ENDED in kinds and not self.vms()
+
+        until(settled, 60, lambda: f"{self.vms()} {self.events(cluster)[-3:]}")
+
     def launched_at(self, cluster: str) -> float:
         """When the cloud had accepted its last VM."""
         accepted = [it for it in self.events(cluster) if it.kind is EventKind.INSTANCE_LAUNCHED]
         return max(it.at for it in accepted).timestamp()
 
 
-@contextlib.contextmanager
 def plain_server(
     session: Session, cloud: str, *, boot: str = "CLOUD_INIT", arch: str = "x86_64"
-) -> Iterator[PlainServer]:
-    state, log = session.root / f"server-{cloud}-{arch}", session.root / f"{cloud}-{arch}.log"
-    command = [sys.executable, "-m", "tests.vms.plain_server", cloud, boot, arch]
+) -> contextlib.AbstractContextManager[CloudServer]:
+    """A cloud without an API."""
+    program = ["tests.vms.plain_server", cloud, boot, arch]
+    return _server(session, f"plain-{cloud}-{arch}", program, lambda _: ACCOUNTS[cloud])
+
+
+def double_server(session: Session, cloud: str) -> contextlib.AbstractContextManager[CloudServer]:
+    """A double of the cloud's API. It fails if anything is left in the double's ledger."""
+
+    def account(log: str) -> CloudAccount:
+        told = log.partition("Account: ")[2].splitlines()[0]
+        return msgspec.json.decode(told, type=CloudAccount)
+
+    program = ["tests.vms.double_server", cloud, "CLOUD_INIT"]
+    return _server(session, f"double-{cloud}", program, account)
+
+
+@contextlib.contextmanager
+def _server(
+    session: Session, name: str, program: list[str], account: Callable[[str], CloudAccount]
+) -> Iterator[CloudServer]:
+    state, log = session.root / name, session.root / f"{name}.log"
+    command = [sys.executable, "-m", *program]
     command += ["--state-dir", str(state), "--listen", "127.0.0.1:0"]
     with log.open("wb") as told:
         process = subprocess.Popen(
             command, cwd=PROJECT, env=session.environment, stdout=told, stderr=told
         )
-    server = PlainServer(session, process, log)
+    server = CloudServer(session, process, log)
     try:
         until(lambda: server.listens() or process.poll() is not None, 300, server.log)
         assert server.listens(), server.log()
         token = (state / "token").read_text().strip()
         session.shoal("login", server.url(), "--token", token)
-        _register(server.url(), token, ACCOUNTS[cloud])
+        _register(server.url(), token, account(server.log()))
         yield server
     finally:
         process.terminate()

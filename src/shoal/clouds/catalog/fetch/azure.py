@@ -1,0 +1,76 @@
+"""Azure Retail Prices: public, no login. (prices.azure.com/api/retail/prices, read 2026-11.)
+
+Shapes and places come with the snapshot. Windows and low-priority meters are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import date
+
+import httpx2
+import msgspec
+
+from shoal.clouds.catalog.facts import Facts, PriceList
+from shoal.errors import CloudError
+from shoal.wire.accounts import AzureAccount
+from shoal.wire.specs import Cloud
+
+SOURCE = "Azure Retail Prices"
+_URL = "https://prices.azure.com/api/retail/prices"
+_TIMEOUT_S = 30.0
+
+
+class Item(msgspec.Struct, frozen=True, rename="camel"):
+    arm_sku_name: str
+    sku_name: str
+    product_name: str
+    retail_price: float
+    unit_of_measure: str
+    currency_code: str = "USD"
+
+
+class Page(msgspec.Struct, frozen=True):
+    items: tuple[Item, ...] = msgspec.field(name="Items")
+    next_page: str | None = msgspec.field(name="NextPageLink", default=None)
+
+
+def fetch(account: AzureAccount, region: str, today: date, *, url: str = _URL) -> Facts:
+    items = list(_items(region, url))
+    lists = tuple(prices(items, region, today, spot=spot) for spot in (False, True))
+    return Facts(Cloud.AZURE, today, SOURCE, prices=lists)
+
+
+def prices(items: Iterable[Item], region: str, today: date, *, spot: bool) -> PriceList:
+    found = {
+        it.arm_sku_name: round(it.retail_price * 1_000_000)
+        for it in items
+        if it.currency_code == "USD"
+        and it.unit_of_measure == "1 Hour"
+        and "Windows" not in it.product_name
+        and "Low Priority" not in it.sku_name
+        and it.sku_name.endswith(" Spot") is spot
+        and it.retail_price > 0
+    }
+    return PriceList(region, spot, today, SOURCE, found)
+
+
+def _items(region: str, url: str) -> Iterator[Item]:
+    asked = (
+        f"serviceName eq 'Virtual Machines' and armRegionName eq '{region}' "
+        "and priceType eq 'Consumption'"
+    )
+    page = _page(url, {"$filter": asked})
+    yield from page.items
+    while page.next_page:
+        page = _page(page.next_page, None)
+        yield from page.items
+
+
+def _page(url: str, query: dict[str, str] | None) -> Page:
+    try:
+        answer = httpx2.get(url, params=query, timeout=_TIMEOUT_S)
+        answer.raise_for_status()
+        return msgspec.json.decode(answer.content, type=Page)
+    except (httpx2.HTTPError, msgspec.DecodeError) as error:
+        raise CloudError(f"{SOURCE} did not answer: {error}", hint="Try again later.") from error

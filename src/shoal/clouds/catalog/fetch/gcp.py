@@ -1,0 +1,152 @@
+"""Compute Engine's machine types of a region's zones, and prices put together from billing SKUs.
+
+Google sells a predefined machine as so many vCPU-hours and so many GiB-hours of its family; both
+SKUs must be there for a price. GPUs and local disks are SKUs of their own: machines with them have
+no price here. (cloudbilling.googleapis.com, service 6F81-5844-456A is Compute Engine.)
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
+from typing import Any
+
+import google.auth
+from google.auth.exceptions import GoogleAuthError
+from google.auth.transport.requests import AuthorizedSession
+from requests import RequestException
+
+from shoal.clouds.catalog.facts import Facts, MachineType, PriceList, Region
+from shoal.errors import CloudError
+from shoal.wire.accounts import GcpAccount
+from shoal.wire.specs import Cloud
+
+SOURCE = "Cloud Billing catalog"
+_COMPUTE = "https://compute.googleapis.com"
+_SKUS = "https://cloudbilling.googleapis.com/v1/services/6F81-5844-456A/skus"
+_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+_TIMEOUT_S = 60.0
+_PART = re.compile(
+    r"(?:Spot Preemptible )?(?P<family>[A-Z]\d[A-Z]?)(?: Predefined| AMD| Arm)? "
+    r"Instance (?P<part>Core|Ram) running in .*"
+)
+_ARM = {"ARM64": "aarch64"}
+
+
+def fetch(account: GcpAccount, region: str, today: date) -> Facts:
+    try:
+        credentials, _ = google.auth.default(scopes=[_SCOPE])
+        session = AuthorizedSession(credentials)
+        root = f"{account.endpoint or _COMPUTE}/compute/v1/projects/{account.project}"
+        listed = list(_listed(session, f"{root}/aggregated/machineTypes", region))
+        skus = list(_pages(session, _SKUS, "skus"))
+    except (GoogleAuthError, RequestException) as error:
+        raise CloudError(
+            f"Google did not tell its types and prices: {error}",
+            hint="The login needs compute.machineTypes.list; see: shoal doctor gcp",
+        ) from error
+    types = machine_types(listed)
+    lists = tuple(prices(types, skus, region, today, spot=spot) for spot in (False, True))
+    return Facts(Cloud.GCP, today, "Compute Engine", types, (offered(region, listed),), lists)
+
+
+def machine_types(told: Iterable[Mapping[str, Any]]) -> tuple[MachineType, ...]:
+    found = {it["name"]: _machine_type(it) for it in told}
+    return tuple(found[name] for name in sorted(found))
+
+
+def _machine_type(it: Mapping[str, Any]) -> MachineType:
+    gpus = it.get("accelerators", [])
+    family = it["name"].split("-")[0]
+    return MachineType(
+        it["name"],
+        family,
+        _ARM.get(it.get("architecture", ""), "x86_64"),
+        it["guestCpus"],
+        it["memoryMb"],
+        gpu=sum(gpu["guestAcceleratorCount"] for gpu in gpus),
+        gpu_type=gpus[0]["guestAcceleratorType"] if gpus else "",
+        scratch_gib=375 * it.get("bundledLocalSsds", {}).get("partitionCount", 0),
+        burstable=it.get("isSharedCpu", False),
+        current=family != "n1" and "deprecated" not in it,
+    )
+
+
+def offered(region: str, told: Iterable[Mapping[str, Any]]) -> Region:
+    zones: dict[str, set[str]] = defaultdict(set)
+    for it in told:
+        zones[it["name"]].add(it["zone"])
+    every = sorted(set().union(*zones.values()))
+    exceptions = {
+        name: "".join(sorted(zone[-1] for zone in where)) for name, where in sorted(zones.items())
+    }
+    return Region(region, tuple(every), {}, exceptions)
+
+
+def prices(
+    types: Iterable[MachineType],
+    skus: Iterable[Mapping[str, Any]],
+    region: str,
+    today: date,
+    *,
+    spot: bool,
+) -> PriceList:
+    parts = dict(_parts(skus, region, spot=spot))
+    found = {}
+    for it in types:
+        core, ram = parts.get((it.family, "Core")), parts.get((it.family, "Ram"))
+        if core and ram and not (it.gpu or it.scratch_gib or it.burstable):
+            nanos = core * it.vcpu + ram * it.memory_mib / 1024
+            found[it.name] = round(nanos / 1000)
+    return PriceList(region, spot, today, SOURCE, found)
+
+
+def _parts(
+    skus: Iterable[Mapping[str, Any]], region: str, *, spot: bool
+) -> Iterator[tuple[tuple[str, str], int]]:
+    """Nano-dollars an hour of a vCPU, of a GiB."""
+    usage = "Preemptible" if spot else "OnDemand"
+    for it in skus:
+        told = _PART.fullmatch(it["description"])
+        if told and region in it["serviceRegions"] and it["category"]["usageType"] == usage:
+            rate = it["pricingInfo"][-1]["pricingExpression"]["tieredRates"][-1]["unitPrice"]
+            nanos = int(rate.get("units", 0)) * 1_000_000_000 + rate.get("nanos", 0)
+            yield (told["family"].lower(), told["part"]), nanos
+
+
+def _listed(session: AuthorizedSession, url: str, region: str) -> Iterator[Mapping[str, Any]]:
+    for scope in _scopes(session, url):
+        for name, held in scope.items():
+            zone = name.removeprefix("zones/")
+            if zone.rpartition("-")[0] == region:
+                yield from ({**it, "zone": zone} for it in held.get("machineTypes", []))
+
+
+def _scopes(session: AuthorizedSession, url: str) -> Iterator[Mapping[str, Any]]:
+    token = ""
+    while True:
+        page = _asked(session, url, token)
+        yield page.get("items", {})
+        token = page.get("nextPageToken", "")
+        if not token:
+            return
+
+
+def _pages(session: AuthorizedSession, url: str, field: str) -> Iterator[Mapping[str, Any]]:
+    token = ""
+    while True:
+        page = _asked(session, url, token)
+        yield from page.get(field, [])
+        token = page.get("nextPageToken", "")
+        if not token:
+            return
+
+
+def _asked(session: AuthorizedSession, url: str, token: str) -> Mapping[str, Any]:
+    query = {"pageToken": token} if token else {}
+    answer = session.get(url, params=query, timeout=_TIMEOUT_S)
+    answer.raise_for_status()
+    page: Mapping[str, Any] = answer.json()
+    return page

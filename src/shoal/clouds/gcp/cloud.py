@@ -1,0 +1,226 @@
+"""Google Cloud as a provider: a batch is one bulk request, its id the request's id.
+
+Compute Engine names VMs as we say and remembers a request's id for at least an hour: the same call
+gives the same operation and no second VM. A launch waits a moment for that operation; one that
+takes longer is asked about again by the next pass, with the very same call.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import anyio
+from google.auth import credentials as auth
+from google.cloud import compute_v1
+
+from shoal.clouds.gcp import names, outcomes, requests
+from shoal.clouds.gcp.clients import Clients
+from shoal.clouds.provider import Launched, LaunchError, Unknown
+from shoal.core.records import Batch, Offer, Timing, Vm
+from shoal.wire.accounts import GcpAccount
+from shoal.wire.boot import AGENT_PORT, DASHBOARD_PORT, SCHEDULER_PORT
+from shoal.wire.ids import InstallationId
+from shoal.wire.specs import Cloud, Role
+
+PATIENCE_S = 30.0
+TIMING = Timing(listing_lag_s=60.0, boot_timeout_s=600.0)
+_LIVING = frozenset({"PROVISIONING", "STAGING", "RUNNING", "REPAIRING", "PENDING"})
+_NO_RESULTS = "NO_RESULTS_ON_PAGE"
+
+Offers = Callable[[str | None], Sequence[Offer]]
+
+
+class GcpCloud:
+    cloud = Cloud.GCP
+
+    def __init__(
+        self,
+        account: GcpAccount,
+        installation: InstallationId,
+        *,
+        clock: Callable[[], datetime],
+        offers: Offers = lambda _: (),
+        credentials: auth.Credentials | None = None,
+        timing: Timing = TIMING,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self.timing = timing
+        self._account = account
+        self._installation = installation
+        self._clock = clock
+        self._offers = offers
+        self._clients = Clients(account, clock=clock, credentials=credentials)
+        self._patience_s = patience_s
+
+    async def offers(self, region: str | None) -> Sequence[Offer]:
+        return self._offers(region or self._account.region)
+
+    async def launch(self, batch: Batch, boot_text: str) -> Launched:
+        if batch.role is Role.SCHEDULER and batch.ingress and self._account.public_scheduler:
+            await self._let_in(batch.ingress)
+        operation = await self._insert(batch, boot_text)
+        vms = await self._of_batch(batch)
+        shortfalls = outcomes.shortfalls(operation, batch, self._clock())
+        if shortfalls and not vms and not outcomes.made(operation):
+            raise shortfalls[0].error
+        return Launched(vms, shortfalls)
+
+    async def list(self) -> Sequence[Vm]:
+        instances = await self._aggregated(self._clients.instances, "instances", self._ours())
+        disks = await self._aggregated(self._clients.disks, "disks", self._ours())
+        return [*map(self._vm, instances), *(self._disk(it) for it in disks if not it.users)]
+
+    async def terminate(self, vms: Collection[Vm]) -> None:
+        """One call a VM: there is none for many. The first error is raised when all were asked."""
+        errors: list[LaunchError] = []
+
+        async def end(vm: Vm) -> None:
+            try:
+                await self._clients.found(lambda: self._delete(vm))
+            except LaunchError as error:
+                errors.append(error)
+
+        async with anyio.create_task_group() as group:
+            for vm in vms:
+                group.start_soon(end, vm)
+        if errors:
+            raise errors[0]
+
+    async def _insert(self, batch: Batch, boot_text: str) -> Any:
+        """Its operation, over or not."""
+        clients = self._clients
+        request = requests.bulk_insert(self._account, self._installation, batch, boot_text)
+        operation = await clients.call(
+            lambda: clients.ask(clients.region_instances.bulk_insert_unary, **request)
+        )
+        deadline = time.monotonic() + self._patience_s
+        while operation.status.name != "DONE" and time.monotonic() < deadline:
+            operation = await clients.call(partial(self._wait, operation, batch))
+        return operation
+
+    def _wait(self, operation: Any, batch: Batch) -> Any:
+        """Answers when it is done, or after two minutes at most."""
+        return self._clients.region_operations.wait(
+            request={
+                "project": self._account.project,
+                "region": batch.offers[0].region,
+                "operation": operation.name,
+            },
+            retry=None,
+            timeout=self._patience_s,
+        )
+
+    async def _of_batch(self, batch: Batch) -> tuple[Vm, ...]:
+        wanted = f"{self._ours()} AND labels.{names.BATCH_LABEL}={batch.id}"
+        found = await self._aggregated(self._clients.instances, "instances", wanted)
+        prices = {(it.zone, it.machine_type): it.price_uusd_per_hour for it in batch.offers}
+        vms = (self._vm(it, prices) for it in found)
+        return tuple(it for it in vms if it.running)
+
+    async def _let_in(self, cidrs: Sequence[str]) -> None:
+        """One rule for all clusters that name the same addresses."""
+        name = names.ingress_rule(cidrs)
+        ports = [str(SCHEDULER_PORT), str(DASHBOARD_PORT), str(AGENT_PORT)]
+        rule = compute_v1.Firewall(
+            name=name,
+            network=f"projects/{self._account.project}/global/networks/{self._account.network}",
+            direction="INGRESS",
+            source_ranges=sorted(set(cidrs)),
+            target_tags=[name],
+            allowed=[compute_v1.Allowed(I_p_protocol="tcp", ports=ports)],
+            description="Shoal: who may reach the heads of clusters",
+        )
+        project = self._account.project
+        clients = self._clients
+        if await clients.found(
+            lambda: clients.ask(clients.firewalls.get, project=project, firewall=name)
+        ):
+            return
+        await clients.call(
+            lambda: clients.ask(
+                clients.firewalls.insert_unary,
+                project=project,
+                firewall_resource=rule,
+                request_id=names.request_id(self._installation, name),
+            )
+        )
+
+    async def _aggregated(self, client: Any, field: str, wanted: str) -> Sequence[Any]:
+        """In all zones; or raises, since a part would look like VMs that are gone."""
+
+        def read() -> Sequence[Any]:
+            found = []
+            pages = self._clients.ask(
+                client.aggregated_list,
+                project=self._account.project,
+                filter=wanted,
+            )
+            for place, scoped in pages:
+                code = scoped.warning.code
+                if code and code != _NO_RESULTS:
+                    raise Unknown(f"Google Cloud did not list {place}: {scoped.warning.message}")
+                found += getattr(scoped, field)
+            return found
+
+        return await self._clients.call(read)
+
+    def _ours(self) -> str:
+        return f"labels.{names.INSTALLATION_LABEL}={self._installation}"
+
+    def _vm(self, it: Any, prices: dict[tuple[str, str], int | None] | None = None) -> Vm:
+        zone, type_ = names.last(it.zone), names.last(it.machine_type)
+        interface = it.network_interfaces[0] if it.network_interfaces else None
+        inside = interface.network_i_p if interface else ""
+        outside = (
+            next((a.nat_i_p for a in interface.access_configs if a.nat_i_p), "")
+            if (interface)
+            else ""
+        )
+        head = any(tag.startswith("shoal-head-") for tag in it.tags.items)
+        address = outside if head and outside else inside
+        return Vm(
+            id=f"{zone}/{it.name}",
+            name=it.name,
+            batch=it.labels.get(names.BATCH_LABEL, ""),
+            cluster=it.labels.get(names.CLUSTER_LABEL, ""),
+            created_at=datetime.fromisoformat(it.creation_timestamp),
+            running=it.status in _LIVING,
+            address=f"{address}:{AGENT_PORT}" if address else "",
+            inside=f"{inside}:{AGENT_PORT}" if inside else "",
+            region=names.region_of(zone),
+            zone=zone,
+            machine_type=type_,
+            spot=it.scheduling.provisioning_model == "SPOT",
+            price_uusd_per_hour=(prices or {}).get((zone, type_)),
+        )
+
+    def _disk(self, it: Any) -> Vm:
+        """One that no VM uses: its VM is gone, or it is about to be made."""
+        zone = names.last(it.zone)
+        return Vm(
+            id=f"{zone}/{it.name}",
+            name=it.name,
+            batch=it.labels.get(names.BATCH_LABEL, ""),
+            cluster=it.labels.get(names.CLUSTER_LABEL, ""),
+            created_at=datetime.fromisoformat(it.creation_timestamp),
+            region=names.region_of(zone),
+            zone=zone,
+            kind="disk",
+        )
+
+    def _delete(self, vm: Vm) -> None:
+        clients = self._clients
+        zone, name = vm.id.split("/", 1)
+        asked = {
+            "project": self._account.project,
+            "zone": zone,
+            "request_id": names.request_id(self._installation, "delete", vm.kind, vm.id),
+        }
+        if vm.kind == "disk":
+            clients.ask(clients.disks.delete_unary, disk=name, **asked)
+        else:
+            clients.ask(clients.instances.delete_unary, instance=name, **asked)

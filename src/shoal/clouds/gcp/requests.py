@@ -1,0 +1,164 @@
+"""A batch as one request to Compute Engine: `regionInstances.bulkInsert`.
+
+Everything is in the batch's row, so the same batch gives the same request: which VMs by name, which
+machine types in order of preference, which zones, for how long, with which disks and labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from google.cloud import compute_v1
+
+from shoal.clouds.gcp import names
+from shoal.core.records import Batch, Offer
+from shoal.wire.accounts import GcpAccount
+from shoal.wire.ids import InstallationId
+from shoal.wire.specs import Role
+
+NOTICE_S = 120  # before a preemption
+# Families whose disks are Hyperdisk, and never Persistent Disk
+# (https://cloud.google.com/compute/docs/disks/hyperdisks, read 2026-11; not tried).
+_HYPERDISK = frozenset({"c4", "c4a", "c4d", "n4", "n4a", "n4d", "m4", "x4", "a4", "a4x"})
+_UBUNTU = {
+    "x86_64": "projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-amd64",
+    "aarch64": "projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-arm64",
+}
+# With NVIDIA's driver (https://cloud.google.com/compute/docs/gpus/install-drivers-gpu; not tried).
+_UBUNTU_GPU = (
+    "projects/ubuntu-os-accelerator-images/global/images/family/"
+    "ubuntu-accelerator-2404-amd64-with-nvidia-570"
+)
+_CLOUD = "https://www.googleapis.com/auth/cloud-platform"
+
+
+def bulk_insert(
+    account: GcpAccount, installation: InstallationId, batch: Batch, boot_text: str
+) -> dict[str, Any]:
+    """The arguments of the call."""
+    region = batch.offers[0].region
+    return {
+        "project": account.project,
+        "region": region,
+        "request_id": names.request_id(installation, batch.id),
+        "bulk_insert_instance_resource_resource": compute_v1.BulkInsertInstanceResource(
+            count=batch.count,
+            min_count=1,
+            per_instance_properties={name: {"name": name} for name in batch.instances},
+            instance_properties=_properties(account, installation, batch, boot_text),
+            instance_flexibility_policy=_selections(batch),
+            location_policy=_places(batch),
+        ),
+    }
+
+
+def image_of(account: GcpAccount, batch: Batch) -> str:
+    """By family: Compute Engine takes the newest of it at launch."""
+    offer = batch.offers[0]
+    return batch.image or account.image or (_UBUNTU_GPU if offer.gpu else _UBUNTU[offer.arch])
+
+
+def _properties(
+    account: GcpAccount, installation: InstallationId, batch: Batch, boot_text: str
+) -> compute_v1.InstanceProperties:
+    labels = names.labels(batch, installation)
+    made = compute_v1.InstanceProperties(
+        labels=labels,
+        disks=[_disk(account, batch, batch.offers[0], labels)],
+        network_interfaces=[_interface(account, batch)],
+        tags=compute_v1.Tags(items=_network_tags(batch)),
+        metadata=compute_v1.Metadata(items=[compute_v1.Items(key="user-data", value=boot_text)]),
+        scheduling=_scheduling(batch),
+    )
+    if account.service_account:
+        made.service_accounts = [
+            compute_v1.ServiceAccount(email=account.service_account, scopes=[_CLOUD])
+        ]
+    if guest := _accelerators(batch.offers[0]):
+        made.guest_accelerators = guest
+    return made
+
+
+def _selections(batch: Batch) -> compute_v1.InstanceFlexibilityPolicy:
+    """Each type once, ranked as the batch has them: the first is the best."""
+    types = list(dict.fromkeys(it.machine_type for it in batch.offers))
+    return compute_v1.InstanceFlexibilityPolicy(
+        instance_selections={
+            f"choice-{rank}": compute_v1.InstanceFlexibilityPolicyInstanceSelection(
+                machine_types=[it], rank=rank
+            )
+            for rank, it in enumerate(types)
+        }
+    )
+
+
+def _places(batch: Batch) -> compute_v1.LocationPolicy:
+    zones = list(dict.fromkeys(it.zone for it in batch.offers))
+    allowed = compute_v1.LocationPolicyLocation(preference="ALLOW")
+    return compute_v1.LocationPolicy(
+        locations={f"zones/{it}": allowed for it in zones},
+        zones=[compute_v1.LocationPolicyZoneConfiguration(zone=f"zones/{it}") for it in zones],
+        target_shape="ANY_SINGLE_ZONE" if len(zones) == 1 else "ANY",
+    )
+
+
+def _disk(
+    account: GcpAccount, batch: Batch, offer: Offer, labels: dict[str, str]
+) -> compute_v1.AttachedDisk:
+    """It goes with its VM."""
+    parameters = compute_v1.AttachedDiskInitializeParams(
+        source_image=image_of(account, batch),
+        disk_type="hyperdisk-balanced" if _family(offer) in _HYPERDISK else "pd-balanced",
+        labels=labels,
+    )
+    if batch.disk_gib:
+        parameters.disk_size_gb = batch.disk_gib
+    return compute_v1.AttachedDisk(boot=True, auto_delete=True, initialize_params=parameters)
+
+
+def _interface(account: GcpAccount, batch: Batch) -> compute_v1.NetworkInterface:
+    region = batch.offers[0].region
+    public = account.public_scheduler if batch.role is Role.SCHEDULER else account.public_workers
+    made = compute_v1.NetworkInterface(
+        network=f"projects/{account.project}/global/networks/{account.network}",
+        subnetwork=f"projects/{account.project}/regions/{region}/subnetworks/{account.subnet}",
+    )
+    if public:
+        made.access_configs = [compute_v1.AccessConfig(name="external", type_="ONE_TO_ONE_NAT")]
+    return made
+
+
+def _network_tags(batch: Batch) -> Sequence[str]:
+    head = batch.role is Role.SCHEDULER and batch.ingress
+    return [names.VM_TAG, *([names.ingress_rule(batch.ingress)] if head else [])]
+
+
+def _scheduling(batch: Batch) -> compute_v1.Scheduling:
+    """A VM that ends is deleted, so that its disk is not billed on."""
+    spot, gpu = batch.offers[0].spot, batch.offers[0].gpu
+    made = compute_v1.Scheduling(
+        provisioning_model="SPOT" if spot else "STANDARD",
+        automatic_restart=False,
+        on_host_maintenance="TERMINATE" if spot or gpu else "MIGRATE",
+    )
+    if batch.lifetime_s:
+        made.max_run_duration = compute_v1.Duration(seconds=int(batch.lifetime_s))
+    if spot:
+        made.preemption_notice_duration = compute_v1.Duration(seconds=NOTICE_S)
+    if spot or batch.lifetime_s:
+        made.instance_termination_action = "DELETE"
+    return made
+
+
+def _accelerators(offer: Offer) -> list[compute_v1.AcceleratorConfig]:
+    """Families whose types have GPUs built in need none said."""
+    if not offer.gpu or _family(offer) != "n1":
+        return []
+    return [
+        compute_v1.AcceleratorConfig(accelerator_type=offer.gpu_type, accelerator_count=offer.gpu)
+    ]
+
+
+def _family(offer: Offer) -> str:
+    return offer.machine_type.partition("-")[0]

@@ -1,0 +1,295 @@
+"""What there is in one project, and what the calls do to it. The ledger is the state itself."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from tests.doubles.machines import Machine, Machines
+
+Body = dict[str, Any]
+
+
+class Problem(Exception):
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.reason = status, reason
+
+
+class Knobs(msgspec.Struct):
+    """`room`: how many VMs of a (zone, type) find room; others are not limited."""
+
+    room: dict[tuple[str, str], int] = {}
+    quota: dict[str, int] = {}  # VMs by region
+    slow_polls: int = 0  # how often an operation is still running when it is asked about
+    throttled: int = 0  # so many calls are
+    lost_answers: int = 0  # so many creations are done, and their answers lost
+    unlisted_zones: frozenset[str] = frozenset()  # a listing cannot reach them
+    forbidden: frozenset[str] = frozenset()  # method ids
+
+
+class Compute:
+    def __init__(
+        self, knobs: Knobs | None = None, clock: Callable[[], datetime] | None = None
+    ) -> None:
+        self.knobs = knobs or Knobs()
+        self.machines: Machines | None = None
+        self.instances: dict[str, Body] = {}  # by "zone/name"
+        self.disks: dict[str, Body] = {}
+        self.firewalls: dict[str, Body] = {}
+        self.networks: dict[str, Body] = {}
+        self.subnetworks: dict[str, Body] = {}
+        self.calls: list[str] = []
+        self._clock = clock or (lambda: datetime.now(UTC))
+        self._operations: dict[str, Body] = {}
+        self._requests: dict[str, str] = {}  # request id -> operation
+        self._numbers = itertools.count(1)
+        self._polls: dict[str, int] = {}
+        self._lock = threading.RLock()
+
+    def left(self) -> list[str]:
+        """What is billed, or in the way."""
+        return [*self.instances, *self.disks, *self.firewalls, *self.networks]
+
+    def answer(
+        self, method: str, path: Mapping[str, str], query: Mapping[str, str], body: Body
+    ) -> Body:
+        with self._lock:
+            self.calls.append(method)
+            if method in self.knobs.forbidden:
+                raise Problem(403, "forbidden", f"Required permission for {method} is missing")
+            if self.knobs.throttled > 0:
+                self.knobs.throttled -= 1
+                raise Problem(403, "rateLimitExceeded", "Queries per minute exceeded")
+            if done := self._requests.get(query.get("requestId", "")):
+                return self._shown(done)
+            act = getattr(self, f"_{method.replace('.', '_')}", None)
+            if act is None:
+                raise Problem(501, "notImplemented", f"the double does not know {method}")
+            answered: Body = act(path, query, body)
+            if "requestId" in query:
+                self._requests[query["requestId"]] = answered["name"]
+            return answered
+
+    def preempt(self, key: str) -> None:
+        """As Compute Engine does with DELETE as the action."""
+        with self._lock:
+            self._remove(key)
+
+    # -- instances ------------------------------------------------------------------------------
+
+    def _regionInstances_bulkInsert(self, path: Any, query: Any, body: Body) -> Body:  # noqa: N802
+        region, count = path["region"], int(body["count"])
+        taken = {key.split("/")[1] for key in self.instances}
+        wanted = [it["name"] for it in body["perInstanceProperties"].values()]
+        if clash := taken & set(wanted):
+            raise Problem(409, "alreadyExists", f"{sorted(clash)} already exist")
+        created: dict[str, int] = {}
+        error = ""
+        limit = self.knobs.quota.get(region)
+        for name in wanted:
+            if limit is not None and len(self._in_region(region)) >= limit:
+                error = "QUOTA_EXCEEDED"
+                break
+            place = self._room(body)
+            if place is None:
+                error = "ZONE_RESOURCE_POOL_EXHAUSTED"
+                break
+            self._create(name, *place, body["instanceProperties"])
+            created[place[0]] = created.get(place[0], 0) + 1
+        made = sum(created.values())
+        return self._operation(
+            "bulkInsert",
+            region=region,
+            created=created,
+            count=count,
+            error=error if made < count else "",
+        )
+
+    def _room(self, body: Body) -> tuple[str, str] | None:
+        selections = body["instanceFlexibilityPolicy"]["instanceSelections"].values()
+        ranked = sorted(selections, key=lambda it: int(it.get("rank", 0)))
+        zones = [it.removeprefix("zones/") for it in body["locationPolicy"]["locations"]]
+        for selection, zone in itertools.product(ranked, zones):
+            for type_ in selection["machineTypes"]:
+                used = sum(
+                    it["zone"].endswith(zone) and it["machineType"].endswith(f"/{type_}")
+                    for it in self.instances.values()
+                )
+                if used < self.knobs.room.get((zone, type_), 1_000_000):
+                    return zone, type_
+        return None
+
+    def _create(self, name: str, zone: str, type_: str, properties: Body) -> None:
+        number = next(self._numbers)
+        address = f"10.142.{number // 250}.{number % 250 + 2}"
+        interface = dict(properties["networkInterfaces"][0], networkIP=address)
+        if configs := interface.get("accessConfigs"):
+            interface["accessConfigs"] = [dict(configs[0], natIP=f"203.0.113.{number % 250 + 1}")]
+        key = f"{zone}/{name}"
+        self.instances[key] = {
+            "kind": "compute#instance",
+            "id": str(4 * 10**18 + number),
+            "name": name,
+            "zone": f"https://www.googleapis.com/compute/v1/projects/p/zones/{zone}",
+            "machineType": f"https://www.googleapis.com/compute/v1/projects/p/zones/{zone}/machineTypes/{type_}",
+            "status": "RUNNING",
+            "creationTimestamp": self._clock().isoformat(timespec="milliseconds"),
+            "labels": properties.get("labels", {}),
+            "tags": properties.get("tags", {}),
+            "scheduling": properties.get("scheduling", {}),
+            "networkInterfaces": [interface],
+            "metadata": properties.get("metadata", {}),
+            "serviceAccounts": properties.get("serviceAccounts", []),
+        }
+        parameters = properties["disks"][0]["initializeParams"]
+        self.disks[key] = {
+            "name": name,
+            "zone": self.instances[key]["zone"],
+            "labels": parameters.get("labels", {}),
+            "sizeGb": parameters.get("diskSizeGb", "10"),
+            "sourceImage": parameters["sourceImage"],
+            "creationTimestamp": self.instances[key]["creationTimestamp"],
+            "users": [f"projects/p/zones/{zone}/instances/{name}"],
+        }
+        if self.machines is not None:
+            self.machines.start(_machine(self.instances[key], address, number))
+
+    def _instances_delete(self, path: Any, query: Any, body: Any) -> Body:
+        key = f"{path['zone']}/{path['instance']}"
+        if key not in self.instances:
+            raise Problem(404, "notFound", f"The resource {key!r} was not found")
+        self._remove(key)
+        return self._operation("delete", zone=path["zone"])
+
+    def _remove(self, key: str) -> None:
+        gone = self.instances.pop(key)
+        self.disks.pop(key, None)
+        if self.machines is not None:
+            self.machines.stop(gone["id"])
+
+    def _instances_aggregatedList(self, path: Any, query: Any, body: Any) -> Body:  # noqa: N802
+        return self._listed("compute#instanceAggregatedList", "instances", self.instances, query)
+
+    def _disks_aggregatedList(self, path: Any, query: Any, body: Any) -> Body:  # noqa: N802
+        return self._listed("compute#diskAggregatedList", "disks", self.disks, query)
+
+    def _disks_delete(self, path: Any, query: Any, body: Any) -> Body:
+        key = f"{path['zone']}/{path['disk']}"
+        if self.disks.pop(key, None) is None:
+            raise Problem(404, "notFound", f"The resource {key!r} was not found")
+        return self._operation("delete", zone=path["zone"])
+
+    def _listed(self, kind: str, field: str, things: Mapping[str, Body], query: Any) -> Body:
+        """One page a zone: a filter by labels, as we send it."""
+        wanted = [it.split("=") for it in query.get("filter", "").split(" AND ") if it]
+        items: dict[str, Body] = {}
+        for key, it in things.items():
+            if all(
+                it["labels"].get(name.removeprefix("labels.")) == value for name, value in wanted
+            ):
+                items.setdefault(f"zones/{key.split('/')[0]}", {}).setdefault(field, []).append(it)
+        for zone in self.knobs.unlisted_zones:
+            items[f"zones/{zone}"] = {"warning": {"code": "UNREACHABLE", "message": "not now"}}
+        if not items:
+            items["zones/us-east1-b"] = {"warning": {"code": "NO_RESULTS_ON_PAGE"}}
+        return {"kind": kind, "items": items}
+
+    # -- the network ------------------------------------------------------------------------------
+
+    def _firewalls_get(self, path: Any, query: Any, body: Any) -> Body:
+        return _got(self.firewalls, path["firewall"])
+
+    def _firewalls_insert(self, path: Any, query: Any, body: Body) -> Body:
+        self.firewalls[body["name"]] = {"kind": "compute#firewall", **body}
+        return self._operation("insert")
+
+    # -- operations -------------------------------------------------------------------------------
+
+    def _regionOperations_wait(self, path: Any, query: Any, body: Any) -> Body:  # noqa: N802
+        return self._shown(path["operation"])
+
+    def _operation(
+        self,
+        kind: str,
+        *,
+        region: str = "",
+        zone: str = "",
+        created: dict[str, int] | None = None,
+        count: int = 0,
+        error: str = "",
+    ) -> Body:
+        name = f"operation-{next(self._numbers)}"
+        made: Body = {
+            "kind": "compute#operation",
+            "name": name,
+            "operationType": kind,
+            "status": "DONE",
+        }
+        made |= {"region": region} if region else {}
+        made |= {"zone": zone} if zone else {}
+        if created is not None:
+            made["instancesBulkInsertOperationMetadata"] = {
+                "perLocationStatus": {
+                    f"zones/{it}": {"status": "DONE", "createdVmCount": n, "targetVmCount": n}
+                    for it, n in created.items()
+                }
+            }
+        if error:
+            made["error"] = {
+                "errors": [{"code": error, "message": _WORDS[error].format(region=region)}]
+            }
+        self._operations[name] = made
+        self._polls[name] = self.knobs.slow_polls
+        return self._shown(name)
+
+    def _shown(self, name: str) -> Body:
+        if self._polls[name] <= 0:
+            return self._operations[name]
+        self._polls[name] -= 1
+        told = self._operations[name]
+        hidden = ("error", "instancesBulkInsertOperationMetadata")
+        return {key: it for key, it in told.items() if key not in hidden} | {"status": "RUNNING"}
+
+    def _in_region(self, region: str) -> list[str]:
+        return [key for key in self.instances if key.startswith(f"{region}-")]
+
+    def forget_requests(self) -> None:
+        """As Compute Engine does after an hour or more."""
+        self._requests.clear()
+
+
+_WORDS = {
+    "QUOTA_EXCEEDED": "Quota 'CPUS' exceeded. Limit: 24.0 in region {region}.",
+    "ZONE_RESOURCE_POOL_EXHAUSTED": "The zone does not have enough resources available.",
+}
+
+
+def _got(things: Mapping[str, Body], name: str) -> Body:
+    if name not in things:
+        raise Problem(404, "notFound", f"The resource {name!r} was not found")
+    return things[name]
+
+
+def _machine(it: Body, address: str, number: int) -> Machine:
+    user_data = next(i["value"] for i in it["metadata"]["items"] if i["key"] == "user-data")
+    type_ = it["machineType"].rsplit("/", 1)[-1]
+    arm = type_.partition("-")[0] in ("t2a", "c4a", "n4a")
+    return Machine(
+        cloud="gcp",
+        id=it["id"],
+        name=it["name"],
+        zone=it["zone"].rsplit("/", 1)[-1],
+        machine_type=type_,
+        arch="aarch64" if arm else "x86_64",
+        user_data=user_data.encode(),
+        address=address,
+        mac=f"42:01:0a:8e:{number // 256:02x}:{number % 256:02x}",
+        spot=it["scheduling"].get("provisioningModel") == "SPOT",
+        tags=it["labels"],
+    )

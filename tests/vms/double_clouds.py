@@ -1,0 +1,77 @@
+"""Doubles of the clouds' APIs whose VMs boot: the vendors' own clients, and real guests.
+
+Each is made for `double_server`: how the server reaches it, the account to be registered, and what
+its ledger still holds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from shoal.clouds.azure.cloud import AzureCloud
+from shoal.clouds.provider import Provider
+from shoal.core.records import Offer, Timing
+from shoal.wire.accounts import AzureAccount, CloudAccount
+from shoal.wire.ids import InstallationId
+from tests.doubles.azure.arm import Arm
+from tests.doubles.azure.server import AzureDouble, prepared
+from tests.vms.fabric import Fabric
+from tests.vms.machines import VmMachines
+from tests.vms.vm import Boot
+
+reached: Callable[..., Provider]  # set by double_server
+
+_TIMING = Timing(listing_lag_s=1.0, boot_timeout_s=300.0, farewell_s=1.0)
+
+Offers = Callable[[str | None], Sequence[Offer]]
+
+
+class Double(NamedTuple):
+    adapter: Callable[..., Provider]
+    account: CloudAccount
+    left: Callable[[], list[str]]
+
+
+@contextlib.contextmanager
+def azure(network: Fabric, boot: Boot, folder: Path) -> Iterator[Double]:
+    arm = prepared(Arm())
+
+    def is_off(id: str) -> None:
+        arm.power_off(id.rpartition("/")[2])
+
+    with VmMachines(network, boot=boot, ended=is_off) as machines:
+        arm.machines = machines
+        with AzureDouble(arm, folder) as double:
+
+            def adapter(
+                account: AzureAccount,
+                installation: InstallationId,
+                *,
+                clock: Callable[[], datetime],
+                offers: Offers,
+            ) -> AzureCloud:
+                def known(region: str | None) -> Sequence[Offer]:
+                    return [it for it in offers(region) if it.machine_type in arm.skus]
+
+                return AzureCloud(
+                    account,
+                    installation,
+                    clock=clock,
+                    offers=known,
+                    trust=double.trust,
+                    timing=_TIMING,
+                    poll_s=0.1,
+                )
+
+            account = AzureAccount(
+                double.account.subscription,
+                double.account.region,
+                endpoint=double.url,
+                public_scheduler=False,
+                public_workers=False,
+            )
+            yield Double(adapter, account, lambda: [*arm.left(), *arm.faults])
