@@ -129,16 +129,6 @@ class Clients:
         response.raise_for_status()
         return bytes(response.content)
 
-    def get_public(self, url: str) -> bytes:
-        """Of what is anybody's to read, without the login. Blocks."""
-        made: ARMPipelineClient[Any, Any] = ARMPipelineClient(
-            base_url=url, policies=[policies.HeadersPolicy()], **self._transport()
-        )
-        with made:
-            response = made.send_request(HttpRequest("GET", url))
-            response.raise_for_status()
-            return bytes(response.content)
-
     @cached_property
     def _plain(self) -> ARMPipelineClient[Any, Any]:
         chain = [
