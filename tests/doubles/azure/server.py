@@ -42,7 +42,6 @@ class AzureDouble:
         self.arm = arm
         self.deployments = Deployments(arm)
         self.calls: list[str] = []
-        self.subscriptions = [SUBSCRIPTION]
         self.operations: dict[str, int] = {}  # of Azure-AsyncOperation: over at that request
         self.lock = threading.RLock()
         authority = trustme.CA()
@@ -96,8 +95,6 @@ class AzureDouble:
         if words[0] == "operations":
             over = len(self.calls) >= self.operations[words[1]]
             return 200, {"status": "Succeeded" if over else "InProgress"}, ""
-        if words == ["subscriptions"]:
-            return 200, {"value": [{"subscriptionId": it} for it in self.subscriptions]}, ""
         if words[:2] != ["subscriptions", SUBSCRIPTION]:
             raise Denied(404, "SubscriptionNotFound", f"{words[1]} was not found.")
         rest = words[2:]

@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-from shoal.clouds.account import Account, Finding, Permission, Step
-from shoal.clouds.azure import login, names, network, permissions
+from shoal.clouds.account import Finding, Permission, Step
+from shoal.clouds.azure import names, network, permissions
 from shoal.clouds.azure.clients import Clients, Trust, record
 from shoal.clouds.azure.errors import QUOTA_PAGE
 from shoal.clouds.azure.images import UBUNTU
@@ -341,11 +341,3 @@ def _quota(usage: _Usage, region: str, least: int) -> Finding:
         fix=f"Ask for more: {QUOTA_PAGE}",
         essential=usage.name.value == "cores",
     )
-
-
-async def discover(owner: str | None, region: str | None) -> AzureAccount:
-    return await login.discover(owner, region)
-
-
-def examined(account: AzureAccount) -> Account:
-    return AzureSetup(account)
