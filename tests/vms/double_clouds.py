@@ -12,13 +12,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from shoal.clouds.azure.cloud import AzureCloud
+from shoal.clouds.gcp.cloud import GcpCloud
 from shoal.clouds.provider import Provider
 from shoal.core.records import Offer, Timing
-from shoal.wire.accounts import AzureAccount, CloudAccount
+from shoal.wire.accounts import AzureAccount, CloudAccount, GcpAccount
 from shoal.wire.ids import InstallationId
 from tests.doubles.azure.arm import Arm
 from tests.doubles.azure.server import AzureDouble, prepared
+from tests.doubles.gcp.compute import Compute
+from tests.doubles.gcp.server import GcpDouble
 from tests.vms.fabric import Fabric
 from tests.vms.machines import VmMachines
 from tests.vms.vm import Boot
@@ -34,6 +39,35 @@ class Double(NamedTuple):
     adapter: Callable[..., Provider]
     account: CloudAccount
     left: Callable[[], list[str]]
+
+
+@contextlib.contextmanager
+def gcp(network: Fabric, boot: Boot, folder: Path) -> Iterator[Double]:
+    compute = Compute()
+    with VmMachines(network, boot=boot, ended=compute.power_off) as machines:
+        compute.machines = machines
+        with GcpDouble(compute) as double:
+
+            def adapter(
+                account: GcpAccount,
+                installation: InstallationId,
+                *,
+                clock: Callable[[], datetime],
+                offers: Offers,
+            ) -> GcpCloud:
+                return GcpCloud(
+                    account,
+                    installation,
+                    clock=clock,
+                    offers=offers,
+                    credentials=double.credentials,
+                    timing=_TIMING,
+                )
+
+            account = msgspec.structs.replace(
+                double.account, public_scheduler=False, public_workers=False
+            )
+            yield Double(adapter, account, lambda: [*compute.left(), *double.faults])
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from tests.vms import double_clouds
 from tests.vms.fabric import fabric
 from tests.vms.vm import Boot
 
-DOUBLES = {Cloud.AZURE: double_clouds.azure}
+DOUBLES = {Cloud.GCP: double_clouds.gcp, Cloud.AZURE: double_clouds.azure}
 
 
 def main() -> int:

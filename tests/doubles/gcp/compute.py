@@ -83,6 +83,12 @@ class Compute:
         with self._lock:
             self._remove(key)
 
+    def power_off(self, id: str) -> None:
+        """By itself, from inside: it is still there, and so is its disk."""
+        for it in list(self.instances.values()):
+            if it["id"] == id:
+                it["status"] = "TERMINATED"
+
     # -- instances ------------------------------------------------------------------------------
 
     def _regionInstances_bulkInsert(self, path: Any, query: Any, body: Body) -> Body:  # noqa: N802
