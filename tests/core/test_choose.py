@@ -39,6 +39,19 @@ def test_a_batch_is_in_one_zone_and_of_one_policy() -> None:
     assert choose(asked, Role.WORKER, [A, B, SPOT_A, SPOT_B], (), zone=None) == (SPOT_A,)
 
 
+def test_an_unknown_price_is_no_alternative_to_a_known_one() -> None:
+    known, unknown = offer("z1", "m4"), offer("z1", "m9", price_uusd_per_hour=None)
+    assert choose(cluster(1), Role.WORKER, [known, unknown], (), zone=None) == (known,)
+    marked = (mark(known),)
+    assert choose(cluster(1), Role.WORKER, [known, unknown], marked, zone=None) == (unknown,)
+
+
+def test_named_types_are_alternatives_whatever_they_cost() -> None:
+    named = cluster(1, worker=Hardware(vm_types=("m9", "m4")))
+    offers = [offer("z1", "m4"), offer("z1", "m9", price_uusd_per_hour=None)]
+    assert types(choose(named, Role.WORKER, offers, (), zone=None)) == ["m9", "m4"]
+
+
 def test_a_zone_where_less_is_marked_is_better() -> None:
     more = offer("z1", "m5")
     assert home_zone(cluster(1), [A, more, B], ()) == "z1"

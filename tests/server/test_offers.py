@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import msgspec
 import pytest
 
 from shoal.clouds.catalog import Catalog, files
+from shoal.clouds.catalog.facts import Facts
+from shoal.server.passes.catalog import stale
+from shoal.wire.accounts import AwsAccount, GcpAccount
 from shoal.wire.specs import Cloud
 from shoal.wire.views import OfferList
 from tests.server.conftest import Served
@@ -43,6 +48,30 @@ def test_each_type_that_is_left_out_is_told_with_the_reason_if_asked(served: Ser
     reasons = {it.machine_type: it.why for it in found.left_out}
     assert reasons["n2-standard-8"] == "has 8 vCPU"
     assert not reasons.keys() & {it.machine_type for it in found.offers}
+
+
+def test_a_refresh_needs_an_account_of_the_cloud(served: Served) -> None:
+    token = served.token("ada", "research", "clusters")
+    answer = served.ask(token, "POST", "/v1/offers/gcp/refresh")
+    assert answer.status_code == 404
+    assert "shoal setup" in answer.json()["hint"]
+
+
+def test_a_days_old_price_is_asked_again_once_a_day(served: Served) -> None:
+    """Of clouds that are reached, by their vendors' own API."""
+    ours = AwsAccount("123456789012", "us-east-1")
+    token = served.token("ada", "research", "clusters", "admin")
+    assert served.ask(token, "PUT", "/v1/accounts/aws", ours).status_code == 200
+    desk, today = served.desk, served.desk.clock().date()
+    elsewhere = msgspec.structs.replace(ours, endpoint="http://127.0.0.1:9")
+    assert list(stale(desk, [ours, elsewhere, GcpAccount("p", "us-east1")])) == [
+        (ours, "us-east-1")
+    ]
+    files.keep(desk.settings.state.catalog, "us-east-1", Facts(Cloud.AWS, today, "EC2"))
+    assert list(stale(desk, [ours])) == []
+    old = Facts(Cloud.AWS, today - timedelta(days=1), "EC2")
+    files.keep(desk.settings.state.catalog, "us-east-1", old)
+    assert list(stale(desk, [ours])) == [(ours, "us-east-1")]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from shoal.cli import output
-from shoal.wire.views import OfferList, OfferView
+from shoal.wire.views import OfferList, OfferView, Refreshed
 
 _SHOWN = 30
 
@@ -20,6 +20,7 @@ _SHOWN = 30
 @click.option("--gpu-type", help="By the cloud's name, as in L4.")
 @click.option("--arm/--x86", default=None, help="ARM or x86 processors only.")
 @click.option("--spot/--on-demand", default=None, help="Spot or on-demand prices only.")
+@click.option("--refresh", is_flag=True, help="Ask the cloud for today's types and prices first.")
 @click.option("--why", is_flag=True, help="Tell why the other types are left out.")
 @click.option("--all", "every", is_flag=True, help="Show all; else the first 30.")
 @output.json_option
@@ -33,6 +34,7 @@ def command(
     gpu_type: str | None,
     arm: bool | None,
     spot: bool | None,
+    refresh: bool,
     why: bool,
     every: bool,
     as_json: bool,
@@ -63,6 +65,10 @@ def command(
         spot=spot,
         why=why,
     )
+    if refresh:
+        asked = endpoints.RegionQuery(region)
+        now: Refreshed = session.ask(endpoints.REFRESH_OFFERS, path={"cloud": cloud}, query=asked)
+        output.note(f"{cloud} {now.region}: {now.types} types and {now.prices} prices of today.")
     found: OfferList = session.ask(endpoints.OFFERS, query=query)
     if as_json:
         output.json(found)

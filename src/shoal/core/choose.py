@@ -39,7 +39,14 @@ def choose(
     ranked = rank(_first_policy(free), _hardware(cluster.spec, role))
     if ranked and not (cluster.spec.allow_cross_zone and role is Role.WORKER):
         ranked = [it for it in ranked if it.zone == ranked[0].zone]
-    return tuple(ranked[:_MAX_ALTERNATIVES])
+    return tuple(_priced(ranked, _hardware(cluster.spec, role))[:_MAX_ALTERNATIVES])
+
+
+def _priced(ranked: list[Offer], asked: Hardware) -> list[Offer]:
+    """A cloud may take any alternative: none of an unknown price stands beside known ones, unless
+    it was named. When those with known prices are marked, the others' turn comes."""
+    known = [it for it in ranked if it.price_uusd_per_hour is not None]
+    return ranked if asked.vm_types else known or ranked
 
 
 def home_zone(cluster: Cluster, offers: Iterable[Offer], marks: Sequence[PoolMark]) -> str | None:

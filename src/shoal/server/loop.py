@@ -19,7 +19,7 @@ from shoal.core.records import Listing
 from shoal.errors import ShoalError
 from shoal.server.desk import Desk
 from shoal.server.heads import attend_all
-from shoal.server.passes import record, signalling
+from shoal.server.passes import catalog, record, signalling
 from shoal.server.passes.accounts import care_for_accounts
 from shoal.server.passes.environments import care_for_environments
 from shoal.server.passes.export import EVERY_S, Exporter
@@ -46,6 +46,7 @@ async def run(desk: Desk) -> None:
         store = desk.settings.state.software_store
         jobs: list[tuple[str, float, Callable[[], Awaitable[None]]]] = [
             ("care for accounts", ACCOUNTS_S, partial(care_for_accounts, desk)),
+            ("refresh prices", catalog.EVERY_S, partial(catalog.care_for_catalog, desk)),
             ("book costs", BOOK_S, partial(_book, desk)),
             ("care for watched clusters", WATCHED_S, partial(care_for_watched, desk)),
             ("look for signals", signalling.EVERY_S, partial(signalling.Pacer().look, desk)),

@@ -124,6 +124,10 @@ class SignalQuery(msgspec.Struct, frozen=True):
     limit: Limit = 200
 
 
+class RegionQuery(msgspec.Struct, frozen=True):
+    region: str | None = None  # None: the account's own
+
+
 class EventPage(msgspec.Struct, frozen=True):
     events: tuple[events.Event, ...]
     next_after: int
@@ -454,6 +458,16 @@ OFFERS = Endpoint(
     query=OfferQuery,
     problems=_MISSING,
 )
+REFRESH_OFFERS = Endpoint(
+    "refresh_offers",
+    "POST",
+    "/v1/offers/{cloud}/refresh",
+    "Ask a cloud for its machine types and prices of today, with the server's login",
+    "clusters",
+    views.Refreshed,
+    query=RegionQuery,
+    problems=(errors.NotFound, errors.CloudError),
+)
 CREATE_TOKEN = Endpoint(
     "create_token",
     "POST",
@@ -534,6 +548,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ENVIRONMENT,
     PUT_WHEEL,
     OFFERS,
+    REFRESH_OFFERS,
     CREATE_TOKEN,
     TOKENS,
     REVOKE_TOKEN,

@@ -237,6 +237,15 @@ class LeftOutView(msgspec.Struct, frozen=True):
     why: str
 
 
+class Refreshed(msgspec.Struct, frozen=True):
+    """What a cloud was asked for just now."""
+
+    cloud: str
+    region: str
+    types: int
+    prices: int
+
+
 class OfferList(msgspec.Struct, frozen=True):
     """Cheapest first, unknown prices last."""
 

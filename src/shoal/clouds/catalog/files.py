@@ -30,10 +30,19 @@ def snapshot(cloud: Cloud) -> Facts:
 def refreshed(directory: Path, cloud: Cloud) -> Iterator[Facts]:
     """What earlier refreshes wrote; a file that cannot be read is as if it were not there."""
     for path in sorted(directory.glob(f"{cloud}.*.json")):
-        try:
-            yield msgspec.json.decode(path.read_bytes(), type=Facts)
-        except (OSError, msgspec.DecodeError):
-            continue
+        yield from _read(path)
+
+
+def _read(path: Path) -> Iterator[Facts]:
+    try:
+        yield msgspec.json.decode(path.read_bytes(), type=Facts)
+    except (OSError, msgspec.DecodeError):
+        return
+
+
+def kept(directory: Path, cloud: Cloud, region: str) -> Facts | None:
+    """What the last refresh of the region found, if it can be read."""
+    return next(_read(directory / f"{cloud}.{region}.json"), None)
 
 
 def keep(directory: Path, region: str, facts: Facts) -> None:

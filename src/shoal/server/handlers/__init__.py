@@ -54,6 +54,7 @@ HANDLERS: Mapping[str, Any] = {
     "environment": environments.environment,
     "put_wheel": environments.put_wheel,
     "offers": offers.offers,
+    "refresh_offers": offers.refresh_offers,
     "create_token": tokens.create_token,
     "tokens": tokens.tokens,
     "revoke_token": tokens.revoke_token,

@@ -4,15 +4,18 @@ the catalog knows it."""
 from __future__ import annotations
 
 from shoal.clouds.catalog import CLOUDS, Catalog
+from shoal.clouds.catalog.fetch import refresh
 from shoal.clouds.provider import LaunchError
 from shoal.core import choose
 from shoal.core.defaults import unknown
 from shoal.core.records import Offer
 from shoal.errors import CloudError, NotFound
 from shoal.server.desk import Desk, Incoming
-from shoal.wire.endpoints import OfferQuery
+from shoal.store import accounts
+from shoal.wire.accounts import cloud_of
+from shoal.wire.endpoints import OfferQuery, RegionQuery
 from shoal.wire.specs import Cloud, Hardware, Range
-from shoal.wire.views import LeftOutView, OfferList, OfferView
+from shoal.wire.views import LeftOutView, OfferList, OfferView, Refreshed
 
 
 async def offers(desk: Desk, asked: Incoming[OfferQuery, None]) -> OfferList:
@@ -34,6 +37,20 @@ async def offers(desk: Desk, asked: Incoming[OfferQuery, None]) -> OfferList:
         types_source=age.source if age else "",
         types_as_of=age.as_of.isoformat() if age else "",
     )
+
+
+async def refresh_offers(desk: Desk, asked: Incoming[RegionQuery, None]) -> Refreshed:
+    name = asked.path["cloud"]
+    known = await desk.database.run(accounts.every)
+    account = next((it for cloud, it in known.items() if cloud == name), None)
+    if account is None:
+        raise NotFound(f"No account of {name!r} is set up here.", hint="Set it up: shoal setup")
+    region = asked.query.region or account.region
+    if region not in Catalog().regions(cloud_of(account)):
+        raise unknown("region", region, Catalog().regions(cloud_of(account)))
+    found = await refresh(account, region, desk.settings.state.catalog, desk.clock().date())
+    prices = sum(len(it.uusd_per_hour) for it in found.prices)
+    return Refreshed(name, region, len(found.types), prices)
 
 
 def _cloud(desk: Desk, name: str) -> Cloud:
