@@ -123,15 +123,19 @@ class Arm:
         return self._shown(path, found)
 
     def of_kind(self, kind: str, group: str = "") -> list[Body]:
-        """As long ago as the lag says; with what has ended since."""
+        """As long ago as the lag says; with what has ended since. As they are kept."""
         then = self.clock() - self.knobs.lag_s
         born = [it for key, it in self.resources.items() if self._born[key] <= then]
         seen = [*born, *(it for at, it in self._ended if at > then)]
         return [
-            self._shown(path_of(it["id"]), it)
+            it
             for it in seen
             if it["type"] == kind and (not group or path_of(it["id"]).group == group.lower())
         ]
+
+    def shown(self, body: Body) -> Body:
+        """As it is told: held against the vendor's types, without what is not told."""
+        return self._shown(path_of(body["id"]), body)
 
     def _shown(self, path: Path, body: Body) -> Body:
         shown = copy.deepcopy(body)
@@ -351,12 +355,14 @@ class Arm:
         return True
 
     def _need_unused(self, path: Path) -> None:
+        if path.kind not in (SECURITY_GROUP, NETWORK):
+            return
         users = [
             it["id"]
             for it in self.resources.values()
             if it["type"] in (NIC, NETWORK) and it["id"].lower() != path.key and _names(it, path)
         ]
-        if users and path.kind in (SECURITY_GROUP, NETWORK):
+        if users:
             raise Denied(400, "InUseCannotBeDeleted", f"{path.id} is in use by {users[0]}.")
 
     def _detach(self, path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path as FilePath
 from types import TracebackType
@@ -119,7 +120,7 @@ class AzureDouble:
         if rest[2] == "permissions":
             return 200, {"value": [self._permissions()]}, ""
         if len(rest) == 3:
-            return 200, self._page(self.arm.of_kind(kind, group), query), ""
+            return 200, self._page(self.arm.of_kind(kind, group), query, self.arm.shown), ""
         path = Path(group, kind, rest[3])
         match method:
             case "GET":
@@ -170,13 +171,12 @@ class AzureDouble:
         if kind == "permissions":
             return 200, {"value": [self._permissions()]}, ""
         if kind == "skus":
-            return 200, self._page([_sku(it) for it in self.arm.skus.values()], query), ""
+            return 200, self._page(list(self.arm.skus.values()), query, _sku), ""
         if kind == "locations":
             return 200, self._of_location(provider, words[3:]), ""
         found = self.arm.of_kind(f"{provider}/{kind}".lower())
-        if query.get("statusonly") == "true":
-            found = [self._power(it) for it in found]
-        return 200, self._page(found, query), ""
+        show = self._power if query.get("statusonly") == "true" else self.arm.shown
+        return 200, self._page(found, query, show), ""
 
     def _of_location(self, provider: str, words: list[str]) -> Body | list[Body]:
         if words[1] != "usages":
@@ -199,9 +199,9 @@ class AzureDouble:
         properties = {"instanceView": view} if view else {}
         return {"id": vm["id"], "name": vm["name"], "type": VM, "properties": properties}
 
-    def _page(self, rows: list[Body], query: dict[str, str]) -> Body:
+    def _page(self, rows: list[Any], query: dict[str, str], show: Callable[[Any], Body]) -> Body:
         at, size = int(query.get("$skiptoken", 0)), self.arm.knobs.page_size
-        page: Body = {"value": rows[at : at + size]}
+        page: Body = {"value": [show(it) for it in rows[at : at + size]]}
         if at + size < len(rows):
             kept = "&".join(f"{k}={v}" for k, v in query.items() if k != "$skiptoken")
             page["nextLink"] = f"{self.url}{query['path']}?{kept}&$skiptoken={at + size}"
