@@ -193,9 +193,13 @@ class ServerRegister:
 
     def put(self, account: CloudAccount) -> None:
         from shoal.cli import session
+        from shoal.client import connection, embedded
         from shoal.wire import endpoints
+        from shoal.wire.state_directory import state_directory
 
         path = {"cloud": cloud_of(account).value}
+        if connection.configured() is None:  # this machine's own server gets the cloud's client
+            embedded.need(state_directory(), path["cloud"])
         session.ask(endpoints.PUT_ACCOUNT, path=path, body=account)
 
     def forget(self, cloud: Cloud) -> None:

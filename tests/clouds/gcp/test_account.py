@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +83,12 @@ def test_a_missing_permission_is_named_with_its_reason_and_fix(double: GcpDouble
     assert "end VMs" in missing.problem
     assert "--print" in missing.fix
     assert "compute.instances.delete" in setup(double).role()
+
+
+def test_the_how_to_tells_every_permission_with_its_reason() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "gcp.md").read_text(encoding="utf-8")
+    for it in GcpSetup.permissions:
+        assert f"| `{it.name}` | {it.why} |" in page
 
 
 def test_a_quota_is_asked_against_its_limit(double: GcpDouble) -> None:
