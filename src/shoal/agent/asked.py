@@ -20,8 +20,8 @@ class Asked(msgspec.Struct, frozen=True):
     configuration: ConfigureScheduler | ConfigureWorker | None  # None: not known yet
     follows_manifest: bool  # a running child is restarted for another environment
     python_hint: Path | None = None
-    python_mirror: str = ""
     retire: bool = False
+    python_mirror: str = ""
 
 
 def of_scheduler(orders: Orders, vm: Vm, security: SecurityArguments, *, own_host: bool) -> Asked:

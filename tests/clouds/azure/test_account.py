@@ -8,12 +8,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from azure.core.exceptions import ClientAuthenticationError
 
 from shoal.clouds.account import Finding
-from shoal.clouds.azure import login, permissions
+from shoal.clouds.azure import permissions
 from shoal.clouds.azure.account import AzureSetup
 from shoal.clouds.provider import Refused
-from shoal.errors import NotPossible
 from tests.clouds.azure.rig import Rig, batch
 from tests.doubles.azure.arm import SUBSCRIPTION, Arm
 from tests.doubles.azure.server import AzureDouble
@@ -161,38 +161,18 @@ def test_a_grant_is_read_as_azure_reads_it(actions: str, not_actions: str, allow
     assert grant.allows("Microsoft.Compute/virtualMachines/write") is allowed
 
 
-def test_the_clis_subscription_is_the_logins(tmp_path: Path) -> None:
-    profile = b'\xef\xbb\xbf{"subscriptions": [{"id": "a"}, {"id": "b", "isDefault": true}]}'
-    (tmp_path / "azureProfile.json").write_bytes(profile)
-    environ = {"AZURE_CONFIG_DIR": str(tmp_path)}
-    found = asyncio.run(login.discover(None, "eastus", environ=environ))
-    assert (found.subscription, found.region) == ("b", "eastus")
-
-
-def test_the_only_subscription_is_the_logins(rig: Rig, tmp_path: Path) -> None:
-    found = asyncio.run(discovered(rig, tmp_path, region="eastus"))
-    assert found.subscription == SUBSCRIPTION
-
-
-def test_of_several_subscriptions_none_is_guessed(rig: Rig, tmp_path: Path) -> None:
-    rig.azure.subscriptions.append("another")
-    with pytest.raises(NotPossible, match="2 subscriptions") as told:
-        asyncio.run(discovered(rig, tmp_path, region="eastus"))
-    assert "az account set" in told.value.hint
-
-
-def test_a_region_is_not_guessed(rig: Rig, tmp_path: Path) -> None:
-    with pytest.raises(NotPossible, match="region"):
-        asyncio.run(discovered(rig, tmp_path, region=None))
-
-
-async def discovered(rig: Rig, tmp_path: Path, region: str | None) -> login.AzureAccount:
-    environ = {"AZURE_CONFIG_DIR": str(tmp_path / "empty")}
-    endpoint, trust = rig.azure.url, rig.azure.trust
-    return await login.discover(None, region, environ=environ, endpoint=endpoint, trust=trust)
-
-
 def test_the_page_names_every_permission_with_its_reason() -> None:
     page = (Path(__file__).parents[3] / "docs/how-to/azure.md").read_text()
     for it in AzureSetup.permissions:
         assert f"| `{it.name}` | {it.why} |" in page
+
+
+def test_without_a_login_the_next_step_is_one_line(rig: Rig) -> None:
+    class Nobody:
+        def get_token(self, *scopes: str, **_: object) -> None:
+            raise ClientAuthenticationError(message="DefaultAzureCredential failed: a\nlong\nlist")
+
+    trust = msgspec.structs.replace(rig.azure.trust, credential=Nobody())
+    (only,) = asyncio.run(AzureSetup(rig.account, trust=trust).check("eastus"))
+    assert only.problem == "There is no valid login to Azure here."
+    assert "az login" in only.fix

@@ -42,7 +42,6 @@ class AzureDouble:
         self.arm = arm
         self.deployments = Deployments(arm)
         self.calls: list[str] = []
-        self.subscriptions = [SUBSCRIPTION]
         self.operations: dict[str, int] = {}  # of Azure-AsyncOperation: over at that request
         self.lock = threading.RLock()
         authority = trustme.CA()
@@ -96,8 +95,6 @@ class AzureDouble:
         if words[0] == "operations":
             over = len(self.calls) >= self.operations[words[1]]
             return 200, {"status": "Succeeded" if over else "InProgress"}, ""
-        if words == ["subscriptions"]:
-            return 200, {"value": [{"subscriptionId": it} for it in self.subscriptions]}, ""
         if words[:2] != ["subscriptions", SUBSCRIPTION]:
             raise Denied(404, "SubscriptionNotFound", f"{words[1]} was not found.")
         rest = words[2:]
@@ -192,18 +189,6 @@ class AzureDouble:
         rows = [_usage(it, self.arm.cores(it), limits.get(it, 10_000)) for it in families]
         return {"value": [_usage("cores", 0, 10_000), _usage("lowPriorityCores", 0, 100), *rows]}
 
-    def prices(self, query: dict[str, list[str]]) -> Body:
-        """Two pages of the public price list: on-demand, then spot and what must not count."""
-        assert "armRegionName eq 'eastus'" in query["$filter"][0]
-        if "page" in query:
-            spot = [_price(it.name, it.vcpu * 0.01, " Spot") for it in self.arm.skus.values()]
-            windows = [_price(it.name, 0.001, "", " Windows") for it in self.arm.skus.values()]
-            low = [_price(it.name, 0.002, " Low Priority") for it in self.arm.skus.values()]
-            return {"Items": [*spot, *windows, *low], "NextPageLink": None}
-        items = [_price(it.name, it.vcpu * 0.048) for it in self.arm.skus.values()]
-        again = f"{self.url}/api/retail/prices?page=2&$filter=armRegionName%20eq%20'eastus'"
-        return {"Items": items, "NextPageLink": again}
-
     def _permissions(self) -> Body:
         denied = sorted(self.arm.knobs.denied)
         return {"actions": ["*"], "notActions": denied, "dataActions": [], "notDataActions": []}
@@ -259,8 +244,6 @@ class _Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         call = f"{self.command} {_kind(path)}"
         self.azure.calls.append(call)
-        if path == "/api/retail/prices":
-            return 200, self.azure.prices(parse_qs(urlsplit(self.path).query)), {}
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             raise Denied(401, "InvalidAuthenticationToken", "The access token is invalid.")
         if "api-version" not in self.path:
@@ -306,18 +289,6 @@ def _kind(path: str) -> str:
 def _usage(name: str, used: int, limit: int) -> Body:
     told = {"value": name, "localizedValue": name}
     return {"unit": "Count", "currentValue": used, "limit": limit, "name": told}
-
-
-def _price(size: str, usd: float, kind: str = "", product: str = "") -> Body:
-    return {
-        "armSkuName": size,
-        "skuName": f"{size}{kind}",
-        "productName": f"Virtual Machines{product}",
-        "retailPrice": usd,
-        "unitOfMeasure": "1 Hour",
-        "currencyCode": "USD",
-        "type": "Consumption",
-    }
 
 
 def _sku(it: Any) -> Body:

@@ -31,6 +31,7 @@ class Knobs(msgspec.Struct):
     lost_answers: int = 0  # so many creations are done, and their answers lost
     unlisted_zones: frozenset[str] = frozenset()  # a listing cannot reach them
     forbidden: frozenset[str] = frozenset()  # method ids
+    not_granted: frozenset[str] = frozenset()  # permissions of the caller
 
 
 class Compute:
@@ -54,7 +55,8 @@ class Compute:
 
     def left(self) -> list[str]:
         """What is billed, or in the way."""
-        return [*self.instances, *self.disks, *self.firewalls, *self.networks]
+        places = [*self.networks, *self.subnetworks]
+        return [*self.instances, *self.disks, *self.firewalls, *places]
 
     def answer(
         self, method: str, path: Mapping[str, str], query: Mapping[str, str], body: Body
@@ -187,7 +189,8 @@ class Compute:
 
     def _listed(self, kind: str, field: str, things: Mapping[str, Body], query: Any) -> Body:
         """One page a zone: a filter by labels, as we send it."""
-        wanted = [it.split("=") for it in query.get("filter", "").split(" AND ") if it]
+        asked = query.get("filter", "")
+        wanted = [it.split("=") for it in asked.split(" AND ") if "=" in it]
         items: dict[str, Body] = {}
         for key, it in things.items():
             if all(
@@ -209,9 +212,67 @@ class Compute:
         self.firewalls[body["name"]] = {"kind": "compute#firewall", **body}
         return self._operation("insert")
 
+    def _firewalls_list(self, path: Any, query: Any, body: Any) -> Body:
+        return {"kind": "compute#firewallList", "items": list(self.firewalls.values())}
+
+    def _firewalls_delete(self, path: Any, query: Any, body: Any) -> Body:
+        _got(self.firewalls, path["firewall"])
+        del self.firewalls[path["firewall"]]
+        return self._operation("delete")
+
+    def _networks_get(self, path: Any, query: Any, body: Any) -> Body:
+        return _got(self.networks, path["network"])
+
+    def _networks_insert(self, path: Any, query: Any, body: Body) -> Body:
+        self.networks[body["name"]] = {"kind": "compute#network", **body}
+        return self._operation("insert")
+
+    def _networks_delete(self, path: Any, query: Any, body: Any) -> Body:
+        _got(self.networks, path["network"])
+        if self.subnetworks or self.firewalls:
+            raise Problem(400, "resourceInUseByAnotherResource", "The network is in use")
+        del self.networks[path["network"]]
+        return self._operation("delete")
+
+    def _subnetworks_get(self, path: Any, query: Any, body: Any) -> Body:
+        return _got(self.subnetworks, f"{path['region']}/{path['subnetwork']}")
+
+    def _subnetworks_insert(self, path: Any, query: Any, body: Body) -> Body:
+        if body["network"].rsplit("/", 1)[-1] not in self.networks:
+            raise Problem(404, "notFound", "The network was not found")
+        self.subnetworks[f"{path['region']}/{body['name']}"] = {
+            "kind": "compute#subnetwork",
+            **body,
+        }
+        return self._operation("insert", region=path["region"])
+
+    def _subnetworks_delete(self, path: Any, query: Any, body: Any) -> Body:
+        key = f"{path['region']}/{path['subnetwork']}"
+        _got(self.subnetworks, key)
+        del self.subnetworks[key]
+        return self._operation("delete", region=path["region"])
+
+    def _subnetworks_aggregatedList(self, path: Any, query: Any, body: Any) -> Body:  # noqa: N802
+        items: dict[str, Body] = {}
+        for key, it in self.subnetworks.items():
+            region = f"regions/{key.split('/')[0]}"
+            items.setdefault(region, {"subnetworks": []})["subnetworks"].append(it)
+        return {"kind": "compute#subnetworkAggregatedList", "items": items}
+
+    def _regions_get(self, path: Any, query: Any, body: Any) -> Body:
+        if path["region"] not in ("us-east1", "europe-west4"):
+            raise Problem(404, "notFound", "The region was not found")
+        limit = float(self.knobs.quota.get(path["region"], 72))
+        used = float(len(self._in_region(path["region"])))
+        quota = {"metric": "CPUS", "limit": limit, "usage": used}
+        return {"kind": "compute#region", "name": path["region"], "quotas": [quota]}
+
     # -- operations -------------------------------------------------------------------------------
 
     def _regionOperations_wait(self, path: Any, query: Any, body: Any) -> Body:  # noqa: N802
+        return self._shown(path["operation"])
+
+    def _globalOperations_wait(self, path: Any, query: Any, body: Any) -> Body:  # noqa: N802
         return self._shown(path["operation"])
 
     def _operation(

@@ -66,6 +66,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         query = {k: v[-1] for k, v in urllib.parse.parse_qs(url.query).items()}
         length = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(length) or b"{}")
+        if url.path.endswith(":testIamPermissions"):  # of another API: projects, not Compute
+            lacks = double.compute.knobs.not_granted
+            self._say(200, {"permissions": [it for it in body["permissions"] if it not in lacks]})
+            return
         found = discovery.find(self.command, url.path)
         if found is None:
             self._say(404, _error(404, "notFound", f"no such method: {url.path}"))

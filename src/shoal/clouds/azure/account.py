@@ -14,14 +14,14 @@ from typing import Any
 
 import msgspec
 
-from shoal.clouds.account import Finding, Step
-from shoal.clouds.azure import login, names, network, permissions
+from shoal.clouds.account import Finding, Permission, Step
+from shoal.clouds.azure import names, network, permissions
 from shoal.clouds.azure.clients import Clients, Trust, record
 from shoal.clouds.azure.errors import QUOTA_PAGE
 from shoal.clouds.azure.images import UBUNTU
 from shoal.clouds.provider import LaunchError, Refused, Scope
 from shoal.core.batches import INSTALLATION_TAG
-from shoal.wire.accounts import AzureAccount
+from shoal.wire.accounts import AzureAccount, CloudAccount
 from shoal.wire.specs import Cloud
 
 LEAST_CORES = 8  # below that a first cluster hardly starts
@@ -64,8 +64,9 @@ class _Registration(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class AzureSetup:
-    cloud = Cloud.AZURE
-    permissions = permissions.ALL
+    cloud: Cloud = Cloud.AZURE
+    account: CloudAccount
+    permissions: Sequence[Permission] = permissions.ALL
 
     def __init__(
         self,
@@ -74,7 +75,7 @@ class AzureSetup:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         trust: Trust | None = None,
     ) -> None:
-        self.account = account
+        self.account = self._account = account
         self._clients = Clients(account, clock=clock, trust=trust)
 
     async def check(self, region: str) -> Sequence[Finding]:
@@ -101,7 +102,7 @@ class AzureSetup:
         for it in self._things(region):
             if await self._clients.found(it.get) is None:
                 await self._clients.call(it.put)
-        return self.account
+        return self._account
 
     async def remove(self) -> Sequence[Step]:
         """Networks and security groups that `prepare` or a launch made; the group too when it is
@@ -116,17 +117,17 @@ class AzureSetup:
         steps = []
         for thing, delete, kind in found:
             await self._clients.found(lambda delete=delete: delete().result())  # type: ignore[misc]
-            steps.append(_removed(kind, thing, self.account))
+            steps.append(_removed(kind, thing, self._account))
         return [*steps, *await self._remove_group()]
 
     def role(self) -> str:
-        return permissions.role(self.account)
+        return permissions.role(self._account)
 
     # what is prepared
 
     def _things(self, region: str) -> Sequence[_Prepared]:
         """In the order in which they are made."""
-        account, group = self.account, self.account.resource_group
+        account, group = self._account, self._account.resource_group
         nets, groups = self._clients.network, self._clients.groups
         net, closed = names.network_name(account, region), names.closed_group(region)
         made = [
@@ -163,7 +164,7 @@ class AzureSetup:
 
     async def _prepared(self) -> Sequence[tuple[_Thing, Callable[[], Any], str]]:
         """Security groups before networks makes no difference to Azure; a person reads it so."""
-        nets, group = self._clients.network, self.account.resource_group
+        nets, group = self._clients.network, self._account.resource_group
         if (
             await self._clients.found(lambda: self._clients.groups.resource_groups.get(group))
             is None
@@ -184,14 +185,14 @@ class AzureSetup:
         return found
 
     async def _vms(self) -> Sequence[_Thing]:
-        group, compute = self.account.resource_group, self._clients.compute
+        group, compute = self._account.resource_group, self._clients.compute
         listed = await self._clients.found(
             lambda: [record(it, _Thing) for it in compute.virtual_machines.list(group)]
         )
         return listed or ()
 
     async def _remove_group(self) -> Sequence[Step]:
-        groups, name = self._clients.groups, self.account.resource_group
+        groups, name = self._clients.groups, self._account.resource_group
         body = await self._clients.found(lambda: groups.resource_groups.get(name))
         if body is None or not record(body, _Thing).prepared:
             return []
@@ -206,8 +207,8 @@ class AzureSetup:
     # what is looked at
 
     async def _login(self) -> Finding:
-        path = f"/subscriptions/{self.account.subscription}?api-version=2022-12-01"
-        what = f"login to subscription {self.account.subscription}"
+        path = f"/subscriptions/{self._account.subscription}?api-version=2022-12-01"
+        what = f"login to subscription {self._account.subscription}"
         try:
             await self._clients.call(lambda: self._clients.get(path))
         except LaunchError as error:
@@ -232,7 +233,7 @@ class AzureSetup:
 
     async def _permissions(self) -> Sequence[Finding]:
         """The login's own: it may be another than the server's."""
-        group = names.group_id(self.account)
+        group = names.group_id(self._account)
         here = await self._clients.found(lambda: self._clients.get(_grants_path(group)))
         wide = await self._get(_grants_path(self._root), permissions.Grants)
         near = msgspec.json.decode(here, type=permissions.Grants) if here else wide
@@ -268,8 +269,8 @@ class AzureSetup:
         return told.value
 
     async def _image(self, region: str) -> Finding:
-        if self.account.image:
-            return Finding(f"image {self.account.image}", found="named in the account")
+        if self._account.image:
+            return Finding(f"image {self._account.image}", found="named in the account")
         images, ubuntu = self._clients.compute.virtual_machine_images, UBUNTU["x86_64"]
         found = await self._clients.call(
             lambda: list(images.list(region, ubuntu.publisher, ubuntu.offer, ubuntu.sku))
@@ -284,7 +285,7 @@ class AzureSetup:
 
     @property
     def _root(self) -> str:
-        return f"/subscriptions/{self.account.subscription}"
+        return f"/subscriptions/{self._account.subscription}"
 
     async def _get(self, path: str, shape: type[Any]) -> Any:
         body = await self._clients.call(lambda: self._clients.get(path))
@@ -340,11 +341,3 @@ def _quota(usage: _Usage, region: str, least: int) -> Finding:
         fix=f"Ask for more: {QUOTA_PAGE}",
         essential=usage.name.value == "cores",
     )
-
-
-async def discover(owner: str | None, region: str | None) -> AzureAccount:
-    return await login.discover(owner, region)
-
-
-def examined(account: AzureAccount) -> AzureSetup:
-    return AzureSetup(account)

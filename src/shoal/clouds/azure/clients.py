@@ -6,6 +6,7 @@ is the retry. What comes out is plain data (`record`), or one of the four errors
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -85,8 +86,11 @@ class Clients:
                 fault = fault_of(error) if error.response is not None else Fault()
                 if fault.code:
                     return error_of(fault, status=401, until=self._clock())
-                said = str(error.message).splitlines()[0]
-                return Refused(said, scope=Scope(), hint="Log in first: az login")
+                return Refused(
+                    "There is no valid login to Azure here.",
+                    scope=Scope(),
+                    hint="az login; on a VM of Azure, give it a managed identity.",
+                )
             case HttpResponseError():
                 cause = fault_of(error).causes()[0]
                 return error_of(cause, status=error.status_code or 0, until=self._until(error))
@@ -117,6 +121,7 @@ class Clients:
 
     @cached_property
     def _credential(self) -> TokenCredential:
+        logging.getLogger("azure.identity").setLevel(logging.ERROR)  # it lists all it tried
         return self._trust.credential if self._trust else DefaultAzureCredential()
 
     @cached_property
@@ -128,16 +133,6 @@ class Clients:
         response = self._plain.send_request(HttpRequest("GET", self._endpoint + path))
         response.raise_for_status()
         return bytes(response.content)
-
-    def get_public(self, url: str) -> bytes:
-        """Of what is anybody's to read, without the login. Blocks."""
-        made: ARMPipelineClient[Any, Any] = ARMPipelineClient(
-            base_url=url, policies=[policies.HeadersPolicy()], **self._transport()
-        )
-        with made:
-            response = made.send_request(HttpRequest("GET", url))
-            response.raise_for_status()
-            return bytes(response.content)
 
     @cached_property
     def _plain(self) -> ARMPipelineClient[Any, Any]:

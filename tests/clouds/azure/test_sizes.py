@@ -1,4 +1,4 @@
-"""A region's types and prices, read from Azure's own lists."""
+"""A region's machine types and zones, read from Azure's own list."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shoal.clouds.azure import prices
+from shoal.clouds.azure import sizes
 from shoal.clouds.azure.clients import Clients
 from shoal.clouds.catalog import Catalog, files
 from shoal.wire.specs import Cloud
@@ -17,16 +17,15 @@ from tests.clouds.azure.rig import NOW, Rig
 TODAY = date(2026, 11, 23)
 
 
-def test_a_refresh_gives_offers_with_zones_and_both_prices(rig: Rig, tmp_path: Path) -> None:
+def test_a_refresh_gives_offers_in_the_zones_of_each_size(rig: Rig, tmp_path: Path) -> None:
     clients = Clients(rig.account, clock=lambda: NOW, trust=rig.azure.trust)
-    found = asyncio.run(prices.facts(clients, "eastus", TODAY, rig.azure.url))
+    found = asyncio.run(sizes.facts(clients, "eastus", TODAY))
     files.keep(tmp_path / "refreshed", "eastus", found)
     offers = Catalog(tmp_path / "refreshed").offers(Cloud.AZURE, "eastus")
     ours = {(it.zone, it.spot): it for it in offers if it.machine_type == "Standard_D4s_v5"}
     zones = ("eastus-1", "eastus-2", "eastus-3")
     assert set(ours) == {(zone, spot) for zone in zones for spot in (False, True)}
-    assert ours["eastus-1", False].price_uusd_per_hour == 192_000
-    assert ours["eastus-1", True].price_uusd_per_hour == 40_000
+    assert ours["eastus-1", False].memory_bytes == 16 << 30
     arm = [it for it in offers if it.machine_type == "Standard_D4ps_v6"]
     assert {(it.zone, it.arch) for it in arm} == {("eastus-1", "aarch64")}
     (gpu, *_) = [it for it in offers if it.gpu]
@@ -44,4 +43,4 @@ def test_a_refresh_gives_offers_with_zones_and_both_prices(rig: Rig, tmp_path: P
     ],
 )
 def test_the_family_is_the_name_without_its_size(name: str, family: str) -> None:
-    assert prices.family_of(name) == family
+    assert sizes.family_of(name) == family

@@ -1,27 +1,21 @@
-"""A region's machine types, zones and prices, as Azure tells them now.
+"""A region's machine types and their zones, as Azure's Resource SKUs tell them now.
 
-Types and zones: Resource SKUs, with the user's login (a subscription may not use every size).
-Prices: the Retail Prices API, which is public and in US dollars.
-https://learn.microsoft.com/rest/api/cost-management/retail-prices/azure-retail-prices
-
-Spot prices of Azure move slowly, and are the same in all zones of a region.
+Asked with the user's login, because a subscription may not use every size, and has its own zones.
+Prices are not among them: catalog/fetch reads those from a public list.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
-from urllib.parse import quote
 
 import msgspec
 
 from shoal.clouds.azure.clients import Clients, record
-from shoal.clouds.catalog.facts import Facts, MachineType, PriceList, Region
+from shoal.clouds.catalog.facts import Facts, MachineType, Region
 from shoal.wire.specs import Cloud
 
-PRICES = "https://prices.azure.com"
-SOURCE = "Azure Retail Prices"
 _ARCH = {"x64": "x86_64", "Arm64": "aarch64"}
 _OLD = re.compile(r"_v[1-4]$")  # before the fifth generation
 
@@ -63,50 +57,15 @@ class Sku(msgspec.Struct, frozen=True, rename="camel"):
         return self.resource_type == "virtualMachines" and not barred
 
 
-class Item(msgspec.Struct, frozen=True, rename="camel"):
-    arm_sku_name: str = ""
-    sku_name: str = ""  # "D4s v5", "D4s v5 Spot", "D4s v5 Low Priority"
-    product_name: str = ""  # "… Windows" costs more
-    retail_price: float = 0.0
-    unit_of_measure: str = ""
-    currency_code: str = ""
-    type: str = ""
-
-    @property
-    def spot(self) -> bool:
-        return self.sku_name.endswith(" Spot")
-
-    @property
-    def counts(self) -> bool:
-        """An hour of a Linux VM, by the meter that VMs of today use."""
-        return (
-            self.type == "Consumption"
-            and self.unit_of_measure == "1 Hour"
-            and self.currency_code == "USD"
-            and self.retail_price > 0
-            and "Windows" not in self.product_name
-            and "Cloud Services" not in self.product_name
-            and not self.sku_name.endswith("Low Priority")
-        )
-
-
-class _Page(msgspec.Struct, frozen=True):
-    items: tuple[Item, ...] = msgspec.field(name="Items", default=())
-    next: str | None = msgspec.field(name="NextPageLink", default=None)
-
-
-async def facts(clients: Clients, region: str, today: date, prices: str = PRICES) -> Facts:
-    """`prices`: where the price list is. Raises one of the four."""
-    skus = await clients.call(lambda: _skus(clients, region))
-    items = await clients.call(lambda: list(_items(clients, region, prices)))
-    usable = [it for it in skus if it.usable]
+async def facts(clients: Clients, region: str, today: date) -> Facts:
+    """Raises one of the four."""
+    skus = [it for it in await clients.call(lambda: _skus(clients, region)) if it.usable]
     return Facts(
         cloud=Cloud.AZURE,
         as_of=today,
         source="Azure Resource SKUs",
-        types=tuple(machine_type(it) for it in usable),
-        regions=(place(region, usable),),
-        prices=tuple(_list(region, today, items, spot=spot) for spot in (False, True)),
+        types=tuple(machine_type(it) for it in skus),
+        regions=(place(region, skus),),
     )
 
 
@@ -151,22 +110,3 @@ def _gpu_type(name: str) -> str:
 def _skus(clients: Clients, region: str) -> Sequence[Sku]:
     listed = clients.compute.resource_skus.list(filter=f"location eq '{region}'")
     return [record(it, Sku) for it in listed]
-
-
-def _items(clients: Clients, region: str, prices: str) -> Iterator[Item]:
-    asked = f"serviceName eq 'Virtual Machines' and armRegionName eq '{region}'"
-    url: str | None = f"{prices}/api/retail/prices?$filter={quote(asked)}"
-    while url:
-        page = msgspec.json.decode(clients.get_public(url), type=_Page)
-        yield from page.items
-        url = page.next
-
-
-def _list(region: str, today: date, items: Iterable[Item], *, spot: bool) -> PriceList:
-    """The lowest where a size is sold by two meters."""
-    found: dict[str, int] = {}
-    for it in items:
-        if it.counts and it.spot is spot:
-            uusd = round(it.retail_price * 1_000_000)
-            found[it.arm_sku_name] = min(uusd, found.get(it.arm_sku_name, uusd))
-    return PriceList(region, spot, today, SOURCE, found)

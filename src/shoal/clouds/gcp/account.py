@@ -1,0 +1,286 @@
+"""A Google Cloud project examined, prepared and put back, for `shoal setup` and `shoal doctor`.
+
+Prepared are a network of its own, a subnet a region and the rule that lets VMs of it reach each
+other. What is there already is used as it is, and never removed: networks and rules bear no labels,
+so that what `prepare` made says so in its description.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import google.auth
+import msgspec
+from google.auth import credentials as auth
+from google.auth.transport.requests import AuthorizedSession
+from google.cloud import compute_v1
+
+from shoal.clouds.account import Finding, Step
+from shoal.clouds.gcp import names, permissions
+from shoal.clouds.gcp.clients import Clients
+from shoal.clouds.gcp.errors import QUOTA_PAGE, REFUSALS
+from shoal.clouds.provider import LaunchError, Refused, Scope
+from shoal.wire.accounts import GcpAccount
+from shoal.wire.specs import Cloud
+
+MADE_BY = "Made by shoal setup"
+LEAST = {"CPUS": 8.0, "IN_USE_ADDRESSES": 3.0, "SSD_TOTAL_GB": 100.0}  # for a first cluster
+_PROJECTS = "https://cloudresourcemanager.googleapis.com"
+_INTERNAL = "shoal-internal"
+
+
+class _Thing(msgspec.Struct, frozen=True):
+    what: str
+    command: str
+    get: Callable[[], Any]
+    make: Callable[[], Any]
+    remove: Callable[[], Any]
+    removal: str
+
+
+class GcpSetup:
+    cloud = Cloud.GCP
+    permissions = permissions.ALL
+
+    def __init__(
+        self,
+        account: GcpAccount,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        credentials: auth.Credentials | None = None,
+        projects: str = _PROJECTS,
+    ) -> None:
+        self.account = account
+        self._clients = Clients(account, clock=clock, credentials=credentials)
+        self._credentials = credentials
+        self._projects = projects
+
+    async def check(self, region: str) -> Sequence[Finding]:
+        """Nothing else is looked at where the login fails."""
+        what = f"login to project {self.account.project}"
+        try:
+            place = await self._clients.found(lambda: self._get_region(region))
+        except LaunchError as error:
+            return [Finding(what, problem=error.message, fix=error.hint or REFUSALS["authError"])]
+        if place is None:
+            return [Finding(f"region {region}", problem="There is no such region.", fix="--region")]
+        return [
+            Finding(what, found="valid"),
+            *await self._permissions(),
+            *[await self._present(it) for it in self._things(region)],
+            *(_quota(it, region) for it in place.quotas if it.metric in LEAST),
+        ]
+
+    async def plan(self, region: str) -> Sequence[Step]:
+        return [
+            Step(it.what, it.command, done=await self._clients.found(it.get) is not None)
+            for it in self._things(region)
+        ]
+
+    async def prepare(self, region: str) -> GcpAccount:
+        for it in self._things(region):
+            if await self._clients.found(it.get) is None:
+                operation = await self._clients.call(it.make)
+                await self._over(operation)
+        return self.account
+
+    async def remove(self) -> Sequence[Step]:
+        """Rules first, then subnets, then the network, which none may use any more."""
+        if users := await self._vms():
+            raise Refused(
+                f"{len(users)} VMs still use the network, {users[0]} among them.",
+                scope=Scope(),
+                hint="Stop the clusters first: shoal cluster list",
+            )
+        steps = []
+        for it in await self._made():
+            operation = await self._clients.found(it.remove)
+            if operation is not None:
+                await self._over(operation)
+            steps.append(Step(it.what, it.removal, done=True))
+        return steps
+
+    def role(self) -> str:
+        return permissions.role(self.account)
+
+    # what is prepared
+
+    def _things(self, region: str) -> Sequence[_Thing]:
+        """In the order in which they are made."""
+        return (self._network(), self._subnet(region), self._internal())
+
+    def _network(self) -> _Thing:
+        clients, name = self._clients, self.account.network
+        project = self._project
+        body = compute_v1.Network(name=name, auto_create_subnetworks=False, description=MADE_BY)
+        return _Thing(
+            f"network {name}: for clusters alone",
+            f"gcloud compute networks create {name} --subnet-mode custom",
+            partial(clients.ask, clients.networks.get, network=name, **project),
+            partial(clients.ask, clients.networks.insert_unary, network_resource=body, **project),
+            partial(clients.ask, clients.networks.delete_unary, network=name, **project),
+            f"gcloud compute networks delete {name}",
+        )
+
+    def _subnet(self, region: str) -> _Thing:
+        clients, name = self._clients, self.account.subnet
+        place = {**self._project, "region": region}
+        body = compute_v1.Subnetwork(
+            name=name,
+            network=self._network_url,
+            ip_cidr_range=_range(region),
+            private_ip_google_access=True,
+            description=MADE_BY,
+        )
+        return _Thing(
+            f"subnet {name} in {region}: {_range(region)}, and Google's APIs without a NAT",
+            f"gcloud compute networks subnets create {name} --network {self.account.network} "
+            f"--region {region} --range {_range(region)} --enable-private-ip-google-access",
+            partial(clients.ask, clients.subnetworks.get, subnetwork=name, **place),
+            partial(
+                clients.ask, clients.subnetworks.insert_unary, subnetwork_resource=body, **place
+            ),
+            partial(clients.ask, clients.subnetworks.delete_unary, subnetwork=name, **place),
+            f"gcloud compute networks subnets delete {name} --region {region}",
+        )
+
+    def _internal(self) -> _Thing:
+        body = compute_v1.Firewall(
+            name=_INTERNAL,
+            network=self._network_url,
+            direction="INGRESS",
+            source_tags=[names.VM_TAG],
+            target_tags=[names.VM_TAG],
+            allowed=[compute_v1.Allowed(I_p_protocol=it) for it in ("tcp", "udp", "icmp")],
+            description=MADE_BY,
+        )
+        what = f"rule {_INTERNAL}: VMs of clusters reach each other, nobody else reaches them"
+        command = (
+            f"gcloud compute firewall-rules create {_INTERNAL} --network {self.account.network} "
+            f"--source-tags {names.VM_TAG} --target-tags {names.VM_TAG} --allow tcp,udp,icmp"
+        )
+        return self._rule(_INTERNAL, what, command, body)
+
+    def _rule(self, name: str, what: str, command: str, body: Any = None) -> _Thing:
+        clients, project = self._clients, self._project
+        return _Thing(
+            what,
+            command,
+            partial(clients.ask, clients.firewalls.get, firewall=name, **project),
+            partial(clients.ask, clients.firewalls.insert_unary, firewall_resource=body, **project),
+            partial(clients.ask, clients.firewalls.delete_unary, firewall=name, **project),
+            f"gcloud compute firewall-rules delete {name}",
+        )
+
+    async def _made(self) -> Sequence[_Thing]:
+        """By setup, or by launches (rules for heads)."""
+        clients, project = self._clients, self._project
+        rules = await clients.call(lambda: list(clients.ask(clients.firewalls.list, **project)))
+        subnets = await clients.call(
+            lambda: [
+                (names.last(place), it)
+                for place, found in clients.ask(clients.subnetworks.aggregated_list, **project)
+                for it in found.subnetworks
+            ]
+        )
+        network = await clients.found(self._network().get)
+        ours = [
+            it for it in rules if it.description == MADE_BY or it.name.startswith("shoal-head-")
+        ]
+        made = [self._rule(it.name, f"rule {it.name}", "") for it in ours]
+        made += [
+            self._subnet(region)
+            for region, it in subnets
+            if it.name == self.account.subnet and it.description == MADE_BY
+        ]
+        if network is not None and network.description == MADE_BY:
+            made.append(self._network())
+        return made
+
+    async def _vms(self) -> Sequence[str]:
+        clients = self._clients
+
+        def read() -> Sequence[str]:
+            pages = clients.ask(
+                clients.instances.aggregated_list,
+                filter=f"labels.{names.INSTALLATION_LABEL}:*",
+                **self._project,
+            )
+            return [it.name for _, found in pages for it in found.instances]
+
+        return await clients.call(read)
+
+    async def _over(self, operation: Any) -> None:
+        """Until it is done; its error is raised."""
+        clients = self._clients
+        client, place = clients.global_operations, dict(self._project)
+        if operation.region:
+            client, place["region"] = clients.region_operations, names.last(operation.region)
+        while operation.status.name != "DONE":
+            ask = partial(clients.ask, client.wait, operation=operation.name, **place)
+            operation = await clients.call(ask)
+        for it in operation.error.errors:
+            raise Refused(it.message, scope=Scope(), hint="Mend it, and run setup again.")
+
+    # what is looked at
+
+    def _get_region(self, region: str) -> Any:
+        return self._clients.ask(self._clients.regions.get, region=region, **self._project)
+
+    async def _present(self, thing: _Thing) -> Finding:
+        if await self._clients.found(thing.get) is not None:
+            return Finding(thing.what, found="there")
+        fix = f"shoal setup gcp, or: {thing.command}"
+        return Finding(thing.what, problem="It is not there yet.", fix=fix)
+
+    async def _permissions(self) -> Sequence[Finding]:
+        """The login's own: it may be another than the server's."""
+        wanted = [it.name for it in permissions.ALL]
+        granted = await self._clients.call(lambda: self._granted(wanted))
+        return [_allowed(it.name, it.why, granted) for it in permissions.ALL]
+
+    def _granted(self, wanted: Sequence[str]) -> frozenset[str]:
+        credentials = self._credentials or google.auth.default()[0]
+        url = f"{self._projects}/v1/projects/{self.account.project}:testIamPermissions"
+        with AuthorizedSession(credentials) as session:
+            answer = session.post(url, json={"permissions": list(wanted)}, timeout=30)
+        answer.raise_for_status()
+        return frozenset(answer.json().get("permissions", ()))
+
+    @property
+    def _project(self) -> dict[str, str]:
+        return {"project": self.account.project}
+
+    @property
+    def _network_url(self) -> str:
+        return f"projects/{self.account.project}/global/networks/{self.account.network}"
+
+
+def _range(region: str) -> str:
+    """A /16 of 10.64.0.0/10 by the region's name, so that regions do not overlap by much chance."""
+    return f"10.{64 + hashlib.sha256(region.encode()).digest()[0] % 64}.0.0/16"
+
+
+def _allowed(name: str, why: str, granted: frozenset[str]) -> Finding:
+    if name in granted:
+        return Finding(f"permission {name}", found="granted")
+    return Finding(
+        f"permission {name}",
+        problem=f"It is missing: {why}.",
+        fix="shoal setup gcp --print shows a role with all of them",
+    )
+
+
+def _quota(quota: Any, region: str) -> Finding:
+    what = f"quota {quota.metric} in {region}"
+    found = f"{quota.usage:g} of {quota.limit:g} in use"
+    if quota.limit - quota.usage >= LEAST[quota.metric]:
+        return Finding(what, found=found)
+    problem = f"Only {quota.limit - quota.usage:g} are left."
+    return Finding(
+        what, found=found, problem=problem, fix=f"Raise it at {QUOTA_PAGE}", essential=False
+    )
