@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from moto import mock_aws
 
-from shoal.clouds.logins import discover
+from shoal.clouds.logins import discover, examined
 from shoal.errors import NotPossible
 from shoal.wire.accounts import AwsAccount, AzureAccount, GcpAccount
 from shoal.wire.specs import Cloud
@@ -98,3 +98,10 @@ def test_awss_account_is_whose_the_login_is(aws: None) -> None:
         with pytest.raises(NotPossible, match="not of 999999999999"):
             discover(Cloud.AWS, "999999999999", None)
     assert found == AwsAccount("123456789012", "eu-west-1")
+
+
+@pytest.mark.parametrize("account", [GcpAccount("ours", "us-east1"), AzureAccount("s-1", "eastus")])
+def test_an_account_is_examined_by_its_own_cloud(account: GcpAccount | AzureAccount) -> None:
+    made = examined(account)
+    assert made.account == account
+    assert made.permissions

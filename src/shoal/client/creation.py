@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from shoal.client import configuration, environment
+from shoal.client import configuration, environment, price_list
 from shoal.client.api import Api
 from shoal.client.arguments import Asked
 from shoal.client.progress import Progress, StepName
@@ -48,12 +48,14 @@ async def obtain(api: Api, asked: Asked, name: str, progress: Progress) -> Obtai
             return Obtained(running, created=False)
     spec = await _complete(api, asked, name, progress)
     try:
-        return Obtained(await _ask(api, spec), created=True)
+        view = await _ask(api, spec)
     except Conflict:
         running = await _running(api, name)
         if running is None:
             raise
         return Obtained(running, created=False)
+    progress.offered(await price_list.head(api, view.spec))
+    return Obtained(view, created=True)
 
 
 async def certificate(api: Api, view: ClusterView) -> ClientCertificate:

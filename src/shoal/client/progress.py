@@ -148,8 +148,14 @@ class Progress:
         elif event.kind is EventKind.INSTANCE_STAGE and event.instance in self._schedulers:
             self._scheduler_stage(event.instance, Stage(event.after))
 
+    def offered(self, words: tuple[str, ...]) -> None:
+        """Which machines are likely, before there are any."""
+        if words:
+            self._machines = words
+            self.running(StepName.WORKERS, f"likely {words[0]}")
+
     def instances(self, views: tuple[InstanceView, ...]) -> None:
-        self._machines = machine_words(views)
+        self._machines = machine_words(views) or self._machines
         schedulers = [view for view in views if view.role is Role.SCHEDULER]
         self._schedulers = frozenset(view.id for view in schedulers)
         if schedulers:
