@@ -122,7 +122,8 @@ class Compute:
     def _room(self, body: Body) -> tuple[str, str] | None:
         selections = body["instanceFlexibilityPolicy"]["instanceSelections"].values()
         ranked = sorted(selections, key=lambda it: int(it.get("rank", 0)))
-        zones = [it.removeprefix("zones/") for it in body["locationPolicy"]["locations"]]
+        # The list, since the map of locations arrives in any order.
+        zones = [it["zone"].removeprefix("zones/") for it in body["locationPolicy"]["zones"]]
         for selection, zone in itertools.product(ranked, zones):
             for type_ in selection["machineTypes"]:
                 used = sum(
