@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests import postgres
+
+settings.register_profile("same examples each time", derandomize=True, database=None)
+settings.load_profile("same examples each time")
 
 
 @pytest.fixture(scope="session")
