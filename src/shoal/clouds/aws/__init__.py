@@ -1,0 +1,1 @@
+"""Amazon EC2: its provider and its account, over boto3."""
