@@ -15,6 +15,7 @@ from typing import Protocol
 
 import psutil
 
+from shoal.clouds.aws.cloud import AwsCloud
 from shoal.clouds.azure.cloud import AzureCloud
 from shoal.clouds.gcp.cloud import GcpCloud
 from shoal.clouds.local import LocalCloud
@@ -26,6 +27,8 @@ from shoal.clouds.sim_knobs import Knobs, Pool, Step
 from shoal.core.records import Offer, Timing
 from shoal.wire.ids import InstallationId
 from shoal.wire.specs import Cloud
+from tests.doubles.aws.knobs import Knobs as AwsKnobs
+from tests.doubles.aws.server import AwsDouble
 from tests.doubles.azure.arm import Arm
 from tests.doubles.azure.knobs import Knobs as AzureKnobs
 from tests.doubles.azure.server import AzureDouble, prepared
@@ -174,6 +177,42 @@ class Azure:
         return left
 
 
+class Aws:
+    """An account in which FEW VMs of a type find room."""
+
+    boot_text = "#!/bin/sh\n"
+
+    def __init__(self) -> None:
+        self._double = AwsDouble(
+            AwsKnobs(regions=("us-east-1",), room={("us-east-1a", "m7i.xlarge"): FEW})
+        )
+        self._double.__enter__()
+
+    def provider(self, installation: InstallationId = OURS) -> Provider:
+        return AwsCloud(
+            self._double.account,
+            installation,
+            clock=self.now,
+            offers=lambda _: AWS_OFFERS,
+            session=self._double.session,
+            timing=Timing(listing_lag_s=0.1),
+        )
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def choose(self, offers: Collection[Offer]) -> Offer:
+        return next(iter(offers))
+
+    def settle(self) -> None:
+        """Nothing lags here."""
+
+    def left(self) -> str:
+        left = self._double.left()
+        self._double.__exit__(None, None, None)
+        return " ".join(left)
+
+
 class Gcp:
     """A project in which FEW VMs of a type find room."""
 
@@ -219,6 +258,19 @@ GCP_OFFERS = (
         vcpu=4,
         memory_bytes=16 << 30,
         price_uusd_per_hour=194_200,
+    ),
+)
+AWS_OFFERS = (
+    Offer(
+        cloud=Cloud.AWS,
+        region="us-east-1",
+        zone="us-east-1a",
+        machine_type="m7i.xlarge",
+        spot=False,
+        arch="x86_64",
+        vcpu=4,
+        memory_bytes=16 << 30,
+        price_uusd_per_hour=201_600,
     ),
 )
 AZURE_OFFERS = (

@@ -12,12 +12,12 @@ from shoal.clouds.provider import Launched, NoCapacity
 from shoal.core.records import Batch, Vm
 from shoal.wire.ids import ClusterId, batch_id, instance_id
 from shoal.wire.specs import Role
-from tests.contract.accounts import FEW, OURS, THEIRS, Account, Azure, Gcp, Local, Sim
+from tests.contract.accounts import FEW, OURS, THEIRS, Account, Aws, Azure, Gcp, Local, Sim
 
 CLUSTER = ClusterId("c-contract00")
 
 
-@pytest.fixture(params=["sim", "sim-unnamed", "local", "gcp", "azure"])
+@pytest.fixture(params=["sim", "sim-unnamed", "local", "gcp", "aws", "azure"])
 def account(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Account]:
     """An account, and after the test a ledger without any VM."""
     made: Account
@@ -28,6 +28,8 @@ def account(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Account]
             made = Azure(tmp_path)
         case "gcp":
             made = Gcp()
+        case "aws":
+            made = Aws()
         case named:
             made = Sim(named=named == "sim")
     yield made

@@ -1,7 +1,8 @@
-"""Amazon's own client, boto3: a client a service and region, without retries, its errors made the four.
+"""Amazon's own client, boto3: without retries, its errors made the four.
 
-A call blocks, so it runs in a thread of this cloud's own limiter. Credentials are what the server
-runs as (boto3's default chain, or a profile of it); none is made or kept.
+There is one for each service and region. A call blocks, so it runs in a thread of this cloud's own
+limiter. Credentials are what the server runs as (boto3's default chain, or a profile of it); none
+is made or kept.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ import anyio.to_thread
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.parsers import ResponseParserError
 
-from shoal.clouds.aws.errors import LOG_IN, error_of
-from shoal.clouds.provider import Refused, Scope, Unknown
+from shoal.clouds.aws.errors import LOG_IN, error_of, launch_error
+from shoal.clouds.provider import LaunchError, Refused, Scope, Unknown
+from shoal.core.records import Offer
 from shoal.wire.accounts import AwsAccount
 
 T = TypeVar("T")
@@ -48,10 +51,10 @@ class Clients:
         self._making = threading.Lock()  # boto3 makes one client at a time
         self._limiter = anyio.CapacityLimiter(_THREADS)
 
-    async def call(self, work: Callable[[], T]) -> T:
-        """Raises a LaunchError."""
+    async def call(self, work: Callable[[], T], *, about: Offer | None = None) -> T:
+        """Raises a LaunchError; of a launch it is `about` that offer's pool or region."""
         return await anyio.to_thread.run_sync(
-            functools.partial(self._told, work), limiter=self._limiter
+            functools.partial(self._told, work, about), limiter=self._limiter
         )
 
     async def unless(self, codes: frozenset[str], work: Callable[[], T]) -> T | None:
@@ -99,16 +102,21 @@ class Clients:
                 self._made[service, region] = found
             return found
 
-    def _told(self, work: Callable[[], T]) -> T:
+    def _told(self, work: Callable[[], T], about: Offer | None) -> T:
         try:
             return work()
         except ClientError as error:
             said = error.response.get("Error", {}).get("Message", "")
-            raise error_of(code_of(error), said, now=self._clock()) from error
+            raise self._error(code_of(error), said, about) from error
         except NoCredentialsError as error:
             raise Refused("There is no login for AWS.", scope=Scope(), hint=LOG_IN) from error
-        except BotoCoreError as error:
+        except (BotoCoreError, ResponseParserError) as error:
             raise Unknown(f"AWS did not answer: {error}") from error
+
+    def _error(self, code: str, said: str, about: Offer | None) -> LaunchError:
+        if about is None:
+            return error_of(code, said, now=self._clock())
+        return launch_error(code, said, about, now=self._clock())
 
 
 def code_of(error: ClientError) -> str:

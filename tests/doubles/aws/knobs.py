@@ -1,0 +1,17 @@
+"""What a test turns at the double of EC2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Knobs:
+    regions: tuple[str, ...] = ("us-east-1", "us-west-2")  # enabled in the account
+    room: dict[tuple[str, str], int] = field(default_factory=dict)  # (zone, type) → VMs; else many
+    quota: dict[str, int] = field(default_factory=dict)  # region → instances
+    fleet_errors: dict[tuple[str, str], str] = field(default_factory=dict)  # (zone, type) → code
+    throttled: int = 0  # so many of the next calls
+    lost_requests: int = 0  # so many of the next changes never arrive
+    lost_answers: int = 0  # so many of the next changes are made, and not answered
+    scores: dict[str, int] = field(default_factory=dict)  # zone → spot placement score, 1 to 10

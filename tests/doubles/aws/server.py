@@ -1,0 +1,127 @@
+"""The double as an HTTP server on loopback, in a thread; its account, prepared already."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import boto3
+import werkzeug.serving
+from moto.ec2.models import ec2_backends
+from moto.moto_api._internal.models import moto_api_backend
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+from shoal.clouds.aws import names
+from shoal.wire.accounts import AwsAccount
+from tests.doubles.aws.front import ACCOUNT, Front
+from tests.doubles.aws.knobs import Knobs
+
+_UBUNTU = {"amd64": "x86_64", "arm64": "arm64"}
+
+
+class AwsDouble:
+    """`with AwsDouble(Knobs()) as double:` – its account, and a session with credentials for it.
+
+    One at a time in a process: moto's state is the process's.
+    """
+
+    def __init__(self, knobs: Knobs | None = None, *, prepared: bool = True) -> None:
+        moto_api_backend.reset()
+        self.front = Front(DomainDispatcherApplication(create_backend_app), knobs or Knobs())
+        self.session = boto3.Session(
+            aws_access_key_id="of-the-double", aws_secret_access_key="of-the-double"
+        )
+        self._server = werkzeug.serving.make_server(
+            "127.0.0.1", 0, self.front, threaded=True, request_handler=_Quiet
+        )
+        self.account = AwsAccount(
+            ACCOUNT, self.knobs.regions[0], endpoint=f"http://127.0.0.1:{self._server.server_port}"
+        )
+        for region in self.knobs.regions:
+            self._publish_images(region)
+        self._prepared = prepared
+        self.present: frozenset[str] = frozenset()
+
+    @property
+    def knobs(self) -> Knobs:
+        return self.front.knobs
+
+    def __enter__(self) -> AwsDouble:
+        serving = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        serving.start()
+        if self._prepared:
+            for region in self.knobs.regions:
+                self._prepare(region)
+        self.front.calls.clear()
+        self.front.bytes = 0
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def backend(self, region: str) -> object:
+        return ec2_backends[ACCOUNT][region]
+
+    def instances(self) -> list[object]:
+        """Those that are billed, of anybody."""
+        return [
+            it
+            for region in self.knobs.regions
+            for it in ec2_backends[ACCOUNT][region].all_instances()
+            if it.state != "terminated"
+        ]
+
+    def left(self) -> list[str]:
+        """What is still there: instances, disks, interfaces, addresses, templates, keys."""
+        found: list[str] = []
+        for region in self.knobs.regions:
+            held: Any = ec2_backends[ACCOUNT][region]
+            found += [it.id for it in held.all_instances() if it.state != "terminated"]
+            found += [*held.volumes, *held.enis, *held.launch_templates]
+            found += [*held.addresses, *held.key_pairs]
+        return found
+
+    def interrupt(self, id: str) -> None:
+        """Amazon takes a spot instance back."""
+        for region in self.knobs.regions:
+            backend = ec2_backends[ACCOUNT][region]
+            for it in backend.all_instances():
+                if it.id == id:
+                    it.terminate()
+                    self.front.changed(region)
+
+    def _publish_images(self, region: str) -> None:
+        backend = ec2_backends[ACCOUNT][region]
+        for arch, called in _UBUNTU.items():
+            image = backend.register_image(f"ubuntu-24.04-{arch}", "of the double")
+            image.architecture = called
+            self.front.images[region, arch] = image.id
+
+    def _prepare(self, region: str) -> None:
+        ec2 = self.session.client("ec2", region_name=region, endpoint_url=self.account.endpoint)
+
+        def tagged(kind: str, value: str) -> list[dict[str, object]]:
+            return [{"ResourceType": kind, "Tags": names.tag_list({names.SETUP_TAG: value})}]
+
+        vpc = ec2.create_vpc(
+            CidrBlock="10.142.0.0/16", TagSpecifications=tagged("vpc", names.NETWORK)
+        )["Vpc"]["VpcId"]
+        for number, letter in enumerate("ab"):
+            ec2.create_subnet(
+                VpcId=vpc,
+                CidrBlock=f"10.142.{16 * number}.0/20",
+                AvailabilityZone=f"{region}{letter}",
+                TagSpecifications=tagged("subnet", names.SUBNET),
+            )
+        ec2.create_security_group(
+            GroupName=names.VM_GROUP,
+            Description="VMs",
+            VpcId=vpc,
+            TagSpecifications=tagged("security-group", "vms"),
+        )
+
+
+class _Quiet(werkzeug.serving.WSGIRequestHandler):
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        pass
