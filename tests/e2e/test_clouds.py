@@ -65,7 +65,7 @@ def test_a_session_computes_on_vms_of_a_cloud(afar: Session, cloud: str) -> None
         assert len(ready) == 3
 
 
-@pytest.mark.parametrize("cloud", ["gcp", "azure"])
+@pytest.mark.parametrize("cloud", ["gcp", "aws", "azure"])
 def test_a_session_computes_through_the_vendor_s_own_client(afar: Session, cloud: str) -> None:
     with double_server(afar, cloud) as server:
         lines = afar.run(job(cloud), timeout_s=180)

@@ -14,12 +14,15 @@ from typing import NamedTuple
 
 import msgspec
 
+from shoal.clouds.aws.cloud import AwsCloud
 from shoal.clouds.azure.cloud import AzureCloud
 from shoal.clouds.gcp.cloud import GcpCloud
 from shoal.clouds.provider import Provider
 from shoal.core.records import Offer, Timing
-from shoal.wire.accounts import AzureAccount, CloudAccount, GcpAccount
+from shoal.wire.accounts import AwsAccount, AzureAccount, CloudAccount, GcpAccount
 from shoal.wire.ids import InstallationId
+from tests.doubles.aws.knobs import Knobs
+from tests.doubles.aws.server import AwsDouble
 from tests.doubles.azure.arm import Arm
 from tests.doubles.azure.server import AzureDouble, prepared
 from tests.doubles.gcp.compute import Compute
@@ -68,6 +71,34 @@ def gcp(network: Fabric, boot: Boot, folder: Path) -> Iterator[Double]:
                 double.account, public_scheduler=False, public_workers=False
             )
             yield Double(adapter, account, lambda: [*compute.left(), *double.faults])
+
+
+@contextlib.contextmanager
+def aws(network: Fabric, boot: Boot, folder: Path) -> Iterator[Double]:
+    double = AwsDouble(Knobs(regions=("us-east-1",)))
+    with VmMachines(network, boot=boot, ended=double.end) as machines, double:
+        double.machines = machines
+
+        def adapter(
+            account: AwsAccount,
+            installation: InstallationId,
+            *,
+            clock: Callable[[], datetime],
+            offers: Offers,
+        ) -> AwsCloud:
+            return AwsCloud(
+                account,
+                installation,
+                clock=clock,
+                offers=offers,
+                session=double.session,
+                timing=_TIMING,
+            )
+
+        account = msgspec.structs.replace(
+            double.account, public_scheduler=False, public_workers=False
+        )
+        yield Double(adapter, account, double.left)
 
 
 @contextlib.contextmanager

@@ -19,7 +19,11 @@ from tests.vms import double_clouds
 from tests.vms.fabric import fabric
 from tests.vms.vm import Boot
 
-DOUBLES = {Cloud.GCP: double_clouds.gcp, Cloud.AZURE: double_clouds.azure}
+DOUBLES = {
+    Cloud.GCP: double_clouds.gcp,
+    Cloud.AWS: double_clouds.aws,
+    Cloud.AZURE: double_clouds.azure,
+}
 
 
 def main() -> int:

@@ -78,12 +78,12 @@ def _room(backend: Any, pool: _Pool, knobs: Knobs, *, spot: bool) -> tuple[str, 
     if place in knobs.fleet_errors:
         return knobs.fleet_errors[place], 0
     there = [it for it in backend.all_instances() if it.state == "running"]
-    limit = knobs.quota.get(backend.region_name)
-    if limit is not None and limit - len(there) < knobs.room.get(place, limit):
-        code = "MaxSpotInstanceCountExceeded" if spot else "VcpuLimitExceeded"
-        return code, max(0, limit - len(there))
     used = sum((it.placement.zone, it.instance_type) == place for it in there)
-    return "InsufficientInstanceCapacity", max(0, knobs.room.get(place, 1_000_000) - used)
+    room = max(0, knobs.room.get(place, 1_000_000) - used)
+    allowed = knobs.quota.get(backend.region_name, 1_000_000) - len(there)
+    if allowed < room:
+        return "MaxSpotInstanceCountExceeded" if spot else "VcpuLimitExceeded", max(0, allowed)
+    return "InsufficientInstanceCapacity", room
 
 
 def _run(backend: Any, data: Mapping[str, Any], pool: _Pool, count: int, spot: bool) -> list[str]:

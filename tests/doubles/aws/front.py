@@ -67,18 +67,19 @@ class Front:
         action = asked["Action"]
         self.calls[action] += 1
         knobs, change = self.knobs, not action.startswith(_READS)
+        lossy = change and knobs.lossy in ("", action)
         if knobs.throttled:
             knobs.throttled -= 1
             return _error(503, "RequestLimitExceeded", "Request limit exceeded.")
-        if change and knobs.lost_requests:
+        if lossy and knobs.lost_requests:
             knobs.lost_requests -= 1
             return _hang_up(environ)
         answer = self._once(environ, body, asked, region)
         if change:
             self.changed(region)
-            if knobs.lost_answers:
-                knobs.lost_answers -= 1
-                return _hang_up(environ)
+        if lossy and knobs.lost_answers:
+            knobs.lost_answers -= 1
+            return _hang_up(environ)
         return answer
 
     def _once(self, environ: Environ, body: bytes, asked: dict[str, str], region: str) -> Answer:

@@ -14,4 +14,5 @@ class Knobs:
     throttled: int = 0  # so many of the next calls
     lost_requests: int = 0  # so many of the next changes never arrive
     lost_answers: int = 0  # so many of the next changes are made, and not answered
+    lossy: str = ""  # only calls of this name are lost ("CreateFleet"); empty: any change
     scores: dict[str, int] = field(default_factory=dict)  # zone → spot placement score, 1 to 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from typing import Any
 
@@ -15,6 +16,7 @@ from shoal.clouds.aws import names
 from shoal.wire.accounts import AwsAccount
 from tests.doubles.aws.front import ACCOUNT, Front
 from tests.doubles.aws.knobs import Knobs
+from tests.doubles.machines import Machine, Machines
 
 _UBUNTU = {"amd64": "x86_64", "arm64": "arm64"}
 
@@ -40,7 +42,9 @@ class AwsDouble:
         for region in self.knobs.regions:
             self._publish_images(region)
         self._prepared = prepared
-        self.present: frozenset[str] = frozenset()
+        self.machines: Machines | None = None  # whoever boots something real for each VM
+        self._booted: set[str] = set()
+        self.front.changed = self._follow
 
     @property
     def knobs(self) -> Knobs:
@@ -60,36 +64,38 @@ class AwsDouble:
         self._server.shutdown()
         self._server.server_close()
 
-    def backend(self, region: str) -> object:
-        return ec2_backends[ACCOUNT][region]
-
-    def instances(self) -> list[object]:
-        """Those that are billed, of anybody."""
-        return [
-            it
-            for region in self.knobs.regions
-            for it in ec2_backends[ACCOUNT][region].all_instances()
-            if it.state != "terminated"
-        ]
+    def instances(self) -> list[Any]:
+        """moto's own, of all regions; those that are billed."""
+        every = (ec2_backends[ACCOUNT][region].all_instances() for region in self.knobs.regions)
+        return [it for them in every for it in them if it.state != "terminated"]
 
     def left(self) -> list[str]:
         """What is still there: instances, disks, interfaces, addresses, templates, keys."""
-        found: list[str] = []
+        found = [str(it.id) for it in self.instances()]
         for region in self.knobs.regions:
             held: Any = ec2_backends[ACCOUNT][region]
-            found += [it.id for it in held.all_instances() if it.state != "terminated"]
             found += [*held.volumes, *held.enis, *held.launch_templates]
             found += [*held.addresses, *held.key_pairs]
         return found
 
-    def interrupt(self, id: str) -> None:
-        """Amazon takes a spot instance back."""
-        for region in self.knobs.regions:
-            backend = ec2_backends[ACCOUNT][region]
-            for it in backend.all_instances():
-                if it.id == id:
-                    it.terminate()
-                    self.front.changed(region)
+    def end(self, id: str) -> None:
+        """By itself from inside, or since Amazon takes a spot instance back."""
+        self._booted.discard(id)
+        for it in self.instances():
+            if it.id == id:
+                it.terminate()
+
+    def _follow(self, region: str) -> None:
+        """What is there now runs, what is not does not."""
+        machines = self.machines
+        if machines is None:
+            return
+        there = {str(it.id): it for it in self.instances()}
+        for id in self._booted - there.keys():
+            machines.stop(id)
+        for id in there.keys() - self._booted:
+            machines.start(_machine(there[id]))
+        self._booted = set(there)
 
     def _publish_images(self, region: str) -> None:
         backend = ec2_backends[ACCOUNT][region]
@@ -120,6 +126,22 @@ class AwsDouble:
             VpcId=vpc,
             TagSpecifications=tagged("security-group", "vms"),
         )
+
+
+def _machine(instance: Any) -> Machine:
+    return Machine(
+        cloud="aws",
+        id=str(instance.id),
+        name=str(instance.id),
+        zone=str(instance.placement.zone),
+        machine_type=instance.instance_type,
+        arch=instance.architecture.replace("arm64", "aarch64"),
+        user_data=base64.b64decode(str(instance.user_data)),
+        address=instance.private_ip,
+        mac=instance.nics[0].mac_address,
+        spot=instance.lifecycle == "spot",
+        tags={it["key"]: it["value"] for it in instance.get_tags()},
+    )
 
 
 class _Quiet(werkzeug.serving.WSGIRequestHandler):
