@@ -22,7 +22,6 @@ from tests.clouds.aws.test_cloud import NOW, OURS, batch
 from tests.doubles.aws.knobs import Knobs
 from tests.doubles.aws.server import AwsDouble
 
-
 numbers = itertools.count(1)  # of batches
 
 
