@@ -166,6 +166,39 @@ def test_all_of_an_environment_gets_byte_code_once_asked(machine: Machine) -> No
     assert list(made.python.parents[1].rglob("one.*.pyc"))
 
 
+def test_a_clone_made_ahead_is_taken_once_and_is_like_any_other(machine: Machine) -> None:
+    wanted = machine.manifest(machine.wheel("one"))
+    asyncio.run(machine.realise(wanted))
+    store_copy = machine.store / wanted.id
+    realising.keep_spares(store_copy, 1)
+    assert not spares(machine)  # its byte code is not complete
+    realising.compile_all(store_copy)
+    realising.keep_spares(store_copy, 1)
+    [spare] = spares(machine)
+    inode = spare.stat().st_ino
+    taken, cloned = (asyncio.run(machine.realise(wanted, vm)) for vm in ("vm-2", "vm-3"))
+    assert taken.python.parents[1].stat().st_ino == inode
+    assert imported(taken.python, "one")["prefix"] == str(machine.directory / "vm-2")
+    assert imported(cloned.python, "one")["prefix"] == str(machine.directory / "vm-3")
+    assert not spares(machine)
+
+
+def test_clones_made_ahead_end_with_their_environment(machine: Machine) -> None:
+    wanted = machine.manifest(machine.wheel("one"))
+    asyncio.run(machine.realise(wanted))
+    realising.compile_all(machine.store / wanted.id)
+    realising.keep_spares(machine.store / wanted.id, 3)
+    realising.keep_spares(machine.store / wanted.id, 2)
+    assert len(spares(machine)) == 2
+    os.utime(machine.store / wanted.id, (0, 0))
+    prune(machine.store, keep=frozenset(), older_than=1.0)
+    assert not [it for it in machine.store.iterdir() if it.is_dir()]
+
+
+def spares(machine: Machine) -> list[Path]:
+    return list(machine.store.glob(".spare-*"))
+
+
 def test_a_file_name_from_the_network_stays_in_its_directory(machine: Machine) -> None:
     wanted = machine.manifest(machine.wheel("one"))
     [file] = wanted.wheels

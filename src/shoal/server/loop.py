@@ -34,7 +34,7 @@ LISTING_S = 5.0
 CLOCK_JUMP_S = 5.0
 ACCOUNTS_S = 5.0
 WATCHED_S = 5.0
-COMPILE_S = 10.0
+COMPILE_S = 2.0
 BOOK_S = 60.0
 _BOOKED_AT_ONCE = 100
 
@@ -49,7 +49,6 @@ async def run(desk: Desk) -> None:
             ("refresh prices", catalog.EVERY_S, partial(catalog.care_for_catalog, desk)),
             ("book costs", BOOK_S, partial(_book, desk)),
             ("care for watched clusters", WATCHED_S, partial(care_for_watched, desk)),
-            ("look for signals", signalling.EVERY_S, partial(signalling.Pacer().look, desk)),
             ("care for environments", COMPILE_S, partial(care_for_environments, store)),
             (
                 "look for signals",

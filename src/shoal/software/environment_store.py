@@ -1,19 +1,23 @@
 """The realised environments of a machine: what each was made for, their byte code, their end.
 
 An environment is `env-…`; `.env-….lock` keeps two from making the same; `.making-…` and `.ending-…`
-are what an agent that was killed may leave.
+are what an agent that was killed may leave. `.spare-env-…` are clones of it made ahead, since a VM
+that begins waits for its clone, and has no time then to make one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from shoal.software.installer import run
-from shoal.software.prefixes import python_of
+from shoal.software.prefixes import clone, python_of
 from shoal.wire.environments import Manifest
 
 COMPILED = ".shoal-compiled"  # all of it has byte code
@@ -63,6 +67,9 @@ def prune(store: Path, *, keep: frozenset[str], older_than: float) -> None:
     for made in [*store.glob("env-*"), *store.glob(".making-*")]:
         if made.name not in keep and _unused(made, older_than):
             _remove(made)
+    for spare in store.glob(".spare-*"):
+        if not (store / spare.name.removeprefix(".spare-").rpartition("-")[0]).exists():
+            _end(spare)
     for ending in store.glob(".ending-*"):
         shutil.rmtree(ending, ignore_errors=True)
 
@@ -73,6 +80,36 @@ def compile_all(made: Path) -> None:
     run([python_of(made), "-I", "-c", _COMPILE, made, COMPILED])
 
 
+def take_spare(made: Path, prefix: Path) -> bool:
+    """A clone of it that was made ahead becomes `prefix`; False: there is none."""
+    for spare in _spares(made):
+        try:
+            spare.rename(prefix)  # one taker gets it
+        except OSError:
+            continue
+        return True
+    return False
+
+
+def keep_spares(made: Path, count: int) -> None:
+    """That many clones of an environment whose byte code is complete, made at the lowest priority;
+    blocks."""
+    there = list(_spares(made))
+    for spare in there[count:]:
+        _end(spare)
+    if not (made / COMPILED).exists():
+        return
+    for _ in range(count - len(there)):
+        draft = Path(tempfile.mkdtemp(dir=made.parent, prefix=".making-"))
+        clone(made, draft / "clone", hurry=False)
+        (draft / "clone").rename(made.with_name(f".spare-{made.name}-{draft.name[8:]}"))
+        draft.rmdir()
+
+
+def _spares(made: Path) -> Iterator[Path]:
+    return made.parent.glob(f".spare-{made.name}-*")
+
+
 def _unused(made: Path, older_than: float) -> bool:
     try:
         return made.stat().st_mtime < older_than
@@ -81,13 +118,15 @@ def _unused(made: Path, older_than: float) -> bool:
 
 
 def _remove(made: Path) -> None:
-    """By renaming first, so that nobody clones what is half gone."""
     import filelock  # every VM's start waits for this module
 
     with filelock.FileLock(made.with_name(f".{made.name.lstrip('.')}.lock")):
-        ending = made.with_name(f".ending-{os.getpid()}-{made.name.lstrip('.')}")
-        try:
-            made.replace(ending)
-        except FileNotFoundError:
-            return
+        _end(made)
+
+
+def _end(tree: Path) -> None:
+    """By renaming first, so that nobody clones or takes what is half gone."""
+    ending = tree.with_name(f".ending-{os.getpid()}-{tree.name.lstrip('.')}")
+    with contextlib.suppress(FileNotFoundError):
+        tree.replace(ending)
     shutil.rmtree(ending, ignore_errors=True)

@@ -27,8 +27,10 @@ from shoal.software.environment_store import (
     COMPILED,
     compile_all,
     describe,
+    keep_spares,
     newest_like,
     prune,
+    take_spare,
 )
 from shoal.software.installer import attempt, attempt_telling, last_words, run
 from shoal.software.phases import Phases
@@ -41,6 +43,7 @@ __all__ = [
     "RealiseProgress",
     "Realised",
     "compile_all",
+    "keep_spares",
     "prune",
     "python_of",
     "realise",
@@ -103,7 +106,8 @@ def _realise(work: _Work, prefix: Path) -> Realised:
     reused = _made_already(work) or _make_once(work, for_all=not alone)
     if not alone:
         work.phases.enter("cloning", "the environment", 0.9)
-        clone(work.made, prefix)
+        if not take_spare(work.made, prefix):
+            clone(work.made, prefix)
     return Realised(python_of(prefix), reused, work.phases.end())
 
 

@@ -1,4 +1,5 @@
-"""Realised environments of this machine: byte code for all of each, and an end for unused ones.
+"""Realised environments of this machine: byte code for all of each, clones made ahead of those in
+use, and an end for unused ones.
 
 A VM of the local cloud clones them by hard links, byte code included. It is compiled here, since
 the server outlives the VMs: one environment at a time, at the lowest priority.
@@ -13,6 +14,8 @@ from pathlib import Path
 from shoal.software import realise
 
 UNUSED_S = 14 * 86_400.0
+IN_USE_S = 3600.0  # a cluster with it may be asked for again soon
+SPARES = 3  # a scheduler and two workers
 
 
 async def care_for_environments(store: Path) -> None:
@@ -24,3 +27,6 @@ async def care_for_environments(store: Path) -> None:
     for made in sorted(store.glob("env-*")):
         if not (made / realise.COMPILED).exists():
             await asyncio.to_thread(realise.compile_all, made)
+        used_at = made.stat().st_mtime
+        count = SPARES if time.time() - used_at < IN_USE_S else 0
+        await asyncio.to_thread(realise.keep_spares, made, count)
