@@ -1,8 +1,10 @@
 """What a user would take instead of Shoal on one machine, started and asked for one result.
 
 Run as a program in an environment that has dask-gateway beside Shoal:
-`python contenders.py {local,gateway,shoal} RUNS` prints the seconds of each run as JSON: from the
-call that makes a cluster to the first result of a task with both one-thread workers there.
+`python contenders.py {local,gateway,shoal} RUNS PAUSE_S` prints the seconds of each run as JSON:
+from the call that makes a cluster to the first result of a task with both one-thread workers there.
+The pause is before each run, so that the machine is at rest; without one, the end of the cluster
+before goes on beside it.
 """
 
 from __future__ import annotations
@@ -111,7 +113,7 @@ def shoal() -> float:
 
 
 def main() -> None:
-    which, runs = sys.argv[1], int(sys.argv[2])
+    which, runs, pause_s = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
     import distributed  # noqa: F401  a session has it imported already
 
     with contextlib.ExitStack() as stack:
@@ -120,7 +122,11 @@ def main() -> None:
         else:
             run = {"local": local, "shoal": shoal}[which]
         run()  # warm: file caches, the embedded server, the environment
-        print(json.dumps([run() for _ in range(runs)]))
+        times = []
+        for _ in range(runs):
+            time.sleep(pause_s)
+            times.append(run())
+        print(json.dumps(times))
 
 
 if __name__ == "__main__":
