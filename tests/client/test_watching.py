@@ -70,7 +70,7 @@ async def setting() -> AsyncIterator[Setting]:
         stack.enter_context(dask.config.set({"distributed.worker.memory.target": False}))
         scheduler = await stack.enter_async_context(Scheduler(port=0, **HERE))
         await stack.enter_async_context(
-            Worker(scheduler.address, name="w-0", nthreads=1, memory_limit=2**30, **HERE)
+            Worker(scheduler.address, name="w-0", nthreads=1, memory_limit=4 * 2**30, **HERE)
         )
         client = await stack.enter_async_context(Client(scheduler.address, asynchronous=True))
         yield Setting(scheduler, client)

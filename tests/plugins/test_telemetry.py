@@ -76,7 +76,7 @@ async def setting(workers: int, **options: Any) -> AsyncIterator[Setting]:
         scheduler.add_plugin(here.telemetry)
         for number in range(workers):
             worker = Worker(
-                scheduler.address, name=f"w-{number}", nthreads=1, memory_limit=2**30, **HERE
+                scheduler.address, name=f"w-{number}", nthreads=1, memory_limit=4 * 2**30, **HERE
             )
             await stack.enter_async_context(worker)
         yield here
@@ -249,7 +249,7 @@ def test_the_sample_counts_tasks_threads_and_memory() -> None:
         await here.client.gather(futures)
         [sample] = of(here.look(), SchedulerSample)
         assert (sample.workers, sample.threads, sample.clients) == (2, 2, 1)
-        assert (sample.in_memory, sample.memory_limit_bytes) == (7, 2 * 2**30)
+        assert (sample.in_memory, sample.memory_limit_bytes) == (7, 8 * 2**30)
         assert sample.memory_bytes > 0
 
     run(scenario, workers=2)
@@ -276,7 +276,7 @@ def test_a_cluster_without_agents_tells_hosts_too() -> None:
             await asyncio.sleep(0.01)
             hosts = of(list(here.take().items), HostSample)
         looking.cancel()
-        assert [(it.instance, it.memory_limit_bytes) for it in hosts] == [("w-0", 2**30)]
+        assert [(it.instance, it.memory_limit_bytes) for it in hosts] == [("w-0", 4 * 2**30)]
 
     run(scenario, hosts=True)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from xml.sax.saxutils import escape
 
-from moto.core.serialize import EC2Serializer
+from moto.core.serialize import EC2Serializer, QuerySerializer
 from moto.core.utils import get_service_model
 from moto.ec2.models import ec2_backends
 
@@ -21,6 +21,7 @@ from tests.doubles.aws import fleets
 from tests.doubles.aws.knobs import Knobs
 
 ACCOUNT = "123456789012"  # moto's
+_JSON = ("ssm", "servicequotas")
 _READS = ("Describe", "Get", "List")
 _PARAMETER = re.compile(r"/aws/service/canonical/ubuntu/server/24\.04/.*/(amd64|arm64)/.*")
 _MODEL = get_service_model("ec2")
@@ -48,17 +49,21 @@ class Front:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
         service, region = _scope(environ.get("HTTP_AUTHORIZATION", ""))
-        if service not in ("ec2", "ssm"):
-            return self._behind(environ, start)
         with self._lock:
             self.bytes += len(body)
             if service == "ssm":
                 status, content = self._ssm(environ, body, region)
+            elif service == "servicequotas":
+                status, content = self._quota(body)
+            elif service == "iam" and b"Action=SimulatePrincipalPolicy" in body:
+                status, content = self._simulated(body)
+            elif service != "ec2":
+                status, content = self._moto(environ)
             else:
                 asked = dict(urllib.parse.parse_qsl(body.decode(), keep_blank_values=True))
                 status, content = self._ec2(environ, body, asked, region)
             self.bytes += len(content)
-        kind = "application/x-amz-json-1.1" if service == "ssm" else "text/xml"
+        kind = "application/x-amz-json-1.1" if service in _JSON else "text/xml"
         head = [("Content-Type", kind), ("Content-Length", str(len(content)))]
         start(f"{status} -", head)
         return [content]
@@ -132,6 +137,26 @@ class Front:
         image = self.images[region, found[1]]
         told = {"Name": asked["Name"], "Type": "String", "Value": image, "Version": 1}
         return 200, json.dumps({"Parameter": told}).encode()
+
+    def _quota(self, body: bytes) -> Answer:
+        asked = json.loads(body)
+        told = {"QuotaCode": asked["QuotaCode"], "Value": self.knobs.vcpu_limit}
+        return 200, json.dumps({"Quota": told}).encode()
+
+    def _simulated(self, body: bytes) -> Answer:
+        asked = urllib.parse.parse_qsl(body.decode())
+        actions = [value for key, value in asked if key.startswith("ActionNames.")]
+        model = get_service_model("iam").operation_model("SimulatePrincipalPolicy")
+        results = [
+            {
+                "EvalActionName": it,
+                "EvalDecision": "implicitDeny" if it in self.knobs.not_granted else "allowed",
+            }
+            for it in actions
+        ]
+        made = QuerySerializer(operation_model=model).serialize({"EvaluationResults": results})
+        content = made["body"]
+        return 200, content.encode() if isinstance(content, str) else content
 
     def _moto(self, environ: Environ) -> Answer:
         status: list[int] = []

@@ -16,3 +16,5 @@ class Knobs:
     lost_answers: int = 0  # so many of the next changes are made, and not answered
     lossy: str = ""  # only calls of this name are lost ("CreateFleet"); empty: any change
     scores: dict[str, int] = field(default_factory=dict)  # zone → spot placement score, 1 to 10
+    not_granted: frozenset[str] = frozenset()  # actions that the login may not do
+    vcpu_limit: float = 64.0  # of each kind, as Service Quotas tells it

@@ -1,0 +1,76 @@
+"""What the server's identity must be allowed in AWS, each with the reason; and the policy.
+
+`setup` needs more (networks, groups), and runs as the user.
+"""
+
+from __future__ import annotations
+
+import json
+
+from shoal.clouds.account import Permission
+from shoal.clouds.aws import names
+from shoal.wire.accounts import AwsAccount
+
+ALL = (
+    Permission("ec2:CreateFleet", "launch a batch"),
+    Permission("ec2:RunInstances", "launch a batch: a fleet runs its VMs in the caller's name"),
+    Permission("ec2:CreateLaunchTemplate", "what the VMs of a batch share, their boot text"),
+    Permission("ec2:DeleteLaunchTemplate", "take that away after the launch"),
+    Permission("ec2:DescribeLaunchTemplates", "see what a launch left behind"),
+    Permission("ec2:CreateTags", "whose a VM, its disk and its interface are, in the same call"),
+    Permission("ec2:TerminateInstances", "end VMs"),
+    Permission("ec2:DescribeInstances", "see what there is"),
+    Permission("ec2:DescribeRegions", "where to look for VMs"),
+    Permission("ec2:DescribeVolumes", "see what a VM left behind"),
+    Permission("ec2:DeleteVolume", "disks that a VM left behind"),
+    Permission("ec2:DescribeNetworkInterfaces", "see what a VM left behind"),
+    Permission("ec2:DeleteNetworkInterface", "interfaces that a VM left behind"),
+    Permission("ec2:DescribeVpcs", "find the network"),
+    Permission("ec2:DescribeSubnets", "find the network"),
+    Permission("ec2:DescribeSecurityGroups", "find the network"),
+    Permission("ec2:CreateSecurityGroup", "who may reach a scheduler"),
+    Permission("ec2:AuthorizeSecurityGroupIngress", "who may reach a scheduler"),
+    Permission("ec2:DescribeImages", "boot the image"),
+    Permission("ssm:GetParameter", "the newest image of Ubuntu LTS"),
+)
+# Only on what bears our tag: another's VM cannot be ended even by mistake.
+_OF_OURS = frozenset(
+    {
+        "ec2:TerminateInstances",
+        "ec2:DeleteLaunchTemplate",
+        "ec2:DeleteVolume",
+        "ec2:DeleteNetworkInterface",
+    }
+)
+
+
+def role(account: AwsAccount) -> str:
+    """For `aws iam create-policy --policy-name shoal --policy-document file://FILE`."""
+    tagged = {"StringLike": {f"aws:ResourceTag/{names.INSTALLATION_TAG}": "*"}}
+    every = [it.name for it in ALL]
+    statements: list[dict[str, object]] = [
+        {
+            "Sid": "LaunchAndLook",
+            "Effect": "Allow",
+            "Action": [it for it in every if it not in _OF_OURS],
+            "Resource": "*",
+        },
+        {
+            "Sid": "EndWhatIsOurs",
+            "Effect": "Allow",
+            "Action": [it for it in every if it in _OF_OURS],
+            "Resource": "*",
+            "Condition": tagged,
+        },
+    ]
+    if account.instance_profile:
+        statements.append(
+            {
+                "Sid": "GiveVmsTheirIdentity",
+                "Effect": "Allow",
+                "Action": ["iam:PassRole"],
+                "Resource": f"arn:aws:iam::{account.account}:role/*",
+                "Condition": {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}},
+            }
+        )
+    return json.dumps({"Version": "2012-10-17", "Statement": statements}, indent=2) + "\n"

@@ -1,0 +1,149 @@
+"""An account is examined, prepared and put back, against the double."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from moto.ec2.models import ec2_backends
+
+from shoal.clouds.account import Finding
+from shoal.clouds.aws.account import AwsSetup
+from shoal.clouds.provider import Refused
+from tests.clouds.aws.test_cloud import Rig, batch
+from tests.doubles.aws.front import ACCOUNT
+from tests.doubles.aws.knobs import Knobs
+from tests.doubles.aws.server import AwsDouble
+
+REGION = "us-east-1"
+
+
+@pytest.fixture
+def double() -> Iterator[AwsDouble]:
+    with AwsDouble(Knobs(regions=(REGION,)), prepared=False) as made:
+        yield made
+
+
+def setup(double: AwsDouble, **more: str) -> AwsSetup:
+    account = msgspec.structs.replace(double.account, **more)
+    return AwsSetup(account, session=double.session)
+
+
+def problems(double: AwsDouble, region: str = REGION) -> list[Finding]:
+    return [it for it in asyncio.run(setup(double).check(region)) if it.problem]
+
+
+def ours(double: AwsDouble) -> list[str]:
+    """Networks and groups, but the account's default ones."""
+    held = ec2_backends[ACCOUNT][REGION]
+    vpcs = [it.id for it in held.vpcs.values() if it.is_default != "true"]
+    groups = [it.name for them in held.groups.values() for it in them.values()]
+    return [*vpcs, *held.internet_gateways, *(it for it in groups if it != "default")]
+
+
+def test_what_is_prepared_is_planned_made_once_found_and_put_back(double: AwsDouble) -> None:
+    steps = asyncio.run(setup(double).plan(REGION))
+    assert not any(it.done for it in steps)
+    assert all(it.command.startswith("aws ec2 ") for it in steps)
+    before = ours(double)
+    for _ in range(2):
+        asyncio.run(setup(double).prepare(REGION))
+    made = ours(double)
+    assert len(made) == len(before) + 3
+    assert all(it.done for it in asyncio.run(setup(double).plan(REGION)))
+    assert problems(double) == []
+    removed = asyncio.run(setup(double).remove())
+    assert {it.what.split()[0] for it in removed} == {
+        "security-group",
+        "subnet",
+        "internet-gateway",
+        "vpc",
+    }
+    assert ours(double) == before
+
+
+def test_a_prepare_that_was_killed_is_completed_by_the_next(double: AwsDouble) -> None:
+    async def some(count: int) -> None:
+        made = setup(double)
+        for it in (await made._things(REGION))[:count]:
+            it.get() or it.make()
+
+    steps = len(asyncio.run(setup(double).plan(REGION)))
+    for count in range(steps):
+        asyncio.run(some(count))
+        asyncio.run(setup(double).prepare(REGION))
+        assert all(it.done for it in asyncio.run(setup(double).plan(REGION)))
+        asyncio.run(setup(double).remove())
+
+
+def test_a_cluster_runs_in_what_was_prepared(double: AwsDouble) -> None:
+    asyncio.run(setup(double).prepare(REGION))
+    rig = Rig(double)
+    made = rig.launch(batch(2))
+    assert len(made.vms) == 2
+    with pytest.raises(Refused, match="2 VMs still run in us-east-1"):
+        asyncio.run(setup(double).remove())
+    rig.end(*rig.list())
+    asyncio.run(setup(double).remove())
+    assert double.left() == []
+
+
+def test_a_network_that_somebody_else_made_is_used_and_stays(double: AwsDouble) -> None:
+    ec2 = double.session.client("ec2", region_name=REGION, endpoint_url=double.account.endpoint)
+    vpc = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
+    ec2.create_subnet(VpcId=vpc, CidrBlock="10.7.0.0/20", AvailabilityZone="us-east-1a")
+    [step] = asyncio.run(setup(double, vpc=vpc).plan(REGION))
+    assert "security group shoal-vm" in step.what
+    asyncio.run(setup(double, vpc=vpc).prepare(REGION))
+    asyncio.run(setup(double, vpc=vpc).remove())
+    assert vpc in ours(double)
+    assert "shoal-vm" not in ours(double)
+
+
+def test_a_missing_permission_is_named_with_its_reason_and_fix(double: AwsDouble) -> None:
+    asyncio.run(setup(double).prepare(REGION))
+    double.knobs.not_granted = frozenset({"ec2:TerminateInstances"})
+    [missing] = problems(double)
+    assert missing.what == "permission ec2:TerminateInstances"
+    assert "end VMs" in missing.problem
+    assert "--print" in missing.fix
+
+
+def test_the_policy_allows_exactly_the_permissions_and_ends_only_what_is_ours() -> None:
+    with AwsDouble(Knobs(regions=(REGION,)), prepared=False) as double:
+        statements = json.loads(setup(double).role())["Statement"]
+        passing = json.loads(setup(double, instance_profile="workers").role())["Statement"]
+    allowed = [action for it in statements for action in it["Action"]]
+    assert sorted(allowed) == sorted(it.name for it in AwsSetup.permissions)
+    [ending] = [it for it in statements if "ec2:TerminateInstances" in it["Action"]]
+    assert "aws:ResourceTag/shoal-installation" in json.dumps(ending["Condition"])
+    assert passing[-1]["Action"] == ["iam:PassRole"]
+
+
+def test_the_how_to_tells_every_permission_with_its_reason() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "aws.md").read_text(encoding="utf-8")
+    for it in AwsSetup.permissions:
+        assert f"| `{it.name}` | {it.why} |" in page
+
+
+def test_a_quota_is_asked_against_its_limit(double: AwsDouble) -> None:
+    asyncio.run(setup(double).prepare(REGION))
+    double.knobs.vcpu_limit = 5
+    low = problems(double)
+    assert [it.what for it in low] == [
+        "quota of on-demand vCPU in us-east-1",
+        "quota of spot vCPU in us-east-1",
+    ]
+    assert low[0].found == "0 of 5 in use"
+    assert not low[0].essential
+
+
+def test_another_login_and_no_region_are_said_first(double: AwsDouble) -> None:
+    [wrong] = problems(double, "us-nowhere-1")
+    assert wrong.what == "region us-nowhere-1"
+    checked = asyncio.run(setup(double, account="999999999999").check(REGION))
+    assert [it.problem for it in checked] == [f"The login is of account {ACCOUNT}."]
