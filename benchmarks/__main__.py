@@ -17,6 +17,7 @@ NAMES = (
     "pages",
     "throughput",
     "clouds",
+    "calls",
 )
 
 
