@@ -48,7 +48,9 @@ def ours(double: AwsDouble) -> list[str]:
 def test_what_is_prepared_is_planned_made_once_found_and_put_back(double: AwsDouble) -> None:
     steps = asyncio.run(setup(double).plan(REGION))
     assert not any(it.done for it in steps)
-    assert all(it.command.startswith("aws ec2 ") for it in steps)
+    assert all(
+        it.command.startswith(("aws ec2 ", "aws iam create-service-linked-role ")) for it in steps
+    )
     before = ours(double)
     for _ in range(2):
         asyncio.run(setup(double).prepare(REGION))
@@ -73,11 +75,17 @@ def test_a_prepare_that_was_killed_is_completed_by_the_next(double: AwsDouble) -
             it.get() or it.make()
 
     steps = len(asyncio.run(setup(double).plan(REGION)))
-    for count in range(steps):
+    for count in range(0, steps, 3):
         asyncio.run(some(count))
         asyncio.run(setup(double).prepare(REGION))
         assert all(it.done for it in asyncio.run(setup(double).plan(REGION)))
         asyncio.run(setup(double).remove())
+
+
+def test_a_subnets_range_is_its_zones_whichever_others_there_are(double: AwsDouble) -> None:
+    steps = [it.what for it in asyncio.run(setup(double).plan(REGION))]
+    assert "subnet in us-east-1a: 10.142.0.0/20" in steps
+    assert "subnet in us-east-1f: 10.142.80.0/20" in steps
 
 
 def test_a_cluster_runs_in_what_was_prepared(double: AwsDouble) -> None:
@@ -96,7 +104,7 @@ def test_a_network_that_somebody_else_made_is_used_and_stays(double: AwsDouble) 
     ec2 = double.session.client("ec2", region_name=REGION, endpoint_url=double.account.endpoint)
     vpc = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
     ec2.create_subnet(VpcId=vpc, CidrBlock="10.7.0.0/20", AvailabilityZone="us-east-1a")
-    [step] = asyncio.run(setup(double, vpc=vpc).plan(REGION))
+    *_, step = asyncio.run(setup(double, vpc=vpc).plan(REGION))
     assert "security group shoal-vm" in step.what
     asyncio.run(setup(double, vpc=vpc).prepare(REGION))
     asyncio.run(setup(double, vpc=vpc).remove())
@@ -119,6 +127,8 @@ def test_the_policy_allows_exactly_the_permissions_and_ends_only_what_is_ours() 
         passing = json.loads(setup(double, instance_profile="workers").role())["Statement"]
     allowed = [action for it in statements for action in it["Action"]]
     assert sorted(allowed) == sorted(it.name for it in AwsSetup.permissions)
+    [tagging] = [it for it in statements if it["Action"] == ["ec2:CreateTags"]]
+    assert "CreateFleet" in tagging["Condition"]["StringEquals"]["ec2:CreateAction"]
     [ending] = [it for it in statements if "ec2:TerminateInstances" in it["Action"]]
     assert "aws:ResourceTag/shoal-installation" in json.dumps(ending["Condition"])
     assert passing[-1]["Action"] == ["iam:PassRole"]

@@ -147,11 +147,12 @@ class Front:
         asked = urllib.parse.parse_qsl(body.decode())
         actions = [value for key, value in asked if key.startswith("ActionNames.")]
         model = get_service_model("iam").operation_model("SimulatePrincipalPolicy")
+        told = {value for key, value in asked if key.endswith(".ContextKeyName")}
+        lacks = self.knobs.not_granted
+        if "aws:ResourceTag/shoal-installation" not in told:  # on which ending depends
+            lacks |= {"ec2:TerminateInstances"}
         results = [
-            {
-                "EvalActionName": it,
-                "EvalDecision": "implicitDeny" if it in self.knobs.not_granted else "allowed",
-            }
+            {"EvalActionName": it, "EvalDecision": "implicitDeny" if it in lacks else "allowed"}
             for it in actions
         ]
         made = QuerySerializer(operation_model=model).serialize({"EvaluationResults": results})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import threading
 from typing import Any
 
@@ -18,6 +19,8 @@ from tests.doubles.aws.front import ACCOUNT, Front
 from tests.doubles.aws.knobs import Knobs
 from tests.doubles.machines import Machine, Machines
 
+os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # ours are enough
+_MOTO = DomainDispatcherApplication(create_backend_app)  # its state is not in it
 _UBUNTU = {"amd64": "x86_64", "arm64": "arm64"}
 
 
@@ -29,7 +32,7 @@ class AwsDouble:
 
     def __init__(self, knobs: Knobs | None = None, *, prepared: bool = True) -> None:
         moto_api_backend.reset()
-        self.front = Front(DomainDispatcherApplication(create_backend_app), knobs or Knobs())
+        self.front = Front(_MOTO, knobs or Knobs())
         self.session = boto3.Session(
             aws_access_key_id="of-the-double", aws_secret_access_key="of-the-double"
         )

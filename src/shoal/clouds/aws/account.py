@@ -28,6 +28,12 @@ NETWORK_RANGE = "10.142.0.0/16"  # a /20 of it in each zone
 LEAST_VCPU = 8.0  # for a first cluster
 # Quotas of vCPU by what they count (Service Quotas, service "ec2").
 _QUOTAS = {"on-demand": "L-1216C47A", "spot": "L-34B43A08"}
+# Service → the role that must be there before a fleet is asked for by its API
+# (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/using-service-linked-roles.html; not tried).
+_LINKED_ROLES = {
+    "ec2fleet.amazonaws.com": "AWSServiceRoleForEC2Fleet",
+    "spot.amazonaws.com": "AWSServiceRoleForEC2Spot",
+}
 _GATEWAY, _VMS = "gateway", "vms"  # values of the tag, besides those in names
 _ANYWHERE = "0.0.0.0/0"
 
@@ -111,22 +117,35 @@ class AwsSetup:
 
     async def _things(self, region: str) -> Sequence[_Thing]:
         """In the order in which they are made."""
+        roles = [self._linked_role(*it) for it in _LINKED_ROLES.items()]
         group = self._group(region)
         if self._own_vpc(region):
-            return (group,)
+            return (*roles, group)
         zones = await self._clients.call(partial(self._zones, region))
-        subnets = [self._subnet(region, zone, number) for number, zone in enumerate(zones)]
-        return (self._vpc(region), self._gateway(region), self._route(region), *subnets, group)
+        subnets = [self._subnet(region, zone) for zone in zones]
+        way_out = self._gateway(region), self._route(region)
+        return (*roles, self._vpc(region), *way_out, *subnets, group)
+
+    def _linked_role(self, service: str, name: str) -> _Thing:
+        """One of the account's own, which only that service can use; it stays."""
+        iam = self._clients.iam
+
+        def there() -> Sequence[Any]:
+            path = f"/aws-service-role/{service}/"
+            return list(iam.list_roles(PathPrefix=path)["Roles"])
+
+        return _Thing(
+            f"role {name} of the account, with which {service} works",
+            f"aws iam create-service-linked-role --aws-service-name {service}",
+            there,
+            lambda: iam.create_service_linked_role(AWSServiceName=service),
+        )
 
     def _vpc(self, region: str) -> _Thing:
         ec2 = self._clients.ec2(region)
 
         def make() -> None:
-            made = ec2.create_vpc(
-                CidrBlock=NETWORK_RANGE, TagSpecifications=_tagged("vpc", names.NETWORK)
-            )
-            id = made["Vpc"]["VpcId"]
-            ec2.modify_vpc_attribute(VpcId=id, EnableDnsHostnames={"Value": True})
+            ec2.create_vpc(CidrBlock=NETWORK_RANGE, TagSpecifications=_tagged("vpc", names.NETWORK))
 
         return _Thing(
             f"network in {region}: {NETWORK_RANGE}, for clusters alone",
@@ -186,8 +205,9 @@ class AwsSetup:
             make,
         )
 
-    def _subnet(self, region: str, zone: str, number: int) -> _Thing:
-        ec2, cidr = self._clients.ec2(region), f"10.142.{16 * number}.0/20"
+    def _subnet(self, region: str, zone: str) -> _Thing:
+        """Its range is its zone's, whichever zones there are besides."""
+        ec2, cidr = self._clients.ec2(region), _range(zone)
 
         def there() -> Sequence[Any]:
             wanted = [_filter("availability-zone", zone), *_our(names.SUBNET)]
@@ -284,7 +304,7 @@ class AwsSetup:
             str(it["ZoneName"])
             for it in told["AvailabilityZones"]
             if it.get("ZoneType", "availability-zone") == "availability-zone"
-        )[:16]  # as many /20 as there are
+        )
 
     def _vms(self, region: str) -> Sequence[str]:
         states = ["pending", "running", "stopping", "stopped", "shutting-down"]
@@ -338,7 +358,10 @@ class AwsSetup:
 
         def simulate() -> dict[str, str]:
             told = self._clients.iam.simulate_principal_policy(
-                PolicySourceArn=_principal(arn), ActionNames=wanted, MaxItems=1000
+                PolicySourceArn=_principal(arn),
+                ActionNames=wanted,
+                ContextEntries=[_context(*it) for it in permissions.CONDITIONS.items()],
+                MaxItems=1000,
             )
             decided = told["EvaluationResults"]
             return {it["EvalActionName"]: it["EvalDecision"] for it in decided}
@@ -398,6 +421,15 @@ def _principal(arn: str) -> str:
         return arn
     place, _, rest = arn.partition(":assumed-role/")
     return f"{place.replace(':sts:', ':iam:')}:role/{rest.partition('/')[0]}"
+
+
+def _range(zone: str) -> str:
+    """A /20 by the zone's letter, "a" to "p"."""
+    return f"10.142.{16 * ((ord(zone[-1]) - ord('a')) % 16)}.0/20"
+
+
+def _context(key: str, value: str) -> dict[str, Any]:
+    return {"ContextKeyName": key, "ContextKeyValues": [value], "ContextKeyType": "string"}
 
 
 def _allowed(name: str, why: str, decision: str) -> Finding:

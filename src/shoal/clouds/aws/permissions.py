@@ -42,6 +42,14 @@ _OF_OURS = frozenset(
         "ec2:DeleteNetworkInterface",
     }
 )
+# And only in the call that makes the thing: nobody else's becomes ours by a tag.
+_TAG = "ec2:CreateTags"
+_CREATES = ["CreateFleet", "RunInstances", "CreateLaunchTemplate", "CreateSecurityGroup"]
+# What the conditions ask about, and a value with which each holds: for a simulation.
+CONDITIONS = {
+    f"aws:ResourceTag/{names.INSTALLATION_TAG}": "any",
+    "ec2:CreateAction": _CREATES[0],
+}
 
 
 def role(account: AwsAccount) -> str:
@@ -52,8 +60,15 @@ def role(account: AwsAccount) -> str:
         {
             "Sid": "LaunchAndLook",
             "Effect": "Allow",
-            "Action": [it for it in every if it not in _OF_OURS],
+            "Action": [it for it in every if it not in _OF_OURS and it != _TAG],
             "Resource": "*",
+        },
+        {
+            "Sid": "TagWhatIsBeingMade",
+            "Effect": "Allow",
+            "Action": [_TAG],
+            "Resource": "*",
+            "Condition": {"StringEquals": {"ec2:CreateAction": _CREATES}},
         },
         {
             "Sid": "EndWhatIsOurs",
