@@ -21,8 +21,9 @@ FLAGS = (
 LAPTOP, PHONE = {"width": 1366, "height": 850}, {"width": 390, "height": 844}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """For a module: while Playwright is there, no other loop runs in the tests' thread."""
     found = os.environ.get("SHOAL_TEST_CHROMIUM") or shutil.which("chromium")
     if found is None:
         pytest.skip("there is no chromium (apt-get install chromium, or SHOAL_TEST_CHROMIUM)")
@@ -109,7 +110,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     made.database.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(desk: Desk, chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     token = serving.run(serving.a_token(desk, "clusters", "admin"))
     with serving.served(desk) as url:
