@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
-# Files of tests side by side: much of a test is waiting for a process or a disk.
-PARALLEL := -n 2 --dist loadfile
+# Side by side: much of a test is waiting for a process or a disk.
+PARALLEL := -n 3 --dist worksteal
 
 .PHONY: demo test check lint long format benchmarks charts docs clean
 
@@ -25,7 +25,7 @@ lint: $(VENV)/.dev
 	$(BIN)/python docs/generate.py --check
 
 long: $(VENV)/.dev
-	$(BIN)/python -m pytest -m long tests/kill $(PARALLEL) --dist worksteal
+	$(BIN)/python -m pytest -m long tests/kill -n 2 --dist worksteal
 	$(BIN)/python -m pytest -m long --ignore tests/kill -rs
 
 format: $(VENV)/.dev

@@ -28,7 +28,7 @@ class GcpDouble:
         self.account = GcpAccount("shoal-test", "us-east1", endpoint=endpoint)
 
     def __enter__(self) -> GcpDouble:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *error: object) -> None:
