@@ -102,3 +102,18 @@ def test_a_refusal_of_everything_is_no_pause() -> None:
     )
     assert paused((pause(),))
     assert not paused((refused,))
+
+
+def test_a_zone_that_the_cloud_calls_likely_is_better_than_a_cheaper_one() -> None:
+    cheap = offer("z2", spot=True, price_uusd_per_hour=1)
+    asked = cluster(1, spot_policy=SpotPolicy.SPOT)
+    offers = [A, B, SPOT_A, cheap]
+    assert home_zone(asked, offers, (), {"z1": 0.9, "z2": 0.3}) == "z1"
+    assert home_zone(asked, offers, (), {"z1": 0.9, "z2": 0.7}) == "z2"
+    assert home_zone(asked, offers, (), {"z1": 0.9}) == "z1"
+
+
+def test_a_pool_that_was_seen_empty_is_not_likely_whatever_is_said() -> None:
+    asked = cluster(1, spot_policy=SpotPolicy.SPOT_WITH_FALLBACK)
+    offers = [A, B, SPOT_A, SPOT_B]
+    assert home_zone(asked, offers, (mark(SPOT_A),), {"z1": 1.0, "z2": 0.1}) == "z2"

@@ -6,6 +6,7 @@ from collections import Counter
 
 import msgspec
 
+from shoal.clouds.provider import Provider
 from shoal.clouds.sim import SimCloud, ordinary_pools
 from shoal.clouds.sim_account import SimAccount
 from shoal.clouds.sim_agents import head_report
@@ -24,7 +25,7 @@ from shoal.wire.ids import (
     UserName,
     WorkspaceName,
 )
-from shoal.wire.specs import Cloud, ClusterSpec, Hardware, Workers
+from shoal.wire.specs import Cloud, ClusterSpec, Hardware, SpotPolicy, Workers
 from shoal.wire.views import InstanceState
 
 C1 = ClusterId("c-1111111111")
@@ -48,17 +49,22 @@ class Site:
         self.began = self.clock()
         self.reconciler = self.another()
 
-    def another(self) -> Reconciler:
+    def another(self, provider: Provider | None = None) -> Reconciler:
         """A replica, or the same server after a restart."""
         return Reconciler(
-            database=self.database, provider=self.sim, boot_text=boot_text, clock=self.clock
+            database=self.database,
+            provider=provider or self.sim,
+            boot_text=boot_text,
+            clock=self.clock,
         )
 
     def turn(self, **changes: object) -> None:
         """Other knobs from now on."""
         self.account.knobs = msgspec.structs.replace(self.account.knobs, **changes)
 
-    async def ask(self, wanted: int, id: ClusterId = C1) -> None:
+    async def ask(
+        self, wanted: int, id: ClusterId = C1, spot: SpotPolicy = SpotPolicy.ON_DEMAND
+    ) -> None:
         spec = ClusterSpec(
             f"etl-{id[-1]}",
             Cloud.SIM,
@@ -66,6 +72,7 @@ class Site:
             EnvironmentId("env-1"),
             worker=Hardware(vm_types=("s4",)),
             scheduler=Hardware(vm_types=("s2",)),
+            spot_policy=spot,
         )
         made = Cluster(id, WorkspaceName("team"), UserName("ada"), spec, 1, self.clock())
         told = Event(self.clock(), EventKind.CLUSTER_CREATED, "ada", "asked", cluster=id)

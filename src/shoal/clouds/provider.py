@@ -6,12 +6,13 @@ Everything else – retry, failover, cost, limits, clean-up – is core's. Imple
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import msgspec
 
+from shoal.core.obtainability import Question
 from shoal.core.records import Batch, Offer, Timing, Vm
 from shoal.errors import CloudError
 from shoal.wire.specs import Cloud
@@ -106,4 +107,13 @@ class Provider(Protocol):
 
     async def terminate(self, vms: Collection[Vm]) -> None:
         """Absent is success; success means "asked"."""
+        ...
+
+
+@runtime_checkable
+class Adviser(Protocol):
+    """A provider that can also say where spot VMs are likely to be had."""
+
+    async def likely(self, asked: Question) -> Mapping[str, float]:
+        """By zone, 0 to 1; a zone that it says nothing of is absent. Raises LaunchError."""
         ...

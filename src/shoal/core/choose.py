@@ -10,7 +10,7 @@ by name. Marked pools are left out; what was left out is told.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -19,6 +19,7 @@ from shoal.core.records import Cluster, Offer, PoolMark
 from shoal.wire.specs import Cloud, ClusterSpec, Hardware, Range, Role, SpotPolicy
 
 _MAX_ALTERNATIVES = 12
+_AS_LIKELY = 0.2  # a zone this little less likely than the best is as good, and may be cheaper
 
 
 def choose(
@@ -34,9 +35,9 @@ def choose(
     free = [
         it
         for it in fitting(cluster.spec, role, offers)
-        if zone in (None, it.zone) and _is_free(it, marks)
+        if zone in (None, it.zone) and is_free(it, marks)
     ]
-    ranked = rank(_first_policy(free), _hardware(cluster.spec, role))
+    ranked = rank(first_policy(free), _hardware(cluster.spec, role))
     if ranked and not (cluster.spec.allow_cross_zone and role is Role.WORKER):
         ranked = [it for it in ranked if it.zone == ranked[0].zone]
     return tuple(_priced(ranked, _hardware(cluster.spec, role))[:_MAX_ALTERNATIVES])
@@ -49,32 +50,42 @@ def _priced(ranked: list[Offer], asked: Hardware) -> list[Offer]:
     return ranked if asked.vm_types else known or ranked
 
 
-def home_zone(cluster: Cluster, offers: Iterable[Offer], marks: Sequence[PoolMark]) -> str | None:
+def home_zone(
+    cluster: Cluster,
+    offers: Iterable[Offer],
+    marks: Sequence[PoolMark],
+    likely: Mapping[str, float] | None = None,
+) -> str | None:
     """Where the scheduler goes: where it fits, and the workers are best had. None: nowhere now.
 
-    Best is where the fewest pools are marked, then the best offer. Without `use_best_zone` it is
-    the first zone by name, and no other.
+    Best is where the fewest pools are marked, then where the cloud itself calls it likely (by zone,
+    0 to 1), then the best offer. Without `use_best_zone` it is the first zone by name, and no
+    other.
     """
     spec, known = cluster.spec, list(offers)
-    heads = {it.zone for it in fitting(spec, Role.SCHEDULER, known) if _is_free(it, marks)}
+    heads = {it.zone for it in fitting(spec, Role.SCHEDULER, known) if is_free(it, marks)}
     workers = fitting(spec, Role.WORKER, known)
     if not spec.use_best_zone:
         first = min((it.zone for it in workers), default="")
         workers = [it for it in workers if it.zone == first]
-    free = [it for it in workers if _is_free(it, marks) or not spec.workers.wanted]
+    free = [it for it in workers if is_free(it, marks) or not spec.workers.wanted]
     if spec.allow_cross_zone and free:
-        best = rank(_first_policy(free), spec.worker)
+        best = rank(first_policy(free), spec.worker)
         return min(heads, key=lambda zone: (_place(best, zone), zone), default=None)
-    ranked = rank(_first_policy([it for it in free if it.zone in heads]), spec.worker)
-    marked = Counter(it.zone for it in workers if not _is_free(it, marks))
-    return min(ranked, key=lambda it: marked[it.zone]).zone if ranked else None
+    ranked = rank(first_policy([it for it in free if it.zone in heads]), spec.worker)
+    marked = Counter(it.zone for it in workers if not is_free(it, marks))
+    said = likely or {}
+    enough = max(said.values(), default=0.0) - _AS_LIKELY
+    if not ranked:
+        return None
+    return min(ranked, key=lambda it: (marked[it.zone], said.get(it.zone, 0.0) < enough)).zone
 
 
 def _place(ranked: Sequence[Offer], zone: str) -> int:
     return next((i for i, it in enumerate(ranked) if it.zone == zone), len(ranked))
 
 
-def _is_free(offer: Offer, marks: Sequence[PoolMark]) -> bool:
+def is_free(offer: Offer, marks: Sequence[PoolMark]) -> bool:
     return not any(covers(mark, offer) for mark in marks)
 
 
@@ -244,7 +255,7 @@ def covers(mark: PoolMark, offer: Offer) -> bool:
     )
 
 
-def _first_policy(offers: list[Offer]) -> list[Offer]:
+def first_policy(offers: list[Offer]) -> list[Offer]:
     """One batch asks for spot or for on-demand, never for both."""
     spot = [it for it in offers if it.spot]
     return spot or offers

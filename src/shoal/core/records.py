@@ -234,3 +234,4 @@ class World(msgspec.Struct, frozen=True):
     listing: Listing | None  # the newest complete one
     past: frozenset[str] = frozenset()  # names, ids or batches of listed VMs whose rows are gone
     clock_trusted_since: datetime | None = None  # start, or the last time the clock jumped
+    likely: dict[ClusterId, dict[str, float]] = {}  # what the cloud says of zones, see `home_zone`

@@ -36,10 +36,12 @@ def provide(
         yield Release(cluster.id, ids, False, "its scheduler was lost before it was ready")
     if paused(world.marks) or must_wait(world, tally, tally.failures_in_a_row):
         return
-    zone = home_zone(cluster, world.offers, world.marks)
+    likely = world.likely.get(cluster.id, {})
+    zone = home_zone(cluster, world.offers, world.marks, likely)
     offers = choose(cluster, Role.SCHEDULER, world.offers, world.marks, zone=zone)
     if zone is not None and offers:
-        yield intend(world, cluster, Role.SCHEDULER, 1, offers, "", "the scheduler's VM is missing")
+        why = "the scheduler's VM is missing" + words.likely_in(zone, likely)
+        yield intend(world, cluster, Role.SCHEDULER, 1, offers, "", why)
     elif marks := words.standing_in_the_way(cluster, world.offers, world.marks):
         yield End(cluster.id, EndKind.FAILED, words.cannot_be_had(cluster, every, marks))
 

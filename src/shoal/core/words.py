@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from shoal.core.choose import covers, fitting
 from shoal.core.records import Cluster, Instance, Offer, PoolMark
@@ -56,3 +56,9 @@ def waiting_for(every: Sequence[Instance]) -> str:
         return "no cloud has been asked for its scheduler's VM"
     last = schedulers[-1]
     return f"the scheduler's VM {last.id} is {last.state}: {last.why}"
+
+
+def likely_in(zone: str, likely: Mapping[str, float]) -> str:
+    """What the cloud itself said of the zone that was chosen; empty: nothing."""
+    said = likely.get(zone)
+    return "" if said is None else f"; the cloud gives spot VMs in {zone} {said:.1f} of 1"

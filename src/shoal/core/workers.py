@@ -111,7 +111,7 @@ def _elsewhere(
     every: Sequence[Instance],
 ) -> Iterator[Action]:
     """Nothing was computed yet, and this zone has no workers for us."""
-    other = home_zone(cluster, world.offers, world.marks)
+    other = home_zone(cluster, world.offers, world.marks, world.likely.get(cluster.id))
     if other is not None and other != scheduler.zone:
         why = f"{scheduler.zone} has no workers for it; it begins again in {other}"
         yield Release(cluster.id, (scheduler.id,), False, why)

@@ -15,6 +15,7 @@ from moto.ec2.models import ec2_backends
 from shoal.clouds.aws import names
 from shoal.clouds.aws.cloud import AwsCloud
 from shoal.clouds.provider import Launched, NoCapacity, Refused, Throttled, Unknown
+from shoal.core.obtainability import Question
 from shoal.core.records import Batch, Offer, Vm
 from shoal.wire.ids import ClusterId, InstallationId, batch_id, instance_id
 from shoal.wire.specs import Cloud, Role
@@ -291,3 +292,10 @@ def test_a_thousand_workers_take_few_calls(rig: Rig) -> None:
     rig.end(*found)
     assert sum(rig.double.front.calls.values()) < 30
     assert rig.list() == []
+
+
+def test_the_likely_zones_are_those_with_scores_by_their_names(rig: Rig) -> None:
+    rig.knobs.scores = {"us-east-1a": 3, "us-east-1b": 9}
+    asked = Question("us-east-1", ("us-east-1a", "us-east-1b"), ("m7i.xlarge",), 9)
+    said = asyncio.run(rig.cloud.likely(asked))
+    assert said == {"us-east-1a": pytest.approx(0.3), "us-east-1b": pytest.approx(0.9)}

@@ -12,6 +12,7 @@ import pytest
 from shoal.clouds.gcp import names
 from shoal.clouds.gcp.cloud import GcpCloud
 from shoal.clouds.provider import Launched, NoCapacity, Refused, Throttled, Unknown
+from shoal.core.obtainability import Question
 from shoal.core.records import Batch, Offer, Vm
 from shoal.wire.ids import ClusterId, InstallationId, batch_id, instance_id
 from shoal.wire.specs import Cloud, Role
@@ -251,3 +252,21 @@ def test_a_disk_that_no_vm_uses_is_ours_to_end(project: Project) -> None:
 def test_a_thousand_workers_take_few_calls(project: Project) -> None:
     assert len(project.launch(batch(1000)).vms) == 1000
     assert len(project.compute.calls) <= 5
+
+
+def test_the_likely_zone_is_the_one_that_google_recommends(project: Project) -> None:
+    project.compute.knobs.obtainability = {"us-east1-b": 0.4, "us-east1-c": 0.9, "us-east1-d": 1.0}
+    asked = Question(
+        "us-east1", ("us-east1-b", "us-east1-c"), ("n2-standard-4", "n2d-standard-4"), 9
+    )
+    assert asyncio.run(project.cloud.likely(asked)) == {"us-east1-c": pytest.approx(0.9)}
+    project.compute.knobs.obtainability = {}
+    assert asyncio.run(project.cloud.likely(asked)) == {}
+
+
+def test_a_question_that_is_not_allowed_is_refused(project: Project) -> None:
+    project.compute.knobs.forbidden = frozenset({"advice.capacity"})
+    with pytest.raises(Refused):
+        asyncio.run(
+            project.cloud.likely(Question("us-east1", ("us-east1-b",), ("n2-standard-4",), 1))
+        )

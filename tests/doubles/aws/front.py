@@ -122,10 +122,16 @@ class Front:
                 return self._moto(environ)
 
     def _scores(self, region: str) -> list[dict[str, Any]]:
-        """Amazon names zones by ids here; in this account they are like the names."""
+        """Amazon names zones by ids here ("use1-az6")."""
+        zones = ec2_backends[ACCOUNT][region].describe_availability_zones()
         return [
-            {"Region": region, "AvailabilityZoneId": zone, "Score": score}
-            for zone, score in self.knobs.scores.items()
+            {
+                "Region": region,
+                "AvailabilityZoneId": it.zone_id,
+                "Score": self.knobs.scores[it.name],
+            }
+            for it in zones
+            if it.name in self.knobs.scores
         ]
 
     def _ssm(self, environ: Environ, body: bytes, region: str) -> Answer:

@@ -32,6 +32,7 @@ class Knobs(msgspec.Struct):
     unlisted_zones: frozenset[str] = frozenset()  # a listing cannot reach them
     forbidden: frozenset[str] = frozenset()  # method ids
     not_granted: frozenset[str] = frozenset()  # permissions of the caller
+    obtainability: dict[str, float] = {}  # of spot VMs, by zone
 
 
 class Compute:
@@ -273,6 +274,28 @@ class Compute:
         used = float(len(self._in_region(path["region"])))
         quota = {"metric": "CPUS", "limit": limit, "usage": used}
         return {"kind": "compute#region", "name": path["region"], "quotas": [quota]}
+
+    # -- advice -----------------------------------------------------------------------------------
+
+    def _advice_capacity(self, path: Any, query: Any, body: Body) -> Body:
+        """One recommendation: the best of the zones asked for, all VMs of the first type."""
+        said, policy = self.knobs.obtainability, body["distributionPolicy"]
+        model = body["instanceProperties"]["scheduling"]["provisioningModel"]
+        if model != "SPOT" or policy["targetShape"] != "ANY_SINGLE_ZONE":
+            raise Problem(400, "invalid", "the double advises on spot VMs of one zone only")
+        zones = [it["zone"].rpartition("/")[2] for it in policy["zones"]]
+        best = max((it for it in zones if it in said), key=lambda it: said[it], default=None)
+        if best is None:
+            return {"recommendations": []}
+        [selection] = body["instanceFlexibilityPolicy"]["instanceSelections"].values()
+        shard = {
+            "zone": f"projects/{path['project']}/zones/{best}",
+            "machineType": selection["machineTypes"][0],
+            "instanceCount": body["size"],
+            "provisioningModel": model,
+        }
+        scores = {"obtainability": said[best], "estimatedUptime": "3600s"}
+        return {"recommendations": [{"scores": scores, "shards": [shard]}]}
 
     # -- operations -------------------------------------------------------------------------------
 

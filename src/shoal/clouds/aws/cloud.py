@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from shoal.clouds.aws.clients import Clients
 from shoal.clouds.aws.ending import end
 from shoal.clouds.aws.network import Network, Place, image_name
 from shoal.clouds.provider import Launched, LaunchError, Refused, Scope, Unknown
+from shoal.core.obtainability import Question
 from shoal.core.records import Batch, Offer, Timing, Vm
 from shoal.wire.accounts import AwsAccount
 from shoal.wire.ids import InstallationId
@@ -84,6 +85,23 @@ class AwsCloud:
             raise
         await self._drop_template(batch)
         return self._launched(answer, batch, outcomes.Alternatives(offers, place.subnets))
+
+    async def likely(self, asked: Question) -> Mapping[str, float]:
+        """Amazon scores each zone from 1 to 10, and calls it by its id ("use1-az2")."""
+        ec2 = self._clients.ec2(asked.region)
+
+        def read() -> Mapping[str, float]:
+            scores = ec2.get_spot_placement_scores(**requests.scores(asked))
+            zones = ec2.describe_availability_zones()["AvailabilityZones"]
+            named = {it["ZoneId"]: it["ZoneName"] for it in zones}
+            told = scores["SpotPlacementScores"]
+            return {
+                named[it["AvailabilityZoneId"]]: it["Score"] / 10
+                for it in told
+                if it.get("AvailabilityZoneId") in named
+            }
+
+        return await self._clients.call(read)
 
     async def list(self) -> Sequence[Vm]:
         """Each enabled region is asked, all at once; or raises what the first to fail said."""

@@ -32,6 +32,8 @@ ALL = (
     Permission("ec2:AuthorizeSecurityGroupIngress", "who may reach a scheduler"),
     Permission("ec2:DescribeImages", "boot the image"),
     Permission("ssm:GetParameter", "the newest image of Ubuntu LTS"),
+    Permission("ec2:GetSpotPlacementScores", "ask where spot VMs are likely to be had"),
+    Permission("ec2:DescribeAvailabilityZones", "which zone a score is of"),
 )
 # Only on what bears our tag: another's VM cannot be ended even by mistake.
 _OF_OURS = frozenset(

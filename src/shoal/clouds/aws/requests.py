@@ -13,6 +13,7 @@ from typing import Any
 
 from shoal.clouds.aws import names
 from shoal.clouds.aws.network import Image, Place
+from shoal.core.obtainability import Question
 from shoal.core.records import Batch, Offer
 from shoal.wire.accounts import AwsAccount
 from shoal.wire.ids import InstallationId
@@ -93,6 +94,17 @@ def fleet(
     else:
         made["OnDemandOptions"] = {"AllocationStrategy": "prioritized"}
     return made
+
+
+def scores(asked: Question) -> dict[str, Any]:
+    """The arguments of GetSpotPlacementScores."""
+    return {
+        "InstanceTypes": list(asked.machine_types),
+        "TargetCapacity": asked.count,
+        "TargetCapacityUnitType": "units",
+        "SingleAvailabilityZone": True,
+        "RegionNames": [asked.region],
+    }
 
 
 def _disk(batch: Batch) -> dict[str, Any]:

@@ -75,6 +75,10 @@ class Clients:
         return self._client(compute_v1.RegionOperationsClient)
 
     @functools.cached_property
+    def advice(self) -> Any:
+        return self._client(compute_v1.AdviceClient)
+
+    @functools.cached_property
     def disks(self) -> Any:
         return self._client(compute_v1.DisksClient)
 

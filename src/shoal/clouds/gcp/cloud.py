@@ -8,7 +8,7 @@ takes longer is asked about again by the next pass, with the very same call.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from google.cloud import compute_v1
 from shoal.clouds.gcp import names, outcomes, requests
 from shoal.clouds.gcp.clients import Clients
 from shoal.clouds.provider import Launched, LaunchError, Unknown
+from shoal.core.obtainability import Question
 from shoal.core.records import Batch, Offer, Timing, Vm
 from shoal.wire.accounts import GcpAccount
 from shoal.wire.boot import AGENT_PORT, DASHBOARD_PORT, SCHEDULER_PORT
@@ -68,6 +69,16 @@ class GcpCloud:
         if shortfalls and not vms and not outcomes.made(operation):
             raise shortfalls[0].error
         return Launched(vms, shortfalls)
+
+    async def likely(self, asked: Question) -> Mapping[str, float]:
+        """Google answers with the zone that it recommends, and nothing of the others."""
+        clients, request = self._clients, requests.capacity(self._account, asked)
+        answer = await clients.call(lambda: clients.ask(clients.advice.capacity, **request))
+        return {
+            names.last(shard.zone): it.scores.obtainability
+            for it in answer.recommendations
+            for shard in it.shards
+        }
 
     async def list(self) -> Sequence[Vm]:
         instances = await self._aggregated(self._clients.instances, "instances", self._ours())

@@ -30,6 +30,7 @@ ALL = (
     Permission("compute.networks.updatePolicy", "who may reach a scheduler"),
     Permission("compute.regions.get", "quotas"),
     Permission("compute.images.useReadOnly", "boot the image"),
+    Permission("compute.advice.capacity", "ask where spot VMs are likely to be had"),
 )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from google.cloud import compute_v1
 
 from shoal.clouds.gcp import names
+from shoal.core.obtainability import Question
 from shoal.core.records import Batch, Offer
 from shoal.wire.accounts import GcpAccount
 from shoal.wire.ids import InstallationId
@@ -49,6 +50,23 @@ def bulk_insert(
             instance_properties=_properties(account, installation, batch, boot_text),
             instance_flexibility_policy=_selections(batch),
             location_policy=_places(batch),
+        ),
+    }
+
+
+def capacity(account: GcpAccount, asked: Question) -> dict[str, Any]:
+    """The arguments of a question for spot capacity, all of it in one zone."""
+    zones = [{"zone": f"projects/{account.project}/zones/{it}"} for it in asked.zones]
+    return {
+        "project": account.project,
+        "region": asked.region,
+        "capacity_advice_request_resource": compute_v1.CapacityAdviceRequest(
+            size=asked.count,
+            instance_properties={"scheduling": {"provisioning_model": "SPOT"}},
+            instance_flexibility_policy={
+                "instance_selections": {"any": {"machine_types": list(asked.machine_types)}}
+            },
+            distribution_policy={"zones": zones, "target_shape": "ANY_SINGLE_ZONE"},
         ),
     }
 

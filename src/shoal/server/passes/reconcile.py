@@ -35,6 +35,7 @@ from shoal.core.provision import plan
 from shoal.core.records import Batch, Listing, Offer, World
 from shoal.server.passes import answers, telling
 from shoal.server.passes.answers import Told
+from shoal.server.passes.asking import Asking
 from shoal.store import clusters, events, installation, instances, pools
 from shoal.store import world as world_rows
 from shoal.store.database import Database
@@ -70,6 +71,7 @@ class Reconciler:
         self._offers: dict[str | None, tuple[datetime, tuple[Offer, ...]]] = {}
         self._alarms: dict[str, str] = {}  # and sweeps: what was told last, told once
         self._trusted_since: datetime | None = None
+        self._asking = Asking(provider, clock)
 
     async def observe(self) -> Listing:
         """What the cloud says it has, as of before the question."""
@@ -103,6 +105,7 @@ class Reconciler:
         """The listing was begun before the rows are read here."""
         now = self._clock()
         rows = await self._database.run(world_rows.read, self.provider.cloud, now)
+        offers = await self._all_offered(rows)
         return World(
             now=now,
             installation=await self._own(),
@@ -115,10 +118,11 @@ class Reconciler:
             heads=rows.heads,
             tallies=rows.tallies,
             marks=rows.marks,
-            offers=await self._all_offered(rows),
+            offers=offers,
             listing=listing,
             past=await self._past(listing, rows),
             clock_trusted_since=clock_trusted_since,
+            likely=await self._asking.about(rows, offers),
         )
 
     async def explain(self, cluster: ClusterId) -> Explanation:
