@@ -26,7 +26,7 @@ lint: $(VENV)/.dev
 
 long: $(VENV)/.dev
 	$(BIN)/python -m pytest -m long tests/kill -n 2 --dist worksteal
-	$(BIN)/python -m pytest -m long --ignore tests/kill -rs
+	SHOAL_TEST_EXAMPLES=thorough $(BIN)/python -m pytest -m "long or hypothesis" --ignore tests/kill -rs
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format

@@ -7,12 +7,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests import postgres
 
-settings.register_profile("same examples each time", derandomize=True, database=None)
-settings.load_profile("same examples each time")
+# The same examples each time; more of them where SHOAL_TEST_EXAMPLES says "thorough", as in CI.
+_SAME = settings(
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.register_profile("quick", _SAME, max_examples=12)
+settings.register_profile("thorough", _SAME, max_examples=150)
+settings.load_profile(os.environ.get("SHOAL_TEST_EXAMPLES", "quick"))
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import dask
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.client import arguments, environment
@@ -182,7 +182,6 @@ ANYTHING = st.one_of(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(sorted(Options.__annotations__)), ANYTHING, max_size=4))
 def test_whatever_is_given_the_answer_is_a_specification_or_a_refusal(
     options: dict[str, object],

@@ -6,7 +6,7 @@ import functools
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.clouds.catalog import Catalog
@@ -128,7 +128,6 @@ def test_each_type_that_is_left_out_has_its_reason() -> None:
 SIZES = st.integers(1, 128)
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     cpu=st.none() | SIZES, gib=st.none() | SIZES, gpu=st.sampled_from([0, 0, 1]), arm=st.booleans()
 )
@@ -149,7 +148,6 @@ def test_a_type_either_fits_or_has_a_reason(
     assert not fit & out
 
 
-@settings(max_examples=40, deadline=None)
 @given(least=SIZES, more=SIZES, cloud=st.sampled_from(CLOUDS))
 def test_a_spec_that_is_accepted_has_an_offer_for_each_role(
     least: int, more: int, cloud: Cloud

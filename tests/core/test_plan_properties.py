@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.clouds.sim_account import SimAccount
@@ -69,7 +69,6 @@ moves = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(knobs=knobs, capacity=st.tuples(*[capacities] * 4), moves=moves)
 def test_safety_holds_after_every_pass_and_what_is_asked_is_reached_in_the_end(
     knobs: Knobs, capacity: tuple[int, ...], moves: list[tuple[str, int]]

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.core.records import Instance
@@ -329,7 +329,6 @@ _group = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     samples=st.lists(_sample, max_size=24),
     host=st.lists(_host, max_size=14),

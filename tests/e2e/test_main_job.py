@@ -30,6 +30,7 @@ JOB = """
 """
 
 
+@pytest.mark.long
 def test_workers_have_the_users_environment_and_no_more(session: Session) -> None:
     (session.work / "tide.py").write_text("def turn(x):\n    return -x\n")
     lines = session.run(JOB)

@@ -72,9 +72,8 @@ class FrailDatabase(Database):
 class FrailProvider:
     """A provider whose user can die at each call."""
 
-    cloud = Cloud.SIM
-
     def __init__(self, inner: Provider, points: Points, on_record: Callable[[Batch], None]) -> None:
+        self.cloud: Cloud = inner.cloud
         self._inner = inner
         self._points = points
         self._on_record = on_record

@@ -124,11 +124,7 @@ class Site:
 
     def raw(self) -> sqlite3.Connection:
         """For the oracle's own questions."""
-        connection = self.database.engine.raw_connection()
-        driver = connection.driver_connection
-        connection.close()  # a StaticPool keeps it
-        assert isinstance(driver, sqlite3.Connection)
-        return driver
+        return rows_of(self.database)
 
     def changes(self) -> int:
         return self.raw().total_changes
@@ -260,6 +256,15 @@ class Scene:
         await here.database.run(
             clusters.end, here.cluster, EndKind.USER, "closed by ada", now, told
         )
+
+
+def rows_of(database: Database) -> sqlite3.Connection:
+    """For a test's own questions."""
+    connection = database.engine.raw_connection()
+    driver = connection.driver_connection
+    connection.close()  # a StaticPool keeps it
+    assert isinstance(driver, sqlite3.Connection)
+    return driver
 
 
 _templates: dict[int, bytes] = {}

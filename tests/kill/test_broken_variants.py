@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Iterable
 
 import msgspec
+import pytest
 
 from shoal.clouds.provider import Launched, Unknown
 from shoal.clouds.sim import SimCloud
@@ -71,6 +72,7 @@ class TagsLater(SimCloud):
         return answer
 
 
+@pytest.mark.long
 def test_the_unbroken_one_has_no_complaints_where_the_broken_ones_have() -> None:
     sound = Variant()
     assert complaints(sound, "create", "lag") == set()
@@ -84,12 +86,14 @@ def test_creating_before_recording_is_reported() -> None:
     assert any("before it was on record" in it for it in found)
 
 
+@pytest.mark.long
 def test_believing_an_absence_at_once_is_reported() -> None:
     assert LAG_S > 0
     found = complaints(Variant(listing_lag_s=0.0), "create", "lag")
     assert any("were enough" in it for it in found)  # VMs that run are replaced
 
 
+@pytest.mark.long
 def test_taking_an_error_of_terminate_for_its_success_is_reported() -> None:
     found = complaints(Variant(TakesErrorsForAnswers), "scale down", "lost requests")
     assert any("was believed gone while" in it for it in found)

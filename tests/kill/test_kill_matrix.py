@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -17,11 +19,16 @@ WHOLE = Extent(pairs=26)
 LEAST_RUNS = (5_000, 5_000)
 
 
-def _numbered() -> list[tuple[int, Story]]:
-    return list(enumerate(STORIES))
+QUICK = ("create", "delete while launching", "preemption")
 
 
-@pytest.mark.parametrize(("number", "story"), _numbered(), ids=[it.name for it in STORIES])
+def _numbered() -> Iterator[Any]:
+    for number, story in enumerate(STORIES):
+        marks = [] if story.name in QUICK else [pytest.mark.long]
+        yield pytest.param(number, story, id=story.name, marks=marks)
+
+
+@pytest.mark.parametrize(("number", "story"), _numbered())
 def test_a_story_survives_a_sample_of_deaths(number: int, story: Story) -> None:
     weathers = WEATHERS[number % 5 :: 5]  # over the stories, each of them
     report = Report()
@@ -53,6 +60,7 @@ def test_every_story_in_every_weather_survives_death_at_every_point(
     assert report.runs >= LEAST_RUNS[half]
 
 
+@pytest.mark.long
 def test_a_vm_that_another_replica_binds_meanwhile_is_left_alone() -> None:
     """It was swept: it is in the listing, not in the rows that were read, and bound before the
     question whether it is of the past."""

@@ -93,7 +93,7 @@ class Undone(Exception):
 @pytest.mark.parametrize(
     ("kind", "table", "given_keys", "more"), ROWS, ids=[kind.__name__ for kind, *_ in ROWS]
 )
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_row_is_read_back_as_it_was_written(
     database: Database,
@@ -118,7 +118,7 @@ def test_a_row_is_read_back_as_it_was_written(
         ask(database, write_and_read)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(batch=made(Batch), manifest=made(Manifest), mark=made(PoolMark))
 def test_what_is_kept_whole_is_read_back_whole(
     database: Database, batch: Batch, manifest: Manifest, mark: PoolMark
@@ -139,7 +139,6 @@ def test_what_is_kept_whole_is_read_back_whole(
         ask(database, write_and_read)
 
 
-@settings(max_examples=50, deadline=None)
 @given(moments=st.lists(_SIMPLE[datetime], min_size=2, max_size=5))
 def test_moments_compare_in_the_database_as_they_do_here(moments: list[datetime]) -> None:
     kind = tables.event.c.at.type

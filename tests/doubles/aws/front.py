@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
@@ -19,6 +20,7 @@ from moto.ec2.models import ec2_backends
 
 from tests.doubles.aws import fleets
 from tests.doubles.aws.knobs import Knobs
+from tests.doubles.gate import Gate
 
 ACCOUNT = "123456789012"  # moto's
 _JSON = ("ssm", "servicequotas")
@@ -37,6 +39,7 @@ class Front:
 
     def __init__(self, behind: Wsgi, knobs: Knobs) -> None:
         self.knobs = knobs
+        self.gate = Gate()
         self.calls: Counter[str] = Counter()
         self.bytes = 0
         self.changed: Callable[[str], None] = lambda _: None
@@ -49,9 +52,12 @@ class Front:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
         service, region = _scope(environ.get("HTTP_AUTHORIZATION", ""))
+        call = f"{service} {region} {body[:40].decode(errors='replace')}"
         with self._lock:
             self.bytes += len(body)
-            if service == "ssm":
+            if self.gate.stops(f"before {call}"):
+                status, content = _hang_up(environ)
+            elif service == "ssm":
                 status, content = self._ssm(environ, body, region)
             elif service == "servicequotas":
                 status, content = self._quota(body)
@@ -63,6 +69,8 @@ class Front:
                 asked = dict(urllib.parse.parse_qsl(body.decode(), keep_blank_values=True))
                 status, content = self._ec2(environ, body, asked, region)
             self.bytes += len(content)
+            if self.gate.stops(f"after {call}"):
+                status, content = _hang_up(environ)
         kind = "application/x-amz-json-1.1" if service in _JSON else "text/xml"
         head = [("Content-Type", kind), ("Content-Length", str(len(content)))]
         start(f"{status} -", head)
@@ -225,5 +233,6 @@ def _error(status: int, code: str, said: str) -> Answer:
 
 
 def _hang_up(environ: Environ) -> Answer:
-    environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+    with contextlib.suppress(OSError):  # the other side was quicker
+        environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
     return 503, b""

@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 import boto3
+import botocore.session
 import werkzeug.serving
 from moto.ec2.models import ec2_backends
 from moto.moto_api._internal.models import moto_api_backend
@@ -21,6 +22,7 @@ from tests.doubles.machines import Machine, Machines
 
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # ours are enough
 _MOTO = DomainDispatcherApplication(create_backend_app)  # its state is not in it
+_MODELS = botocore.session.Session().get_component("data_loader")  # read once: EC2's is 5 MB
 _UBUNTU = {"amd64": "x86_64", "arm64": "arm64"}
 
 
@@ -33,8 +35,12 @@ class AwsDouble:
     def __init__(self, knobs: Knobs | None = None, *, prepared: bool = True) -> None:
         moto_api_backend.reset()
         self.front = Front(_MOTO, knobs or Knobs())
+        models = botocore.session.Session()
+        models.register_component("data_loader", _MODELS)
         self.session = boto3.Session(
-            aws_access_key_id="of-the-double", aws_secret_access_key="of-the-double"
+            aws_access_key_id="of-the-double",
+            aws_secret_access_key="of-the-double",
+            botocore_session=models,
         )
         self._server = werkzeug.serving.make_server(
             "127.0.0.1", 0, self.front, threaded=True, request_handler=_Quiet

@@ -22,6 +22,7 @@ from shoal.clouds.azure.clients import Trust
 from shoal.wire.accounts import AzureAccount
 from tests.doubles.azure.arm import NETWORK, SUBSCRIPTION, VM, Arm, Body, Denied, Path
 from tests.doubles.azure.deployments import Deployments
+from tests.doubles.gate import Gate
 
 TOKEN = "a-token-of-the-double"
 
@@ -41,6 +42,7 @@ class AzureDouble:
 
     def __init__(self, arm: Arm, folder: FilePath) -> None:
         self.arm = arm
+        self.gate = Gate()
         self.deployments = Deployments(arm)
         self.calls: list[str] = []
         self.operations: dict[str, int] = {}  # of Azure-AsyncOperation: over at that request
@@ -224,14 +226,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _any(self) -> None:
         size = int(self.headers.get("Content-Length") or 0)
         body = msgspec.json.decode(self.rfile.read(size)) if size else None
+        gate, call = self.azure.gate, f"{self.command} {urlsplit(self.path).path}"
         with self.azure.lock:
             try:
-                status, answer, headers = self._handled(body)
+                cut = gate.stops(f"before {call}")
+                status, answer, headers = (0, {}, {}) if cut else self._handled(body)
             except Denied as denied:
                 status, answer, headers = denied.status, {"error": denied.body}, {}
                 if denied.status == 429:
                     headers = {"Retry-After": str(self.azure.arm.knobs.retry_after_s)}
-        if status == 0:
+        if gate.stops(f"after {call}") or status == 0:
             self.close_connection = True
             self.connection.close()
             return

@@ -10,6 +10,7 @@ import urllib.parse
 from google.auth.credentials import AnonymousCredentials
 
 from shoal.wire.accounts import GcpAccount
+from tests.doubles.gate import Gate
 from tests.doubles.gcp import discovery
 from tests.doubles.gcp.compute import Compute, Problem
 
@@ -21,6 +22,7 @@ class GcpDouble:
 
     def __init__(self, compute: Compute) -> None:
         self.compute = compute
+        self.gate = Gate()
         self.faults: list[str] = []  # what Google's own schema has against us
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.double = self
@@ -66,6 +68,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         query = {k: v[-1] for k, v in urllib.parse.parse_qs(url.query).items()}
         length = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(length) or b"{}")
+        if double.gate.stops(f"before {self.command} {url.path}"):
+            self._hang_up()
+            return
         if url.path.endswith(":testIamPermissions"):  # of another API: projects, not Compute
             lacks = double.compute.knobs.not_granted
             self._say(200, {"permissions": [it for it in body["permissions"] if it not in lacks]})
@@ -88,12 +93,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         knobs = double.compute.knobs
         if self.command == "POST" and knobs.lost_answers:
             knobs.lost_answers -= 1
-            self.close_connection = True
-            self.connection.close()
+            self._hang_up()
             return
         self._say(200, answer)
 
+    def _hang_up(self) -> None:
+        self.close_connection = True
+        self.connection.close()
+
     def _say(self, status: int, answer: object) -> None:
+        if self.server.double.gate.stops(f"after {self.command} {self.path}"):
+            self._hang_up()
+            return
         content = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
