@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -17,18 +15,16 @@ from tests.kill.stories import STORIES, Story
 SAMPLE = Extent(points=4, pairs=2, visits=4)
 WHOLE = Extent(pairs=26)
 LEAST_RUNS = (5_000, 5_000)
-
-
 QUICK = ("create", "delete while launching", "preemption")
 
 
-def _numbered() -> Iterator[Any]:
-    for number, story in enumerate(STORIES):
-        marks = [] if story.name in QUICK else [pytest.mark.long]
-        yield pytest.param(number, story, id=story.name, marks=marks)
+NUMBERED = [
+    pytest.param(number, it, id=it.name, marks=[] if it.name in QUICK else [pytest.mark.long])
+    for number, it in enumerate(STORIES)
+]
 
 
-@pytest.mark.parametrize(("number", "story"), _numbered())
+@pytest.mark.parametrize(("number", "story"), NUMBERED)
 def test_a_story_survives_a_sample_of_deaths(number: int, story: Story) -> None:
     weathers = WEATHERS[number % 5 :: 5]  # over the stories, each of them
     report = Report()
