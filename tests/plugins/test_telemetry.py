@@ -34,14 +34,20 @@ class Setting:
         self.scheduler = scheduler
         self.client = client
         self.telemetry = telemetry
-        self.rung = 0
+        self.workers: list[Worker] = []
+        self.everything: list[Item] = []
 
     def look(self) -> list[Item]:
         """What is new, read as the agent does."""
         self.telemetry.look_once(time.time())
-        return list(self.take().items)
+        told = list(self.take().items)
+        self.everything += told
+        return told
 
-    async def running(self, key: str) -> None:
+    async def heartbeats(self) -> None:
+        await asyncio.gather(*(it.heartbeat() for it in self.workers))
+
+    async def running(self, key: Any) -> None:
         tasks = self.scheduler.tasks
         while key not in tasks or tasks[key].state != "processing":  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -78,7 +84,7 @@ async def setting(workers: int, **options: Any) -> AsyncIterator[Setting]:
             worker = Worker(
                 scheduler.address, name=f"w-{number}", nthreads=1, memory_limit=4 * 2**30, **HERE
             )
-            await stack.enter_async_context(worker)
+            here.workers.append(await stack.enter_async_context(worker))
         yield here
 
 
@@ -115,6 +121,23 @@ def test_a_computation_is_told_with_its_groups_and_code() -> None:
         assert (group.computation, group.prefix, group.tasks) == (computation.id, "double", 20)
         assert group.states == {"memory": 20}
         assert group.largest_bytes == 28
+
+    run(scenario)
+
+
+def test_a_straggler_is_told_of_its_own_group_and_no_later_one() -> None:
+    async def scenario(here: Setting) -> None:
+        for group, slept_s in (("sleep-" + "1" * 32, 0.5), ("sleep-" + "2" * 32, 0.01)):
+            future = here.client.submit(time.sleep, slept_s, key=(group, 0))
+            await here.running((group, 0))
+            await asyncio.sleep(slept_s / 2)
+            await here.heartbeats()
+            here.look()
+            await future
+        groups = {it.name: it for it in of(here.everything, TaskGroupSample)}
+        first, second = groups["sleep-" + "1" * 32], groups["sleep-" + "2" * 32]
+        assert first.prefix == second.prefix == "sleep"
+        assert second.longest_s < 0.2 < first.longest_s
 
     run(scenario)
 

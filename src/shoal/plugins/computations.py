@@ -21,6 +21,8 @@ _MOST_GROUPS = 500  # told of one computation: those that took longest
 _MOST_FRAMES = 8
 _MOST_KEYS = 1_000  # of a computation without groups
 _LOOKED_AT = 2_000  # results whose sizes are compared, at a time
+_WORTH_SEEING_S = 0.1
+_MOST_SEEN = 2_000
 _DONE = ("memory", "released", "forgotten")
 _OWN = {
     "compute": "compute_s",
@@ -39,6 +41,7 @@ class Computations:
         self._graphs: dict[str, Graphs] = {}
         self._keys: dict[str, list[Any]] = {}
         self._erred: dict[str, int] = {}
+        self._longest: dict[Any, float] = {}  # by task group: a task's time, as far as seen
         self.dropped = 0
 
     def newest(self) -> str:
@@ -72,6 +75,7 @@ class Computations:
     def changed(self, now: float) -> Iterator[Item]:
         """What has to be told, the newest computation last."""
         largest = self._largest()
+        self._see_running()
         known = list(self._scheduler.computations)
         for computation in known:
             id = str(computation.id)
@@ -85,7 +89,10 @@ class Computations:
         groups = sorted(computation.groups, key=lambda it: -it.duration)
         self.dropped += len(groups[_MOST_GROUPS:])
         for group in groups[:_MOST_GROUPS]:
-            yield from self._if_new(_group(id, group, self._scheduler, largest.get(group.name, 0)))
+            longest_s, largest_bytes = self._longest.get(group, 0.0), largest.get(group.name, 0)
+            yield from self._if_new(
+                _group(id, group, self._scheduler, longest_s=longest_s, largest_bytes=largest_bytes)
+            )
         states = _states(groups) if groups else self._states(self._keys.get(id, []))
         if not groups and not states:
             return  # nothing is known of it
@@ -128,8 +135,19 @@ class Computations:
                     found[name] = task.nbytes
         return found
 
+    def _see_running(self) -> None:
+        """How long tasks have run that run now. Dask itself keeps the longest only by prefix, for
+        as long as the scheduler lives: one straggler would mark every later group of that name."""
+        for ws in list(self._scheduler.workers.values()):
+            for task, seconds in ws.executing.items():
+                if seconds > self._longest.get(task.group, _WORTH_SEEING_S):
+                    self._longest[task.group] = seconds
+
     def _forget(self, known: set[str]) -> None:
         """Dask forgets old computations; so do we, or a session of a month would fill up."""
+        if len(self._longest) > _MOST_SEEN:
+            there = {it for one in self._scheduler.computations for it in one.groups}
+            self._longest = {it: s for it, s in self._longest.items() if it in there}
         self._finished &= known
         self._told = {key: it for key, it in self._told.items() if _owner(it) in known}
         for kept in (self._graphs, self._keys, self._erred):
@@ -199,7 +217,9 @@ def _frames(code: Iterable[Iterable[Any]]) -> Iterator[Item]:
         }
 
 
-def _group(computation: str, group: Any, scheduler: Any, largest_bytes: int) -> Item:
+def _group(
+    computation: str, group: Any, scheduler: Any, *, longest_s: float, largest_bytes: int
+) -> Item:
     durations = dict(group.all_durations)
     own = {field: round(durations.pop(action, 0.0), 3) for action, field in _OWN.items()}
     states = {state: number for state, number in group.states.items() if number}
@@ -217,7 +237,7 @@ def _group(computation: str, group: Any, scheduler: Any, largest_bytes: int) -> 
         **own,
         "other_s": round(sum(durations.values()), 3),
         "bytes": max(int(group.nbytes_total), 0),
-        "longest_s": round(max(prefix.max_exec_time, own["compute_s"] / (tasks or 1), 0.0), 3),
+        "longest_s": round(max(longest_s, own["compute_s"] / (tasks or 1)), 3),
         "largest_bytes": largest_bytes,
         "depends_on": sorted(text(it.name) for it in islice(group.dependencies, 50)),
         "span": [text(it) for it in _span(group, scheduler)],
