@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from sqlalchemy import make_url
 
+from shoal.store.database import Database
 from tests import postgres
 
 # The same examples each time; more of them where SHOAL_TEST_EXAMPLES says "thorough", as in CI.
@@ -35,9 +38,34 @@ def postgres_server() -> Iterator[postgres.Server]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database of its own, of each engine."""
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of its own with nothing in it, of each engine."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'shoal.db'}"
     server: postgres.Server = request.getfixturevalue("postgres_server")
     return server.new_database()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The same, with its tables: a copy of one that was migrated once."""
+    if request.param == "sqlite":
+        file = tmp_path / "shoal.db"
+        shutil.copyfile(request.getfixturevalue("migrated_file"), file)
+        return f"sqlite:///{file}"
+    server: postgres.Server = request.getfixturevalue("postgres_server")
+    return server.new_database(request.getfixturevalue("migrated_on_postgres"))
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("migrated") / "shoal.db"
+    Database.open(f"sqlite:///{file}").close()
+    return file
+
+
+@pytest.fixture(scope="session")
+def migrated_on_postgres(postgres_server: postgres.Server) -> str:
+    url = postgres_server.new_database()
+    Database.open(url).close()
+    return str(make_url(url).database)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -77,8 +78,9 @@ class Served:
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
+def served(tmp_path: Path, migrated_file: Path) -> Iterator[Served]:
     settings = Settings(state_dir=tmp_path)
+    shutil.copyfile(migrated_file, settings.state.database_file)
     database = Database.open(settings.database_url, inline=True)
     key = create_or_read(tmp_path / "installation.key")
     own = asyncio.run(database.run(installation.read, key.fingerprint()))

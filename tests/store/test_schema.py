@@ -82,14 +82,14 @@ _OLD_ROWS = (
 )
 
 
-def test_an_older_database_is_upgraded_and_keeps_its_rows(database_url: str) -> None:
-    older = create_engine(make_url(database_url.replace("postgresql:", "postgresql+psycopg:")))
+def test_an_older_database_is_upgraded_and_keeps_its_rows(empty_url: str) -> None:
+    older = create_engine(make_url(empty_url.replace("postgresql:", "postgresql+psycopg:")))
     migrate.upgrade(older, "0001")
     with older.begin() as tx:
         for row in _OLD_ROWS:
             tx.exec_driver_sql(row)
     older.dispose()
-    database = Database.open(database_url)
+    database = Database.open(empty_url)
     rows = ask(database, world.read, Cloud.SIM, NOW)
     [instance] = ask(database, instances.all_of_cluster, ClusterId("c-old"))
     own = ask(database, installation.read)
@@ -111,13 +111,13 @@ def test_a_newer_schema_is_refused_and_left_alone(database: Database, database_u
     assert ask(database, lambda tx: tx.execute(version).scalar()) == "9999"
 
 
-def test_servers_that_start_at_once_make_one_record(database_url: str) -> None:
+def test_servers_that_start_at_once_make_one_record(empty_url: str) -> None:
     count = 4
     together = Barrier(count)
 
     def start(_: int) -> object:
         together.wait()
-        database = Database.open(database_url)
+        database = Database.open(empty_url)
         own = ask(database, installation.read, "key")
         database.close()
         return own
@@ -133,14 +133,14 @@ def test_there_is_one_installation_even_for_those_who_try(database: Database) ->
         ask(database, lambda tx: tx.execute(text(row)))
 
 
-def test_samples_of_another_layout_are_made_anew_and_facts_are_not(database_url: str) -> None:
-    first = Database.open(database_url)
+def test_samples_of_another_layout_are_made_anew_and_facts_are_not(empty_url: str) -> None:
+    first = Database.open(empty_url)
     ask(first, lambda tx: tx.execute(text("ALTER TABLE log_line RENAME COLUMN text TO words")))
     cluster = a_cluster()
     ask(first, clusters.create, cluster, an_event(cluster))
     ask(first, instances.intend, a_batch(cluster), 1, an_event(cluster))
     first.close()
-    again = Database.open(database_url)
+    again = Database.open(empty_url)
     assert ask_samples(again, logs.read, cluster.id).lines == ()
     assert len(ask(again, instances.all_of_cluster, cluster.id)) == 2
     again.close()
