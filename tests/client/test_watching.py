@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import dask
 import msgspec
 import pytest
-from distributed import Client, Scheduler, Worker
+from distributed import Client, LocalCluster, Scheduler, Worker
 from distributed.protocol.pickle import dumps
 from fake_server import Call, FakeServer, view
 
@@ -21,7 +21,15 @@ from shoal.plugins import telemetry
 from shoal.plugins.watched import WatchedTelemetry
 from shoal.wire import endpoints
 from shoal.wire.requests import StopCluster, Watch
-from shoal.wire.telemetry import Computation, HostSample, Item, Taken, WatchedReport, WorkerEvent
+from shoal.wire.telemetry import (
+    Computation,
+    HostSample,
+    Item,
+    Loss,
+    Taken,
+    WatchedReport,
+    WorkerEvent,
+)
 from shoal.wire.views import ClusterStatus, Ended
 
 HERE = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
@@ -191,3 +199,40 @@ def test_losses_are_passed_on() -> None:
                     await asyncio.sleep(0.02)
 
     run(scenario)
+
+
+@pytest.mark.long
+def test_a_worker_that_its_nanny_ended_at_its_memory_limit_is_told_as_that() -> None:
+    def hoard(size: int) -> int:
+        return sum(bytearray(b"\1") * size)
+
+    async def scenario() -> None:
+        quickly = {
+            "distributed.worker.memory.monitor-interval": "20ms",
+            "distributed.worker.memory.pause": False,
+            "distributed.scheduler.allowed-failures": 0,
+        }
+        with dask.config.set(quickly):
+            async with (
+                LocalCluster(
+                    n_workers=1, threads_per_worker=1, memory_limit="400MiB", processes=True,
+                    dashboard_address=None, asynchronous=True,
+                ) as cluster,
+                Client(cluster, asynchronous=True) as client,
+            ):  # fmt: skip
+                here = Setting(cluster.scheduler, client)
+                async with await here.watched().start():
+                    doomed = client.submit(hoard, 700 << 20)
+                    async with asyncio.timeout(60):
+                        while not losses(here):  # noqa: ASYNC110
+                            await asyncio.sleep(0.02)
+                    await doomed.cancel()
+                [lost] = losses(here)
+        assert (lost.reason, lost.worker, lost.tasks_interrupted) == (Loss.MEMORY, "0", 1)
+        assert lost.memory_limit_bytes == 400 << 20
+        assert lost.detail.startswith("its nanny ended it: it used ")
+
+    def losses(here: Setting) -> list[WorkerEvent]:
+        return [it for it in here.told() if isinstance(it, WorkerEvent) and not it.added]
+
+    asyncio.run(scenario())

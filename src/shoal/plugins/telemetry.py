@@ -32,6 +32,8 @@ _EVERY_S = 2.0
 _AT_MOST_SHARE = 0.005  # of the scheduler's time that looking may take
 _TICK_S = 0.1
 _USES_EVERY_S = 5.0
+_EXPLAINED_WITHIN_S = 2.0  # a nanny's word about a loss may come after it
+_VAGUE = ("connection-lost", "closed")
 _LOSSES = {
     "retire": "retired",
     "shoal-": "retired",
@@ -52,7 +54,9 @@ class Telemetry(SchedulerPlugin):  # type: ignore[misc]  # Any, where Dask has n
         self._items: deque[Item] = deque()
         self._uses: dict[str, Item] = {}
         self._dropped = 0
-        self._names: dict[str, tuple[str, int]] = {}  # address -> name and threads
+        self._names: dict[str, tuple[str, int, int]] = {}  # address -> name, threads, memory limit
+        self._killed: dict[str, Item] = {}  # address -> what a nanny said when it ended it
+        self._unexplained: dict[str, tuple[float, Item]] = {}  # address -> a loss, until then
         self._leaving: dict[str, Item] = {}  # address -> what Dask said of its removal
 
     async def start(self, scheduler: Any) -> None:
@@ -81,6 +85,7 @@ class Telemetry(SchedulerPlugin):  # type: ignore[misc]  # Any, where Dask has n
 
     def take(self) -> Item:
         """A batch: what has come up since the last one."""
+        self._tell_unexplained(time.monotonic())
         taken = {"items": list(self._items), "uses": self._uses, "dropped": self._dropped}
         self._items.clear()
         self._uses, self._dropped = {}, 0
@@ -152,12 +157,13 @@ class Telemetry(SchedulerPlugin):  # type: ignore[misc]  # Any, where Dask has n
         self._computations.asked(tasks or ())
 
     def log_event(self, topic: str, message: Any) -> None:
-        if (
-            topic == "all"
-            and isinstance(message, dict)
-            and message.get("action") == "remove-worker"
-        ):
-            self._leaving[message.get("worker", "")] = message
+        if topic not in ("all", "worker-restart-memory") or not isinstance(message, dict):
+            return
+        worker = str(message.get("worker", ""))
+        if topic == "worker-restart-memory":  # distributed/worker_memory.py, NannyMemoryManager
+            self._ended_by_its_nanny(worker, message)
+        elif message.get("action") == "remove-worker":
+            self._leaving[worker] = message
 
     def add_worker(self, scheduler: Any, worker: str) -> None:
         ws = scheduler.workers.get(worker)
@@ -177,28 +183,48 @@ class Telemetry(SchedulerPlugin):  # type: ignore[misc]  # Any, where Dask has n
         )
 
     def remove_worker(self, scheduler: Any, worker: str, **named: Any) -> None:
-        name, threads = self._names.pop(worker, (text(worker), 0))
+        name, threads, limit = self._names.pop(worker, (text(worker), 0, 0))
         told = self._leaving.pop(worker, {})
         stimulus = str(named.get("stimulus_id", told.get("stimulus_id", "")))
         lost = len(told.get("lost-computed-tasks", ())) + len(told.get("lost-scattered-tasks", ()))
         reason = _reason(stimulus, expected=bool(told.get("expected")))
         self._computations.look_at_all()
-        self._happened(
-            {
-                "item": "worker",
-                "at": moment(time.time()),
-                "worker": name,
-                "address": text(worker),
-                "added": False,
-                "reason": reason,
-                "threads": threads,
-                "tasks_lost": lost,
-                "tasks_interrupted": len(told.get("processing-tasks", ())),
-            }
-        )
+        loss = {
+            "item": "worker",
+            "at": moment(time.time()),
+            "worker": name,
+            "address": text(worker),
+            "added": False,
+            "reason": reason,
+            "threads": threads,
+            "memory_limit_bytes": limit,
+            "tasks_lost": lost,
+            "tasks_interrupted": len(told.get("processing-tasks", ())),
+        }
+        if (killed := self._killed.pop(worker, None)) is not None:
+            self._happened(_for_memory(loss, killed))
+        elif self._hosts and reason in _VAGUE:  # no agent can say more, but a nanny may
+            self._unexplained[worker] = (time.monotonic() + _EXPLAINED_WITHIN_S, loss)
+        else:
+            self._happened(loss)
+
+    def _ended_by_its_nanny(self, worker: str, told: Item) -> None:
+        """The word and the loss travel on two connections: either may be first."""
+        _, loss = self._unexplained.pop(worker, (0.0, None))
+        if loss is not None:
+            self._happened(_for_memory(loss, told))
+        elif worker in self._names:
+            self._killed[worker] = told
+
+    def _tell_unexplained(self, now_s: float) -> None:
+        for worker, (until_s, loss) in list(self._unexplained.items()):
+            if until_s <= now_s:
+                del self._unexplained[worker]
+                self._happened(loss)
 
     def _remember(self, ws: Any) -> None:
-        self._names[ws.address] = (samples.worker_name(ws), ws.nthreads)
+        known = (samples.worker_name(ws), ws.nthreads, int(ws.memory_limit or 0))
+        self._names[ws.address] = known
 
     def _happened(self, item: Item) -> None:
         self._put([item])
@@ -240,7 +266,7 @@ class Telemetry(SchedulerPlugin):  # type: ignore[misc]  # Any, where Dask has n
     def _failed(
         self, task: Any, worker: str, exception: str, traceback: str, *, retried: bool
     ) -> None:
-        name, _ = self._names.get(worker, (worker, 0))
+        name, *_ = self._names.get(worker, (worker,))
         computations = self._computations
         self._failures.note(
             Failed(
@@ -257,6 +283,13 @@ class Telemetry(SchedulerPlugin):  # type: ignore[misc]  # Any, where Dask has n
         if self._failures.worth_telling():
             self._put(self._failures.changed())
             self._ring()
+
+
+def _for_memory(loss: Item, told: Item) -> Item:
+    used, limit = int(told.get("rss", 0)), loss["memory_limit_bytes"]
+    of = f" of {limit / 2**20:.0f} MiB" if limit else ""
+    words = f"its nanny ended it: it used {used / 2**20:.0f} MiB{of}"
+    return {**loss, "reason": "killed-for-memory", "detail": words}
 
 
 def _reason(stimulus: str, *, expected: bool) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections import deque
 from typing import Any
@@ -41,6 +42,8 @@ class WatchedTelemetry(Telemetry):
     async def fetch(self, cursor: int = 0, end: bool = False) -> str:
         """What is new after `cursor`, as JSON of shoal.wire.telemetry.WatchedReport."""
         self._asked_at = time.time()
+        if end:
+            self._tell_unexplained(math.inf)
         batch = self.take()
         for item in batch["items"]:
             self._seq += 1
