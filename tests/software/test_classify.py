@@ -54,7 +54,7 @@ def test_an_editable_project_is_built_where_it_lies(site: Path, work: Path) -> N
 
 
 def test_installers_stay(site: Path, work: Path) -> None:
-    for name in ("pip", "setuptools", "wheel", "numpy"):
+    for name in ("pip", "wheel", "numpy"):
         Installed(name).into(site)
     assert names(classified(site, work)) == {"numpy"}
 

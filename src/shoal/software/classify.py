@@ -17,7 +17,7 @@ from shoal.software.scan import Distribution, Scan
 # Both sides of a Dask connection must agree on these: never left out, never another version.
 MUST_MATCH = frozenset({"dask", "distributed", "cloudpickle", "msgpack", "tornado"})
 # Installers are not part of what a program imports; the target has its own.
-_INSTALLERS = frozenset({"pip", "setuptools", "wheel", "distribute", "pkg-resources"})
+_INSTALLERS = frozenset({"pip", "wheel", "distribute", "pkg-resources"})
 
 
 class Index(msgspec.Struct, frozen=True, tag=True):
