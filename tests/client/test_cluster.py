@@ -12,8 +12,10 @@ import time
 from collections.abc import Callable, Iterator
 
 import dask
+import httpx2
 import pytest
-from distributed import Client
+from distributed import CancelledError, Client
+from distributed.core import Status
 
 import shoal
 from shoal.client import embedded
@@ -112,6 +114,64 @@ def test_it_tells_what_it_is(cluster: shoal.Cluster) -> None:
     assert cluster.events()[0].kind == "cluster.created"
 
 
+def test_its_dashboard_is_reached_through_the_server_with_a_login(
+    cluster: shoal.Cluster, state: StateDirectory
+) -> None:
+    with Client(cluster) as client:
+        assert client.dashboard_link == cluster.dashboard_link
+        shown = client._repr_html_() + cluster._repr_html_()
+    assert f'href="{cluster.dashboard_link}"' in shown
+    assert f'href="{cluster.details_url}/vms"' in shown
+    assert ":8787" not in shown
+    with httpx2.Client(follow_redirects=True, trust_env=False) as browser:
+        asked = browser.get(cluster.dashboard_link)
+        assert asked.url.path == "/login"
+        fields = {"next": asked.url.params["next"], "token": state.token_file.read_text()}
+        page = browser.post(asked.url.copy_with(query=None), data=fields)
+    assert page.status_code == 200
+    assert page.url.path.endswith("/status")
+    assert "Dask" in page.text  # without bokeh it says that it needs it
+
+
+def test_one_that_others_end_says_why_to_whoever_uses_it_next(
+    place: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster = shoal.Cluster("ended", n_workers=1, **QUIET)
+    client = cluster.get_client()
+    future = client.submit(time.sleep, 60)
+    line = [sys.executable, "-m", "shoal.cli", "cluster", "stop", "ended"]
+    subprocess.run(line, env=place, capture_output=True, check=True)
+    until(lambda: cluster.status == Status.closed and client.status == "closed")
+    assert "shoal cluster stop" in caplog.text
+    assert "has ended: shoal cluster stop" in repr(cluster)
+    with pytest.raises(CancelledError):
+        future.result()
+    for use in (
+        cluster.get_client,
+        lambda: cluster.scale(2),
+        lambda: cluster.adapt(minimum=1),
+        lambda: cluster.wait_for_workers(1),
+        cluster.sync,
+        lambda: client.submit(sum, [1]),
+    ):
+        with pytest.raises(ClusterFailed, match="has ended: shoal cluster stop"):
+            use()
+    with pytest.raises(RuntimeError, match="has ended: shoal cluster stop"):
+        Client(cluster)
+    assert cluster.events()[-1].seq  # its record can still be looked at
+    cluster.close()
+
+
+def test_two_sessions_of_one_cluster_both_see_its_workers(cluster: shoal.Cluster) -> None:
+    with shoal.Cluster("shared", **QUIET) as joined:
+        joined.scale(1)
+        until(lambda: len(joined.scheduler_info["workers"]) == 1)
+        until(lambda: len(cluster.scheduler_info["workers"]) == 1)
+        joined.scale(2)
+        until(lambda: len(joined.scheduler_info["workers"]) == 2)
+        until(lambda: len(cluster.scheduler_info["workers"]) == 2)
+
+
 def test_the_same_name_joins_and_leaving_leaves_it_running(cluster: shoal.Cluster) -> None:
     with shoal.Cluster("shared", n_workers=7, **QUIET) as joined:
         assert joined.id == cluster.id
@@ -150,8 +210,9 @@ def test_it_works_in_an_event_loop(place: dict[str, str]) -> None:
             answer: int = await client.submit(sum, [1, 2])
         return answer
 
+    before = running(place)
     assert asyncio.run(work()) == 3
-    assert "shared" in [*running(place), "shared"]
+    assert running(place) == before
 
 
 def test_bad_arguments_create_nothing(place: dict[str, str]) -> None:

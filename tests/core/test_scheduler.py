@@ -97,6 +97,14 @@ def test_a_scheduler_that_is_lost_after_it_was_ready_ends_the_cluster() -> None:
     assert "the cloud does not have it any more" in action.why
 
 
+def test_a_cluster_whose_scheduler_vanished_says_so_and_not_how_it_was_launched() -> None:
+    vanished = scheduler(why="accepted as vm-1")
+    [action] = planned(world(cluster(2), vanished, heads={C1: head()}, listed=()), End)
+    assert isinstance(action, End)
+    assert "ended by itself" in action.why
+    assert "accepted" not in action.why
+
+
 def test_workers_of_a_scheduler_that_never_was_are_released() -> None:
     lost, orphan = scheduler(state=RELEASED, failed=True), worker(2)
     [action] = planned(world(cluster(1), lost, orphan), Release)

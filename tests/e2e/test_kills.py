@@ -65,14 +65,45 @@ def test_it_finishes_when_the_server_is_killed(session: Session) -> None:
 
 
 def test_it_fails_with_a_word_when_the_head_is_killed(session: Session) -> None:
-    script = computing(session)
-    session.process(1, "agent").kill()
-    script.over()
-    assert not any(RIGHT in line for line in script.lines)
-    until(
-        lambda: "scheduler" in session.shoal("cluster", "show", "computing").stdout.lower(),
-        20,
+    """With the reason of the loss, wherever one looks, and for whatever is tried next."""
+    script = session.start(
+        """
+        import time
+        import shoal
+
+        if __name__ == "__main__":
+            cluster = shoal.Cluster("beheaded", n_workers=2, worker_cpu=1)
+            client = cluster.get_client()
+            future = client.submit(time.sleep, 60)
+            print("COMPUTING", flush=True)
+            try:
+                future.result()
+            except Exception as error:
+                print("LOST", type(error).__name__, flush=True)
+            try:
+                client.submit(sum, [1, 2]).result()
+            except Exception as error:
+                print("CLIENT", " ".join(str(error).split()), flush=True)
+            try:
+                cluster.scale(3)
+            except shoal.errors.ClusterFailed as error:
+                print("SCALE", " ".join(str(error).split()), flush=True)
+            print("IT IS", cluster, flush=True)
+            cluster.close()
+        """
     )
+    script.says("COMPUTING")
+    session.process(1, "agent").kill()
+    lines = script.finish()
+    why = "the scheduler's VM was lost, and with it what was computed: the cloud does not have it"
+    for beginning in ("CLIENT", "SCALE", "IT IS"):
+        [line] = [it for it in lines if it.startswith(beginning)]
+        assert why in line, line
+    [scale] = [it for it in lines if it.startswith("SCALE")]
+    assert "shoal cluster logs" in scale
+    shown = session.shoal("cluster", "show", "beheaded").stdout
+    assert why in " ".join(shown.split())
+    assert "accepted as" not in shown.partition("VM ")[0]
     session.nothing_left()
 
 

@@ -8,9 +8,11 @@
     api            calls, by the endpoint table
     environment    the local environment, registered at the server
     creation       from arguments to a cluster whose scheduler answers
+    following      what happens to a cluster for as long as a session holds it
     progress       what is shown meanwhile: one source of values, three renderings
     adaptivity     what `Cluster.adapt` gives back
     details        one cluster at a glance: signals, computations, exceptions, cost
+    dask_info      what Dask's widgets show, with links that lead somewhere
     code_frames    which lines of code ask for a computation
     watching       `shoal.watch`: the record of a cluster that Shoal did not start
     cluster        `shoal.Cluster`

@@ -10,20 +10,22 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import inspect
+import logging
 import os
 import secrets
 import threading
 import warnings
 import weakref
-from collections.abc import Awaitable, Generator, Iterable
+from collections.abc import Awaitable, Generator, Iterable, Iterator
 from typing import Any, Unpack
 
 import httpx2
 import msgspec
+from distributed.client import Client
 from distributed.core import Status, rpc
 from distributed.deploy import Cluster as DaskCluster
-from distributed.objects import SchedulerInfo
 from distributed.security import Security
 from distributed.utils import Log, Logs
 
@@ -34,19 +36,22 @@ from shoal.client import (
     creation,
     details,
     environment,
+    following,
     pages,
     progress,
 )
 from shoal.client.adaptivity import Adaptivity
 from shoal.client.api import Api
 from shoal.client.arguments import Options
+from shoal.client.dask_info import DaskInfo
 from shoal.client.details import Details
+from shoal.client.following import Following
 from shoal.errors import ClusterFailed, InvalidRequest, ShoalError
 from shoal.trust import dask_tls
 from shoal.trust.identities import ClientIdentity
 from shoal.trust.secret import Secret
 from shoal.wire import endpoints
-from shoal.wire.events import Event
+from shoal.wire.events import Event, EventKind
 from shoal.wire.requests import ScaleCluster, StopCluster, UpdateEnvironment
 from shoal.wire.specs import Workers
 from shoal.wire.views import (
@@ -56,7 +61,9 @@ from shoal.wire.views import (
     Explanation,
 )
 
-_LOOK_S = 1.0  # between two looks at the workers
+_log = logging.getLogger(__name__)
+
+_LOOK_S = 1.0  # from a sign that workers came or went to a look at them: there may be more signs
 _LOOK_S_A_WORKER = 0.02  # but not so often when they are many
 _INTERRUPT_S = 10.0  # for telling the server, after Ctrl+C
 _EXIT_S = 5.0  # the same, when the interpreter ends
@@ -80,10 +87,14 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         name = self._asked.spec.name or f"dask-{secrets.token_hex(4)}"
         self._progress = progress.Progress(name, progress.rendering(show=self._asked.show_widget))
         self._view: ClusterView | None = None
+        self._watch: creation.Watch | None = None  # over its creation
         self._shutdown_on_close = False
         self._come_and_gone = asyncio.Event()  # set whenever a worker does
         self._settled = threading.Event()  # starting has ended, one way or the other
-        self._looking: asyncio.Future[None] | None = None
+        self._stale = asyncio.Event()  # what is known of the workers may be out of date
+        self._jobs: list[asyncio.Future[None]] = []  # until it is closed
+        self._left = False  # by close(), after it was over
+        self._over = False  # it has ended, and this session did not ask for that
         self.security: Security | None = None
         super().__init__(asynchronous=self._asked.asynchronous, loop=loop, quiet=True, name=name)
         self._api = Api(connection.find)
@@ -131,10 +142,12 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         chosen = self._asked.shutdown_on_close
         self._shutdown_on_close = obtained.created if chosen is None else chosen
         self._progress.cluster(obtained.view)
-        watch = creation.Watch(self._api, obtained.view, self._progress)
+        watch = creation.Watch(self._api, obtained.view, self._progress, self._hear)
+        self._watch = watch
         await watch.during(self._connect)
         self._view = watch.view
         self._progress.connected(len(self.scheduler_info["workers"]))
+        self._jobs.append(asyncio.ensure_future(self._follow(watch.view)))
         _open.add(self)
 
     async def _connect(self, watch: creation.Watch) -> None:
@@ -145,7 +158,7 @@ class Cluster(DaskCluster):  # type: ignore[misc]
             found.scheduler_address, connection_args=self.security.get_connection_args("client")
         )
         await super()._start()
-        self._looking = asyncio.ensure_future(self._look_again())
+        self._jobs.append(asyncio.ensure_future(self._look_again()))
         await self._enough_workers(watch)
 
     async def _enough_workers(self, watch: creation.Watch) -> None:
@@ -166,14 +179,48 @@ class Cluster(DaskCluster):  # type: ignore[misc]
     async def _look_again(self) -> None:
         """A Dask scheduler tells workers' comings and goings to the one who subscribed last
         (distributed/diagnostics: WorkerStatusPlugin has one name, 2026.8). Here several sessions
-        may share a cluster, so each looks for itself as well."""
+        may share a cluster, so each looks by itself when it hears that there was something."""
         while True:
+            await self._stale.wait()
             await asyncio.sleep(max(_LOOK_S, _LOOK_S_A_WORKER * len(self.observed)))
+            self._stale.clear()
             try:
-                self.scheduler_info = SchedulerInfo(await self.scheduler_comm.identity())
+                self.scheduler_info = await self.scheduler_comm.identity()
             except OSError:
                 continue  # Dask's own connections find out, and tell
             self._come_and_gone.set()
+
+    # -- being told
+
+    async def _follow(self, view: ClusterView) -> None:
+        ended = await Following(view, self._hear).until_over()
+        if ended is not None and self.status == Status.running:
+            await self._end(ended)
+
+    def _hear(self, event: Event | None) -> None:
+        if event is None or event.kind in _OF_WORKERS:
+            self._stale.set()
+
+    async def _end(self, view: ClusterView) -> None:
+        """Others ended it, or it was lost. Dask would only see that nobody answers any more."""
+        self._view, self._over, self._shutdown_on_close = view, True, False
+        self.status = Status.closing
+        _open.discard(self)
+        error = following.over(view)
+        _log.warning("%s", error)
+        for client in [it for it in Client._instances if it.cluster is self]:
+            client.loop.add_callback(_cut_off, client, view)
+        for job in self._jobs:
+            if job is not asyncio.current_task():
+                job.cancel()
+        await super()._close()
+
+    @property
+    def _usable(self) -> ClusterView:
+        """For whatever needs it to run."""
+        if self._over:
+            raise following.over(self._known)
+        return self._known
 
     async def _give_up(self) -> None:
         """Leave nothing behind that this call made. The first error is the one to be told."""
@@ -184,7 +231,8 @@ class Cluster(DaskCluster):  # type: ignore[misc]
 
     def _timed_out(self) -> ClusterFailed:
         waited = self._asked.spec.creation_timeout_s
-        where = self._view.sentence if self._view else "nothing was asked of a cloud yet"
+        newest = self._watch.view if self._watch else self._view
+        where = newest.sentence if newest else "nothing was asked of a cloud yet"
         return ClusterFailed(
             f"Cluster {self.name} did not come up within {waited:g} s: {where}",
             hint="Give it longer with timeout=, or see why: shoal cluster explain " + self.name,
@@ -204,20 +252,26 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         return self._close_with(timeout=None)
 
     def _close_with(self, timeout: float | None) -> Awaitable[None] | None:
-        ending: Awaitable[None] | None = DaskCluster.close(self, timeout)
+        ending: Awaitable[None] | None
+        if self._over and not self._left:
+            self._left = True
+            ending = self._sync(self._close)
+        else:
+            ending = DaskCluster.close(self, timeout)
         if not self.asynchronous:
             self._loop_runner.stop()
         return ending
 
     async def _close(self, reason: str = "closed by the session that created it") -> None:
         if self.status == Status.closed:
+            await self._api.aclose()
             return
         self.status = Status.closing  # from here on Dask's clients do not try to reconnect
         _open.discard(self)
         if self._shutdown_on_close and self._view is not None:
             await self._tell_to_stop(self._view, reason)
-        if self._looking is not None:
-            self._looking.cancel()
+        for job in self._jobs:
+            job.cancel()
         await super()._close()
         await self._api.aclose()
 
@@ -273,7 +327,7 @@ class Cluster(DaskCluster):  # type: ignore[misc]
                 f"adapt() does not take {unknown}: the cluster's head scales it, with its own pace",
                 hint="Give minimum and maximum",
             )
-        now = self._known.spec.workers
+        now = self._usable.spec.workers
         low = now.minimum if minimum is None else minimum
         high = max(low, now.maximum) if maximum is None else maximum
         bounds = arguments.workers([low, high])
@@ -293,7 +347,7 @@ class Cluster(DaskCluster):  # type: ignore[misc]
     async def _want(self, workers: Workers) -> None:
         self._view = await self._api.call(
             endpoints.SCALE_CLUSTER,
-            path={"cluster": self._known.id},
+            path={"cluster": self._usable.id},
             body=ScaleCluster(workers=workers),
         )
 
@@ -312,6 +366,7 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         return super().sync(func, *args, **kwargs)
 
     async def _sync_environment(self) -> None:
+        cluster = self._usable.id
         shown = progress.Progress(self.name, progress.rendering(show=self._asked.show_widget))
         target = environment.target_of(self._asked.spec)
         copied = await environment.copy(self._asked.software, target, shown)
@@ -319,7 +374,7 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         shown.close()
         self._view = await self._api.call(
             endpoints.SYNC_CLUSTER,
-            path={"cluster": self._known.id},
+            path={"cluster": cluster},
             body=UpdateEnvironment(environment=registered),
         )
 
@@ -342,13 +397,25 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         return self._known.details_url
 
     @property
+    def dashboard_link(self) -> str:
+        """Dask's dashboard, through the server: its own port wants the cluster's certificate."""
+        return f"{self._view.details_url}/dashboard" if self._view is not None else ""
+
+    @property
+    def scheduler_info(self) -> DaskInfo:
+        return self._scheduler_info
+
+    @scheduler_info.setter
+    def scheduler_info(self, told: dict[str, Any]) -> None:
+        self._scheduler_info = DaskInfo(told, lambda: self.details_url)
+
+    @property
     def shutdown_on_close(self) -> bool:
         return self._shutdown_on_close
 
     def get_client(self) -> Any:
         """The current Dask client if it is this cluster's, else a new one."""
-        from distributed.client import Client
-
+        self._usable  # noqa: B018 (it raises)
         try:
             current = Client.current()
         except ValueError:
@@ -409,10 +476,21 @@ class Cluster(DaskCluster):  # type: ignore[misc]
                 logs[key] = Log("\n".join(texts))
         return logs
 
+    async def _wait_for_workers(self, n_workers: int = 0, timeout: Any = None) -> None:
+        self._usable  # noqa: B018 (it raises)
+        await super()._wait_for_workers(n_workers, timeout)
+
     def _sync(self, func: Any, *args: Any) -> Any:
         return super().sync(func, *args)
 
     # -- how it looks
+
+    def __repr__(self) -> str:
+        if self._over and self._view is not None:
+            told = self._view.end_reason or self._view.sentence
+            return f"{self._cluster_class_name}({self.name!r}, has ended: {told})"
+        text: str = super().__repr__()
+        return text
 
     def _scaling_status(self) -> str:
         """Of Dask's widget."""
@@ -436,6 +514,39 @@ class Cluster(DaskCluster):  # type: ignore[misc]
     @property
     def requested(self) -> set[Any]:
         return self.observed  # type: ignore[no-any-return]
+
+
+_OF_WORKERS = (EventKind.INSTANCE_STAGE, EventKind.INSTANCE_RELEASED, EventKind.INSTANCE_GONE)
+
+
+async def _cut_off(client: Client, view: ClusterView) -> None:
+    """In the client's loop: it would try to reconnect for half a minute, and then not say why."""
+    words = str(following.over(view))
+    for state in list(client.futures.values()):
+        state.cancel(reason="cluster-ended", msg=words)
+
+    def refuse(message: object) -> None:
+        raise following.over(view)
+
+    with _no_word_of_cancellations():
+        await client._close(fast=True)
+    client._send_to_scheduler = refuse
+
+
+@contextlib.contextmanager
+def _no_word_of_cancellations() -> Iterator[None]:
+    """Dask logs, with its traceback, that its attempt to reconnect was cancelled."""
+
+    def other(record: logging.LogRecord) -> bool:
+        kind = record.exc_info[0] if record.exc_info else None
+        return kind is None or not issubclass(kind, asyncio.CancelledError)
+
+    logger = logging.getLogger("distributed.client")
+    logger.addFilter(other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(other)
 
 
 def event_line(event: Event) -> str:

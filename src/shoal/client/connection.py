@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from shoal.client import configuration, embedded, login
 from shoal.client.place import Place
-from shoal.errors import NotLoggedIn
+from shoal.errors import NotLoggedIn, ServerUnreachable
 from shoal.wire.state_directory import state_directory
 
 EMBEDDED = "embedded"
@@ -22,6 +22,19 @@ EMBEDDED = "embedded"
 def find(report: Callable[[str], None] = lambda sentence: None) -> Place:
     """Where to speak, the embedded server started if that is it."""
     return configured() or embedded.ensure(state_directory(), report)
+
+
+def find_running() -> Place:
+    """The same, but nothing is started."""
+    place = configured()
+    if place is not None:
+        return place
+    running = embedded.running(state_directory())
+    if running is None:
+        raise ServerUnreachable(
+            "This machine's Shoal server does not run", hint="Start it with: shoal server start"
+        )
+    return embedded.place(running)
 
 
 def configured() -> Place | None:

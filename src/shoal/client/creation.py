@@ -23,7 +23,7 @@ from shoal.errors import ClusterFailed, Conflict, InvalidRequest, NotFound, Shoa
 from shoal.wire import endpoints
 from shoal.wire.accounts import AccountList, cloud_of
 from shoal.wire.endpoints import ChangesQuery, Page
-from shoal.wire.events import EventKind
+from shoal.wire.events import Event, EventKind
 from shoal.wire.my_address import my_network
 from shoal.wire.requests import CreateCluster, StopCluster
 from shoal.wire.specs import Cloud, ClusterSpec
@@ -73,10 +73,17 @@ async def stop(api: Api, view: ClusterView, reason: str) -> Ended:
 class Watch:
     """What happens in one cluster, from `view` on, until a piece of work on it is done."""
 
-    def __init__(self, api: Api, view: ClusterView, progress: Progress) -> None:
-        self.view = view
+    def __init__(
+        self,
+        api: Api,
+        view: ClusterView,
+        progress: Progress,
+        heard: Callable[[Event], None] = lambda event: None,
+    ) -> None:
+        self.view = view  # the newest
         self._api = api
         self._progress = progress
+        self._heard = heard
         self._happened = asyncio.Event()
         self._scheduler_ready = asyncio.Event()
         if view.scheduler_address:
@@ -102,6 +109,7 @@ class Watch:
         query = ChangesQuery(cluster=self.view.id, after=self.view.event_seq)
         async for event in self._api.stream(endpoints.CHANGES, query=query):
             self._progress.event(event)
+            self._heard(event)
             self._happened.set()
             if event.kind is EventKind.CLUSTER_READY:
                 self._scheduler_ready.set()
@@ -133,8 +141,14 @@ class Watch:
 def _failed(view: ClusterView, why: str) -> ClusterFailed:
     return ClusterFailed(
         f"Cluster {view.name} ({view.id}): {view.sentence or why or 'it has ended'}",
-        hint=f"What happened: shoal cluster events {view.id}; "
-        f"what its processes said: shoal cluster logs {view.id}",
+        hint=where_to_look(view),
+    )
+
+
+def where_to_look(view: ClusterView) -> str:
+    return (
+        f"What happened: shoal cluster events {view.id}; "
+        f"what its processes said: shoal cluster logs {view.id}"
     )
 
 

@@ -12,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
+import msgspec
+
 from shoal.core import scheduling, workers
 from shoal.core.actions import Action, Bind, End, Gone, Launch, Release, Settle, Terminate
 from shoal.core.ailments import ailments
@@ -59,7 +61,10 @@ def _cluster(
     yield from found
     if any(isinstance(it, End) for it in found):
         return
-    lost = {id for it in found if isinstance(it, Release) for id in it.instances}
+    lost = {id: it.why for it in found if isinstance(it, Release) for id in it.instances}
+    instances = [
+        msgspec.structs.replace(it, why=lost[it.id]) if it.id in lost else it for it in instances
+    ]  # so that what follows from a loss names the reason of the loss
     active = [it for it in instances if it.state in ACTIVE and it.id not in lost]
     schedulers = _schedulers(active)
     scheduler = schedulers[0] if schedulers else None
