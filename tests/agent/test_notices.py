@@ -16,6 +16,7 @@ from tests.vms.metadata.gce import GceMetadata
 from tests.vms.metadata.server import Metadata, MetadataServer
 
 from shoal.agent import notices
+from shoal.wire.reports import NO_NOTICE
 
 AT = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 KINDS: dict[str, Callable[[Machine], Metadata]] = {
@@ -33,7 +34,10 @@ def door() -> Iterator[socket.socket]:
 
 
 @pytest.mark.parametrize("cloud", list(KINDS))
-def test_a_notice_is_heard_once_it_is_given_and_not_before(cloud: str, door: socket.socket) -> None:
+def test_a_notice_is_heard_once_it_is_given_and_not_before(
+    cloud: str, door: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     one = machine(cloud, 1, "", spot=True)
     service = KINDS[cloud](one)
     server = MetadataServer(door)
@@ -42,13 +46,15 @@ def test_a_notice_is_heard_once_it_is_given_and_not_before(cloud: str, door: soc
 
     async def story() -> str:
         waiting = asyncio.create_task(notices.notice(cloud, one.name or one.id, url, 0.01))
-        done, _ = await asyncio.wait([waiting], timeout=0.3)
-        assert not done
+        while NO_NOTICE not in caplog.messages:
+            assert not waiting.done()
+            await asyncio.sleep(0.005)
         service.warn(AT)
         return await asyncio.wait_for(waiting, 10)
 
     try:
         assert SAYS[cloud] in asyncio.run(story())
+        assert caplog.messages.count(NO_NOTICE) == 1
     finally:
         server.close()
 

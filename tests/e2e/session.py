@@ -47,14 +47,16 @@ class Session:
         """A script of the user's, to its end; what it printed."""
         return self.start(script).finish(timeout_s)
 
-    def shoal(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def shoal(
+        self, *arguments: str, check: bool = True, timeout_s: float = 60
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [self.python.parent / "shoal", *arguments],
             env=self.environment,
             cwd=self.work,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=timeout_s,
             check=False,
         )
         if check and done.returncode != 0:
@@ -187,10 +189,10 @@ def write_project(where: Path, name: str, code: str) -> Path:
     return where
 
 
-def sessions(root: Path) -> Iterator[Session]:
-    """One session, and its server ended after it."""
+def sessions(root: Path, extras: str = "") -> Iterator[Session]:
+    """One session, and its server ended after it. `extras`: of Shoal, as in "[aws]"."""
     project = write_project(root / "seaweed", "seaweed", "def grow(x):\n    return x + 1\n")
-    python = make_environment(root / "venv", ["-e", str(PROJECT), "-e", str(project)])
+    python = make_environment(root / "venv", ["-e", f"{PROJECT}{extras}", "-e", str(project)])
     session = Session(root, python)
     yield session
     session.shoal("server", "stop", check=False)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import uvicorn
 
-from shoal.agent import asked, dead_man, host, kernel_log, losses, preparation, stop_rules
+from shoal.agent import asked, dead_man, host, kernel_log, losses, notices, preparation, stop_rules
 from shoal.agent.clock import Clock
 from shoal.agent.ending import End, Ending, until
 from shoal.agent.head_desk import SAMPLES_EVERY_S, HeadDesk
@@ -88,6 +88,7 @@ class Head:
             self._tell_own(),
             self._keep_rules(),
             self._sample_host(),
+            self._heed_notices(),
             kernel_log.listen(self._vm, lambda text: self._lines.add("kernel", text)),
             self._settle_losses(),
         )
@@ -170,6 +171,12 @@ class Head:
         while True:
             await asyncio.sleep(host.EVERY_S)
             self._desk.record([await asyncio.to_thread(sampler.sample)])
+
+    async def _heed_notices(self) -> None:
+        """A scheduler is no spot VM: nothing follows from a notice but that it is on record."""
+        if self._vm.cloud:
+            told = await notices.notice(self._vm.cloud, self._vm.name, self._vm.metadata)
+            _log.warning("%s", told)
 
     async def _settle_losses(self) -> None:
         while True:

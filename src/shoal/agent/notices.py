@@ -20,6 +20,8 @@ from urllib.parse import urlencode
 import httpx2
 import msgspec
 
+from shoal.wire.reports import NO_NOTICE
+
 _log = logging.getLogger(__name__)
 
 EVERY_S = 5.0
@@ -99,7 +101,9 @@ class _Scheduled(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 async def notice(cloud: str, name: str, metadata: str, every_s: float = EVERY_S) -> str:
-    """Returns when there is one, with what it says."""
+    """Returns when there is one, with what it says. That the service answers at all is logged
+    once: `shoal doctor --live` looks for it."""
+    heard = False
     async with httpx2.AsyncClient(
         base_url=metadata, trust_env=False, timeout=_FIRST_ANSWER_S
     ) as client:
@@ -110,6 +114,9 @@ async def notice(cloud: str, name: str, metadata: str, every_s: float = EVERY_S)
                 if told := await watcher.look():
                     return told
                 answered = True
+                if not heard:
+                    heard = True
+                    _log.info(NO_NOTICE)
             except (httpx2.HTTPError, msgspec.MsgspecError) as error:
                 _log.debug("no word of preemption: %s", error)
             if not (answered and watcher.waits_by_itself):

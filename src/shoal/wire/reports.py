@@ -19,6 +19,9 @@ from shoal.wire.specs import DaskOptions, Role, StopRules
 from shoal.wire.telemetry import Chunk, Item
 from shoal.wire.views import LogLine, Stage
 
+# Logged by an agent once its metadata service has answered; `shoal doctor --live` looks for it.
+NO_NOTICE = "the metadata service answers: no notice of preemption"
+
 
 class VmReport(msgspec.Struct, frozen=True):
     """One VM's agent: where it stands. `progress` is 0…1 within the stage."""
