@@ -39,6 +39,10 @@ def main() -> None:
     vm = from_environment(os.environ, group.limit_bytes() if group else None)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("shoal").setLevel(logging.INFO)
+    if vm.scratch is not None:
+        from shoal.agent import scratch
+
+        vm = msgspec.structs.replace(vm, scratch=scratch.prepared(vm.scratch))
     age_s = max(time.time() - boot_file.stat().st_mtime, 0.0)  # of the VM, not of this process
     if boot.role is Role.SCHEDULER:
         family = socket.AF_INET6 if ":" in vm.host else socket.AF_INET

@@ -15,7 +15,6 @@ The text of this file travels in boot texts, compressed: it must stay small, and
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import http.client
 import http.server
@@ -348,25 +347,6 @@ def memory_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def scratch(home: str) -> str:
-    """Where Dask spills: an instance's own disk, if it has one. Nothing on it outlives the VM, so
-    what is there is nobody's. Azure's own agent has mounted it."""
-    place = os.path.join(home, "scratch")
-    if os.path.ismount(place):
-        return place
-    for pattern in ("google-local-nvme-ssd-*", "nvme-Amazon_EC2_NVMe_Instance_Storage_AWS*"):
-        for disk in sorted(glob.glob("/dev/disk/by-id/" + pattern)):
-            os.makedirs(place, exist_ok=True)
-            try:
-                subprocess.check_call(["mkfs.ext4", "-qF", "-E", "nodiscard", disk])
-                subprocess.check_call(["mount", "-o", "noatime", disk, place])
-                return place
-            except (OSError, subprocess.CalledProcessError) as error:
-                say(f"{disk} is not used: {error}")
-    azure = os.path.ismount("/mnt") and os.path.exists("/dev/disk/cloud/azure_resource")
-    return "/mnt" if azure else ""
-
-
 def become_agent(
     boot: Boot, boot_file: str, bundle: Bundle, name: str, address: str, base: str
 ) -> None:
@@ -383,7 +363,7 @@ def become_agent(
         "SHOAL_BUNDLE": place.files,
         "SHOAL_VM_CLOUD": boot["cloud"],
         "SHOAL_VM_METADATA": base,
-        "SHOAL_VM_SCRATCH": scratch(place.home),
+        "SHOAL_VM_SCRATCH": os.path.join(place.home, "scratch"),
         "TMPDIR": os.path.join(place.vm, "tmp"),
         "HOME": os.environ.get("HOME") or "/root",
         "PATH": f"{os.path.dirname(python)}:{PATH}",
@@ -392,6 +372,11 @@ def become_agent(
         json.dump({"files": bundle.files}, file)
     os.chdir(place.vm)
     os.execve(python, [python, "-I", "-m", "shoal.agent", boot_file], {**os.environ, **told})
+
+
+def end_vm() -> None:
+    if os.environ.get("SHOAL_VM_END", "poweroff") == "poweroff":
+        power_off()
 
 
 def power_off() -> None:
@@ -406,6 +391,10 @@ def power_off() -> None:
 def main(boot_file: str, home: str, base: str = "http://169.254.169.254") -> None:
     with open(boot_file) as file:
         boot = json.load(file)
+    if sys.version_info < (3, 11):  # noqa: UP036 – whatever the image has
+        say(f"{platform.python_version()} is too old: the image needs Python 3.11 or newer")
+        end_vm()
+        return
     deadline = time.monotonic() + boot.get("silence_s", 600.0)
     place = Place(home)
     while True:
@@ -423,8 +412,7 @@ def main(boot_file: str, home: str, base: str = "http://169.254.169.254") -> Non
             say(f"not yet: {type(error).__name__}: {error}")
         if time.monotonic() > deadline:
             say("nobody has use for this VM: it ends")
-            if os.environ.get("SHOAL_VM_END", "poweroff") == "poweroff":
-                power_off()
+            end_vm()
             return
         time.sleep(1.0)
 

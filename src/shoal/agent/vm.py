@@ -26,7 +26,7 @@ class Vm(msgspec.Struct, frozen=True):
     memory_bytes: int  # 0: not known
     environments: Path  # realised ones: shared by the VMs of one machine, or its own prefixes
     bundle: Path | None = None  # what its agent was made of, for other VMs of the cluster
-    scratch: Path | None = None  # a disk that is quick and does not last
+    scratch: Path | None = None  # where a disk goes that is quick and does not last
     cloud: str = ""  # whose metadata service tells of preemptions; empty: nobody's
     metadata: str = ""  # its URL
     whole_machine: bool = True  # False: it shares the machine it runs on with others

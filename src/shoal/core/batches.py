@@ -18,6 +18,7 @@ NAME_TAG = "shoal-name"
 
 _GIB = 1 << 30
 _LEAST_DISK_GIB, _MOST_DISK_GIB = 30, 100
+_GPU_DISK_GIB = 100  # images with NVIDIA's drivers take up to 64 themselves
 _LIFETIME_MARGIN_S = 600.0  # the stop rule comes first; the dead man is for when it cannot
 
 
@@ -59,6 +60,8 @@ def intend(
 def _disk_gib(asked: Hardware, offers: tuple[Offer, ...]) -> int:
     if asked.disk_gib is not None:
         return asked.disk_gib
+    if any(it.gpu for it in offers):
+        return _GPU_DISK_GIB
     memory_gib = max(it.memory_bytes for it in offers) // _GIB
     return min(_MOST_DISK_GIB, max(_LEAST_DISK_GIB, 2 * memory_gib))
 

@@ -78,7 +78,11 @@ def test_the_disk_is_as_large_as_asked(rig: Rig) -> None:
             "",
             {"publisher": "Canonical", "sku": "server-arm64"},
         ),
-        (offer("Standard_NC40ads_H100_v5", gpu=1), "", {"publisher": "microsoft-dsvm"}),
+        (
+            offer("Standard_NC40ads_H100_v5", gpu=1),
+            "",
+            {"publisher": "microsoft-dsvm", "sku": "2404"},
+        ),
         (offer(), "Debian:debian-12:12:1.2", {"publisher": "Debian", "version": "1.2"}),
         (offer(), "/subscriptions/s/images/mine", {"id": "/subscriptions/s/images/mine"}),
     ],

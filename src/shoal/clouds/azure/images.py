@@ -47,7 +47,9 @@ def by_offer(offer: Offer) -> Urn:
             scope=Scope(machine_type=offer.machine_type),
             hint="Name an image of your own in the account, or ask for an x86 type.",
         )
-    return Urn("microsoft-dsvm", "ubuntu-hpc", "2204")
+    return Urn(
+        "microsoft-dsvm", "ubuntu-hpc", "2404"
+    )  # 2204 has Python 3.10, older than an agent needs
 
 
 def urn(image: str) -> Urn:
