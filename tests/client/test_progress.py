@@ -138,3 +138,18 @@ def test_a_failure_marks_the_steps_that_were_under_way() -> None:
 )
 def test_money_has_as_many_digits_as_it_needs(micro: int | None, words: str) -> None:
     assert progress.dollars(micro) == words
+
+
+def test_what_workers_will_have_otherwise_is_told_once_and_stays() -> None:
+    out = io.StringIO()
+    it = told(PlainLines(out))
+    it.noted(("numpy: 1.26 in place of 2.0",))
+    it.noted(("numpy: 1.26 in place of 2.0",))
+    python = "Python 3.11.2 in place of 3.11.7, which this VM does not have"
+    for seq in (10, 11):
+        why = f"importing Dask; {python}"
+        it.event(event(EventKind.INSTANCE_STAGE, seq, why=why, after=str(Stage.STARTING)))
+    it.close()
+    lines = [line for line in out.getvalue().splitlines() if "note: " in line]
+    assert lines == ["mine: note: numpy: 1.26 in place of 2.0", f"mine: note: {python}"]
+    assert it.snapshot.notes[0] in progress.html(it.snapshot)

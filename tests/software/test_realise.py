@@ -15,6 +15,7 @@ import pytest
 from shoal.errors import EnvironmentFailed
 from shoal.software import realise as realising
 from shoal.software.realise import PythonSource, Realised, RealiseProgress, prune, realise
+from shoal.software.targets import here
 from shoal.wire.environments import Manifest
 from tests.software.made import manifest, wheel
 
@@ -129,6 +130,33 @@ def test_a_python_that_is_not_there_is_told(machine: Machine) -> None:
     assert "Python 3.99.1 is downloaded: this machine has no 3.99" in [
         it.detail for it in machine.told
     ]
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_another_patch_version_of_python_is_taken_unless_asked_exactly(
+    machine: Machine, exact: bool
+) -> None:
+    other = ".".join([*here().python.split(".")[:2], "99"])
+    wanted = msgspec.structs.replace(
+        machine.manifest(machine.wheel("one")), python=other, exact_python=exact
+    )
+    if exact:
+        with pytest.raises(EnvironmentFailed, match="package_sync_strict takes no other"):
+            asyncio.run(machine.realise(wanted))
+        return
+    asyncio.run(machine.realise(wanted))
+    assert realising.version_of(machine.directory / "vm") not in ("", other)
+
+
+def test_an_exact_one_does_not_begin_with_a_clone_of_another_version(machine: Machine) -> None:
+    other = ".".join([*here().python.split(".")[:2], "99"])
+    loose = msgspec.structs.replace(machine.manifest(machine.wheel("one")), python=other)
+    asyncio.run(machine.realise(loose, "vm-1"))
+    exact = msgspec.structs.replace(
+        machine.manifest(machine.wheel("two")), python=other, exact_python=True
+    )
+    with pytest.raises(EnvironmentFailed, match="takes no other"):
+        asyncio.run(machine.realise(exact, "vm-2"))
 
 
 def test_a_hint_of_another_version_is_not_used(machine: Machine) -> None:

@@ -21,6 +21,7 @@ from shoal.software.sync import (
     SyncRequest,
     Target,
     here,
+    note_lines,
     report,
     synchronise,
 )
@@ -145,7 +146,10 @@ def test_what_cannot_travel_is_told_and_strict_refuses_it(
     made = synchronise(request_, cache=tmp_path / "cache")
     assert [it.name for it in made.notes] == ["gone"]
     strict = msgspec.structs.replace(request_, strict=True)
-    with pytest.raises(EnvironmentFailed, match="gone cannot be synced exactly"):
+    with pytest.raises(
+        EnvironmentFailed,
+        match=r"cannot be synced exactly:\n  gone: left out: its project .* is not there",
+    ):
         synchronise(strict, cache=tmp_path / "cache")
     ignored = msgspec.structs.replace(strict, ignore=("gone",))
     assert synchronise(ignored, cache=tmp_path / "cache").notes == ()
@@ -175,6 +179,19 @@ def test_a_version_that_another_platform_lacks_is_a_note(
     made = synchronise(elsewhere, cache=tmp_path / "cache")
     words = "1.1 in place of 1.0, which is not for aarch64-apple-darwin"
     assert made.notes == (Note("fast", words),)
+
+
+def test_notes_with_the_same_to_say_share_a_line() -> None:
+    notes = (Note("one", "left out: why"), Note("two", "1.0 there"), Note("three", "left out: why"))
+    assert note_lines(notes) == ("one, three: left out: why", "two: 1.0 there")
+
+
+@pytest.mark.usefixtures("index")
+def test_strict_asks_for_the_very_version_of_python(request_: SyncRequest, tmp_path: Path) -> None:
+    strict = msgspec.structs.replace(request_, strict=True)
+    made = [synchronise(it, cache=tmp_path / "cache").manifest for it in (request_, strict)]
+    assert [it.exact_python for it in made] == [False, True]
+    assert made[0].id != made[1].id
 
 
 @pytest.mark.usefixtures("index")

@@ -12,7 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from shoal.agent.vm import Vm
-from shoal.software.realise import PythonSource, RealiseProgress, python_of, realise
+from shoal.software.realise import (
+    PythonSource,
+    RealiseProgress,
+    python_of,
+    realise,
+    version_of,
+)
 from shoal.wire.environments import Manifest
 
 _MOST_PREFIXES = 2  # the current one, and the one before, which may still be running
@@ -46,6 +52,14 @@ async def prepare(
         draft.replace(prefix)
     os.utime(prefix)
     return python_of(prefix)
+
+
+def other_python(manifest: Manifest, vm: Vm) -> str:
+    """What to tell when its Python is of another patch version than asked; else nothing."""
+    found = version_of(vm.prefix(manifest.id))
+    if not found or found == manifest.python:
+        return ""
+    return f"Python {found} in place of {manifest.python}, which this VM does not have"
 
 
 def forget_old(vm: Vm) -> None:

@@ -190,6 +190,8 @@ class Tender:
             self._broken(manifest.id, f"The environment could not be written: {error}")
             return
         self._see(preparing=False, prepared=manifest.id, gave_up=False)
+        if told := preparation.other_python(manifest, self._vm):
+            _log.warning("environment %s: %s", manifest.id, told)
         self.wake.ring()
         await asyncio.to_thread(preparation.forget_old, self._vm)
 
@@ -219,7 +221,10 @@ class Tender:
             return
         self._child = child
         self._see(child=Child(asked.manifest.id))
-        self._standing.stage(Stage.STARTING, "importing Dask")
+        told = preparation.other_python(asked.manifest, self._vm)
+        self._standing.stage(
+            Stage.STARTING, f"importing Dask; {told}" if told else "importing Dask"
+        )
         group.create_task(self._attend(child))
 
     def _configure(self, configuration: Configure) -> None:

@@ -28,18 +28,36 @@ def command() -> None:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Whose modules go along (default: the working directory).",
 )
+@click.option(
+    "--software",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file that describes an environment, in place of this one. It is resolved.",
+)
 @click.option("--ignore", multiple=True, help="Leave a package out. May be given several times.")
 @click.option("--only", multiple=True, help="Take these and what they need. May be repeated.")
 @output.json_option
 def scan(
-    directory: Path | None, ignore: tuple[str, ...], only: tuple[str, ...], as_json: bool
+    directory: Path | None,
+    software: Path | None,
+    ignore: tuple[str, ...],
+    only: tuple[str, ...],
+    as_json: bool,
 ) -> None:
-    """What a cluster would get, from where, and what it cannot get and why. Nothing is built.
+    """What a cluster would get, from where, and what it cannot get and why. Nothing is built,
+    but of what a file given with --software asks for.
 
-    Example: shoal env scan --ignore jupyterlab
+    \b
+    Examples:
+      shoal env scan --ignore jupyterlab
+      shoal env scan --software requirements.txt
     """
     from shoal.software.sync import SyncRequest, report
 
+    if software is not None:
+        if ignore or only or directory:
+            raise click.UsageError("--software goes without --directory, --ignore and --only")
+        _scan_file(software, as_json)
+        return
     where = (directory or Path.cwd()).resolve()
     rows = report(SyncRequest(working_directory=where, ignore=ignore, only=only or None))
     if as_json:
@@ -49,6 +67,22 @@ def scan(
     cells = [(it.name, it.version, it.action, it.reason or it.source) for it in rows]
     output.columns(titles, cells, nothing="Nothing can be imported here but Python itself.")
     output.note(_summary(rows))
+
+
+def _scan_file(software: Path, as_json: bool) -> None:
+    from shoal.software.sync import SyncRequest, note_lines, synchronise
+    from shoal.wire.state_directory import state_directory
+
+    request = SyncRequest(working_directory=Path.cwd(), software=software.resolve())
+    made = synchronise(request, cache=state_directory().cache)
+    if as_json:
+        output.json(
+            {"file": str(software), "packages": made.manifest.packages, "notes": made.notes}
+        )
+        return
+    _packages(made.manifest)
+    for line in note_lines(made.notes):
+        output.note(f"note: {line}")
 
 
 @command.command()
@@ -75,7 +109,11 @@ def show(environment: str, as_json: bool) -> None:
         return
     output.facts([("id", found.id), ("python", found.python), ("platform", found.platform)])
     click.echo()
-    rows = [(it.name, it.version, it.source) for it in found.packages]
+    _packages(found)
+
+
+def _packages(manifest: Manifest) -> None:
+    rows = [(it.name, it.version, it.source) for it in manifest.packages]
     output.columns(("package", "version", "from"), rows, nothing="It has no packages.")
 
 

@@ -129,10 +129,8 @@ def workers(n_workers: object) -> Workers:
 
 
 def environment_file(named: str) -> bool:
-    """Whether `software` is a file's path, and not the name of a stored environment."""
-    return (
-        "/" in named or "\\" in named or named.endswith((".toml", ".txt", ".lock", ".yml", ".yaml"))
-    )
+    """Whether `software` is a file's path: no name of a stored environment has any of these."""
+    return any(it in named for it in "./\\")
 
 
 def _gather(options: Mapping[str, object]) -> _Values:

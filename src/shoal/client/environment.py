@@ -16,7 +16,14 @@ from shoal.client.api import Api
 from shoal.client.arguments import Software
 from shoal.client.progress import Progress, StepName
 from shoal.errors import NotFound
-from shoal.software.sync import Synchronised, SyncProgress, SyncRequest, synchronise
+from shoal.software import inputs
+from shoal.software.sync import (
+    Synchronised,
+    SyncProgress,
+    SyncRequest,
+    note_lines,
+    synchronise,
+)
 from shoal.software.targets import Target, here
 from shoal.wire import endpoints
 from shoal.wire.ids import EnvironmentId
@@ -74,6 +81,7 @@ async def register(api: Api, copied: Copy, progress: Progress) -> EnvironmentId:
         endpoints.PUT_ENVIRONMENT, path={"environment": manifest.id}, body=manifest
     )
     await _upload(api, copied, needs, progress)
+    progress.noted(note_lines(copied.notes))
     progress.done(StepName.ENVIRONMENT, _words(copied, needs))
     return manifest.id
 
@@ -84,7 +92,7 @@ async def _must_be_known(api: Api, environment: EnvironmentId) -> None:
     except NotFound as error:
         raise NotFound(
             f"software={environment!r} is neither a file nor an environment that the server has",
-            hint="A file's name has a / or ends in .toml, .lock or .txt",
+            hint=f"Stored are: shoal env list. A file is known by its name: {inputs.known_names()}",
         ) from error
 
 
@@ -113,6 +121,4 @@ def _words(copied: Synchronised, needs: EnvironmentNeeds) -> str:
     words = f"{len(copied.manifest.packages)} packages"
     if needs.missing:
         words += f", {len(needs.missing)} uploaded"
-    if copied.notes:
-        words += f"; left out: {', '.join(note.name for note in copied.notes)}"
     return words

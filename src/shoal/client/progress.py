@@ -51,6 +51,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     machines: tuple[str, ...] = ()  # "2 × m7i.large in us-east-1b, spot"
     price_uusd_per_hour: int | None = None
     details_url: str = ""
+    notes: tuple[str, ...] = ()  # "numpy: 1.26 in place of 2.0, which is not for …"
 
 
 class Rendering(Protocol):
@@ -86,6 +87,7 @@ class Progress:
         self._schedulers: frozenset[InstanceId] = frozenset()
         self._reached: dict[InstanceId, int] = {}
         self._name = name
+        self._notes: tuple[str, ...] = ()
 
     @property
     def snapshot(self) -> Snapshot:
@@ -100,6 +102,7 @@ class Progress:
             machines=self._machines,
             price_uusd_per_hour=cluster.price_uusd_per_hour if cluster else None,
             details_url=cluster.details_url if cluster else "",
+            notes=self._notes,
         )
 
     def running(self, name: StepName, detail: str = "") -> None:
@@ -112,6 +115,12 @@ class Progress:
         detail = detail or self._steps[name].detail
         seconds = self._clock() - self._step_begun_at.get(name, self._begun_at)
         self._set(name, Step(name.value, State.DONE, detail, seconds))
+
+    def noted(self, notes: tuple[str, ...]) -> None:
+        """What workers will not have as it is here. Stays on the screen."""
+        if new := tuple(it for it in notes if it not in self._notes):
+            self._notes += new
+            self._rendering.show(self.snapshot)
 
     def cluster(self, view: ClusterView) -> None:
         """The cluster as the server sees it now."""
@@ -143,6 +152,10 @@ class Progress:
 
     def event(self, event: Event) -> None:
         """Something happened in the cluster; of the VMs' stages only the scheduler's is a step."""
+        if event.kind is EventKind.INSTANCE_STAGE and event.after == Stage.STARTING:
+            self.noted(
+                tuple(event.why.split("; ")[1:])
+            )  # "importing Dask; Python 3.11.2 in place…"
         if event.kind is EventKind.CLUSTER_READY:
             self.done(StepName.SCHEDULER, "ready")
         elif event.kind is EventKind.INSTANCE_STAGE and event.instance in self._schedulers:
@@ -243,8 +256,12 @@ class PlainLines:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._told: dict[str, Step] = {}
+        self._noted = 0
 
     def show(self, snapshot: Snapshot) -> None:
+        for note in snapshot.notes[self._noted :]:
+            self._line(snapshot, f"note: {note}")
+        self._noted = len(snapshot.notes)
         for step in snapshot.steps:
             if step.state is not State.WAITING and self._told.get(step.title) != step:
                 self._told[step.title] = step
@@ -316,11 +333,12 @@ def html(snapshot: Snapshot) -> str:
         f"<td style='text-align:left'>{escape(_step_words(step))}</td></tr>"
         for step in snapshot.steps
     )
+    notes = "".join(f"<div>Note: {escape(it)}</div>" for it in snapshot.notes)
     link = escape(snapshot.details_url, quote=True)
     details = f" · <a href='{link}' target='_blank'>details</a>" if link else ""
     sentence = escape(snapshot.sentence)
     return (
-        f"<div><b>{escape(snapshot.name)}</b> {sentence}<table>{rows}</table>"
+        f"<div><b>{escape(snapshot.name)}</b> {sentence}<table>{rows}</table>{notes}"
         f"<small>{escape(summary(snapshot))}{details}</small></div>"
     )
 
@@ -344,7 +362,8 @@ def _table(snapshot: Snapshot) -> RenderableType:
     foot = Text(summary(snapshot), "dim")
     if snapshot.details_url:
         foot.append(f"  {snapshot.details_url}", "dim")
-    return Group(title, table, foot)
+    notes = [Text(f"note: {it}", "yellow") for it in snapshot.notes]
+    return Group(title, table, *notes, foot)
 
 
 def _step_words(step: Step) -> str:

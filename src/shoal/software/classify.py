@@ -10,12 +10,11 @@ import msgspec
 from packaging.utils import canonicalize_name
 
 from shoal.errors import InvalidRequest
+from shoal.software.agreement import MUST_MATCH
 from shoal.software.loose import Loose, Module
 from shoal.software.needs import needed_by
 from shoal.software.scan import Distribution, Scan
 
-# Both sides of a Dask connection must agree on these: never left out, never another version.
-MUST_MATCH = frozenset({"dask", "distributed", "cloudpickle", "msgpack", "tornado"})
 # Installers are not part of what a program imports; the target has its own.
 _INSTALLERS = frozenset({"pip", "wheel", "distribute", "pkg-resources"})
 

@@ -36,11 +36,12 @@ class _Description(msgspec.Struct, frozen=True):
 
     python: str
     platform: str
+    exact: bool = False
 
 
 def describe(manifest: Manifest, environment: Path) -> None:
     """Replaces, never edits: what is there may be a link to another environment's."""
-    told = _Description(manifest.python, manifest.platform)
+    told = _description(manifest)
     draft = environment / f"{_DESCRIPTION}.draft"
     draft.write_bytes(msgspec.json.encode(told))
     draft.replace(environment / _DESCRIPTION)
@@ -49,7 +50,7 @@ def describe(manifest: Manifest, environment: Path) -> None:
 
 def newest_like(manifest: Manifest, store: Path) -> Path | None:
     """One made for the same Python and platform."""
-    wanted = _Description(manifest.python, manifest.platform)
+    wanted = _description(manifest)
     found = []
     for other in store.glob("env-*"):
         try:
@@ -59,6 +60,10 @@ def newest_like(manifest: Manifest, store: Path) -> Path | None:
         except (OSError, msgspec.DecodeError):  # pruned meanwhile, or made by an older version
             continue
     return max(found)[1] if found else None
+
+
+def _description(manifest: Manifest) -> _Description:
+    return _Description(manifest.python, manifest.platform, manifest.exact_python)
 
 
 def prune(store: Path, *, keep: frozenset[str], older_than: float) -> None:

@@ -1,25 +1,28 @@
 """An environment that a file describes, in place of the session's own.
 
-Known are pylock.toml, uv.lock, requirements.txt and environment.yml. All become one lock, and what
-the lock takes from this machine or from git becomes wheels, which travel with it.
+`INPUTS` is what is accepted, by name. All become one lock, and what the lock takes from this
+machine or from git becomes wheels, which travel with it.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import msgspec
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from shoal.errors import InvalidRequest
 from shoal.software import build, pylock
-from shoal.software.classify import MUST_MATCH, Editable
+from shoal.software.classify import Editable
 from shoal.software.lock import compile_arguments, read, uv_lock
 from shoal.software.targets import Target
 
 _NEEDED = ("dask", "distributed")
+_REQUIRES_PYTHON = re.compile(r'^requires-python = "([^"]*)"', re.MULTILINE)
 
 
 class Described(msgspec.Struct, frozen=True):
@@ -29,50 +32,80 @@ class Described(msgspec.Struct, frozen=True):
     built: tuple[build.Built, ...]
 
 
+class Input(msgspec.Struct, frozen=True):
+    """A kind of file, by the names that it may have; `lock` makes the text of a lock of it."""
+
+    names: tuple[str, ...]  # with * for anything
+    meaning: str
+    lock: Callable[[Path, Target], str]
+
+
+def input_of(name: str) -> Input | None:
+    """Which kind of file it is, by its name."""
+    return next((it for it in INPUTS if any(fnmatch(name, known) for known in it.names)), None)
+
+
+def known_names() -> str:
+    """For a sentence: "a, b or c"."""
+    names = [name for it in INPUTS for name in it.names]
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
 def described(software: Path, target: Target, cache: Path) -> Described:
-    if not software.exists():
+    if not software.is_file():
+        raise InvalidRequest(f"There is no file {software}.", hint=f"Give a {known_names()}.")
+    kind = input_of(software.name)
+    if kind is None:
         raise InvalidRequest(
-            f"There is no file {software}.", hint="Give a lock or requirements file."
+            f"{software.name} is not a kind of file that describes an environment.",
+            hint=f"Known are {known_names()}.",
         )
-    lock = read(_text(software.resolve(), target))
+    lock = read(kind.lock(software.resolve(), target))
+    _must_run_dask(software, lock, target)
+    built = tuple(_travelling(lock, software.resolve().parent, cache))
+    wheels = [it.wheel for it in built]
+    return Described(lock.joined(wheels), built)
+
+
+def _must_run_dask(software: Path, lock: pylock.Lock, target: Target) -> None:
     names = {it.name for it in lock.packages}
     if missing := [it for it in _NEEDED if it not in names]:
         raise InvalidRequest(
             f"{software} has no {' and no '.join(missing)}, which a Dask cluster runs.",
             hint=f"Add {', '.join(missing)} to it, at the version that this session has.",
         )
-    built = tuple(_travelling(lock, software.resolve().parent, cache))
-    wheels = [it.wheel for it in built]
-    return Described(lock.joined(wheels), built)
+    asked = _REQUIRES_PYTHON.search(lock.head)
+    try:
+        fits = asked is None or target.python in SpecifierSet(asked[1])
+    except InvalidSpecifier:
+        return
+    if asked is not None and not fits:
+        raise InvalidRequest(
+            f"{software} is for Python {asked[1]}, and this session runs {target.python}: workers "
+            "must have the same minor version.",
+            hint=f"Lock it for Python {target.python}, or start the session with the other.",
+        )
 
 
-def differences(lock: pylock.Lock) -> Iterator[tuple[str, str]]:
-    """Of packages that both sides of a Dask connection should have alike: name, and what is not."""
-    for it in lock.packages:
-        if it.name in MUST_MATCH and it.version:
-            try:
-                ours = importlib.metadata.version(it.name)
-            except importlib.metadata.PackageNotFoundError:
-                continue
-            if ours != it.version:
-                yield it.name, f"{it.version} there and {ours} in this session"
+# -- each kind --------------------------------------------------------------------------------
 
 
-def _text(software: Path, target: Target) -> str:
-    name = software.name
-    if name == "uv.lock":
-        arguments = ["export", "--frozen", "--no-dev", "--format", "pylock.toml", "--no-header"]
-        return uv_lock(arguments, software.parent)
-    if name.startswith("pylock.") and software.suffix == ".toml":
-        return software.read_text(encoding="utf-8")
-    if software.suffix in (".txt", ".in"):
-        return uv_lock(compile_arguments(software, target), software.parent)
-    if software.suffix in (".yml", ".yaml"):
-        return _of_environment_yml(software, target)
-    raise InvalidRequest(
-        f"{name} is not a kind of file that describes an environment.",
-        hint="Known are pylock.toml, uv.lock, requirements.txt and environment.yml.",
-    )
+def _pylock(software: Path, target: Target) -> str:
+    return software.read_text(encoding="utf-8")
+
+
+def _uv_lock(software: Path, target: Target) -> str:
+    arguments = ["export", "--frozen", "--no-dev", "--format", "pylock.toml", "--no-header"]
+    return uv_lock(arguments, software.parent)
+
+
+def _requirements(software: Path, target: Target) -> str:
+    return uv_lock(compile_arguments(software, target), software.parent)
+
+
+def _pyproject(software: Path, target: Target) -> str:
+    """The project itself, and what it needs."""
+    return _resolved([f"-e {software.parent.as_posix()}"], software, target)
 
 
 class _Pip(msgspec.Struct, frozen=True):
@@ -83,7 +116,7 @@ class _EnvironmentYml(msgspec.Struct, frozen=True):
     dependencies: tuple[str | _Pip, ...] = ()
 
 
-def _of_environment_yml(software: Path, target: Target) -> str:
+def _environment_yml(software: Path, target: Target) -> str:
     """Its pip section. What conda is to install is refused, with its names."""
     try:
         asked = msgspec.yaml.decode(software.read_bytes(), type=_EnvironmentYml)
@@ -97,10 +130,30 @@ def _of_environment_yml(software: Path, target: Target) -> str:
             hint="Put them into its pip section, or give a requirements.txt.",
         )
     lines = [line for it in asked.dependencies if isinstance(it, _Pip) for line in it.pip]
+    return _resolved(lines, software, target)
+
+
+def _resolved(lines: list[str], software: Path, target: Target) -> str:
     with tempfile.TemporaryDirectory() as directory:
         requirements = Path(directory, "requirements.txt")
         requirements.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return uv_lock(compile_arguments(requirements, target), software.parent)
+
+
+INPUTS = (
+    Input(("pylock.toml", "pylock.*.toml"), "a lock as PEP 751 has it, taken as it is", _pylock),
+    Input(("uv.lock",), "the lock of a uv project; the project is built", _uv_lock),
+    Input(("pyproject.toml",), "a project: it is built, what it needs is resolved", _pyproject),
+    Input(
+        ("requirements*.lock", "*.txt", "*.in"),
+        "requirements as pip reads them; they are resolved",
+        _requirements,
+    ),
+    Input(("*.yml", "*.yaml"), "an environment.yml with a pip section", _environment_yml),
+)
+
+
+# -- what travels -----------------------------------------------------------------------------
 
 
 def _travelling(lock: pylock.Lock, directory: Path, cache: Path) -> Iterator[build.Built]:

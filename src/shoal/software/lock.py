@@ -19,7 +19,7 @@ import msgspec
 
 from shoal.errors import EnvironmentFailed
 from shoal.software import pylock
-from shoal.software.classify import MUST_MATCH
+from shoal.software.agreement import MUST_MATCH
 from shoal.software.installer import attempt, last_words
 from shoal.software.targets import Target
 

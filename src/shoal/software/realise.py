@@ -47,6 +47,7 @@ __all__ = [
     "prune",
     "python_of",
     "realise",
+    "version_of",
 ]
 
 
@@ -174,27 +175,29 @@ def _begin(work: _Work, environment: Path) -> Path | None:
     if like is not None:
         clone(like, environment)
     else:
-        _venv(work.manifest.python, environment, work.python_source, work.phases)
+        _venv(work, environment)
     return like
 
 
-def _venv(version: str, environment: Path, source: PythonSource, phases: Phases) -> None:
-    """Of the very version; else of the same minor version, if the machine has it; else uv downloads
-    it, which takes longer than all that it is needed for."""
+def _venv(work: _Work, environment: Path) -> None:
+    """Of the very version; else of the same minor version, if the machine has it and that will do;
+    else uv downloads it, which takes longer than all that it is needed for."""
+    version, source, phases = work.manifest.python, work.python_source, work.phases
     hint = source.hint
     if hint is not None and hint.exists():
         done = _attempt_venv(hint, environment)
-        if done.returncode == 0 and _version_of(environment) == version:
+        if done.returncode == 0 and version_of(environment) == version:
             return
         shutil.rmtree(environment, ignore_errors=True)
     words = ""
     minor = version.rpartition(".")[0]
-    for wanted in (version, minor):
+    will_do = (version,) if work.manifest.exact_python else (version, minor)
+    for wanted in will_do:
         if _attempt_venv(wanted, environment, "--no-python-downloads").returncode == 0:
             return
     phases.enter("python", f"Python {version} is downloaded: this machine has no {minor}", 0.05)
     mirror = ["--mirror", source.mirror] if source.mirror else []
-    for wanted in (version, minor):
+    for wanted in will_do:
         done = attempt(["python", "install", "--quiet", *mirror, wanted])
         if done.returncode == 0:
             done = _attempt_venv(wanted, environment)
@@ -202,9 +205,14 @@ def _venv(version: str, environment: Path, source: PythonSource, phases: Phases)
             return
         words = words or last_words(done.stderr)
     raise EnvironmentFailed(
-        f"Python {version} is not to be had on this VM:\n{words}",
-        hint=f"Take an image with Python {minor}, or start the server with --python-mirror URL.",
+        f"Python {version} is not to be had on this VM{_no_other(work.manifest)}:\n{words}",
+        hint=f"Take an image with Python {will_do[-1]}, or start the server with "
+        "--python-mirror URL.",
     )
+
+
+def _no_other(manifest: Manifest) -> str:
+    return ", and package_sync_strict takes no other" if manifest.exact_python else ""
 
 
 def _attempt_venv(
@@ -213,9 +221,14 @@ def _attempt_venv(
     return attempt(["venv", "--quiet", "--relocatable", *how, "--python", python, environment])
 
 
-def _version_of(environment: Path) -> str:
-    """As uv wrote it down: asking the interpreter takes longer than all else here."""
-    for line in (environment / "pyvenv.cfg").read_text(encoding="utf-8").splitlines():
+def version_of(environment: Path) -> str:
+    """Of its Python, as uv wrote it down: asking it takes longer than all else here. Empty: not
+    known."""
+    try:
+        told = (environment / "pyvenv.cfg").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    for line in told.splitlines():
         name, _, value = line.partition("=")
         if name.strip() == "version_info":
             return value.strip()

@@ -5,7 +5,7 @@ Blocks; knows nothing of servers. Nothing changed means that everything comes fr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import msgspec
 from packaging.utils import canonicalize_name
 
 from shoal.errors import EnvironmentFailed
-from shoal.software import build, inputs, pylock, wheels
+from shoal.software import agreement, build, inputs, pylock, wheels
 from shoal.software import lock as locks
 from shoal.software.classify import (
     Editable,
@@ -38,6 +38,7 @@ __all__ = [
     "Synchronised",
     "Target",
     "here",
+    "note_lines",
     "report",
     "synchronise",
 ]
@@ -51,7 +52,7 @@ class SyncRequest(msgspec.Struct, frozen=True):
     working_directory: Path
     ignore: tuple[str, ...] = ()
     only: tuple[str, ...] | None = None
-    strict: bool = False
+    strict: bool = False  # whatever would differ, Python's own version too, is an error
     software: Path | None = None
     target: Target | None = None  # None: like here
     path: tuple[str, ...] | None = None  # where to look for what is installed; None: sys.path
@@ -64,7 +65,7 @@ class SyncProgress(msgspec.Struct, frozen=True):
 
 
 class Note(msgspec.Struct, frozen=True):
-    """Something that the worker will not have as it is here, and why."""
+    """Something that the worker will not have as it is here: what it has instead, or why not."""
 
     name: str
     text: str
@@ -115,6 +116,14 @@ class _Work(msgspec.Struct, frozen=True):
     target: Target
     cache: Path
     phases: Phases
+
+
+def note_lines(notes: Iterable[Note]) -> tuple[str, ...]:
+    """For people: names with the same to say about them share a line."""
+    names: dict[str, list[str]] = {}
+    for note in notes:
+        names.setdefault(note.text, []).append(note.name)
+    return tuple(f"{', '.join(who)}: {text}" for text, who in names.items())
 
 
 def report(request: SyncRequest) -> tuple[ReportRow, ...]:
@@ -181,7 +190,8 @@ def _join(work: _Work, built: list[build.Built], locked: Future[locks.Outcome]) 
     work.phases.enter("locking", "exact versions")
     outcome = locked.result()
     pins = {it.name: it for it in work.items if isinstance(it, Index)}
-    notes = [Note(it.name, it.reason) for it in work.items if isinstance(it, NotPortable)]
+    left_out = [it for it in work.items if isinstance(it, NotPortable)]
+    notes = [Note(it.name, f"left out: {it.reason}") for it in left_out]
     notes += [_given_way(it, work.target) for it in outcome.relaxed]
     for name in (*outcome.missing, *outcome.private):
         if (again := _again(pins[name], work)) is not None:
@@ -190,7 +200,8 @@ def _join(work: _Work, built: list[build.Built], locked: Future[locks.Outcome]) 
             notes.append(Note(name, _why_missing(pins[name], work.target)))
     ignored = map(canonicalize_name, work.request.ignore)
     lock = pylock.parse(outcome.text).without(ignored)  # a resolved one may have it again
-    return _described(lock, built, work.target, tuple(notes), work.phases)
+    made = _Made(work.target, tuple(notes), work.request.strict)
+    return _described(lock, built, made, work.phases)
 
 
 def _again(pin: Index, work: _Work) -> build.Built | None:
@@ -204,8 +215,8 @@ def _again(pin: Index, work: _Work) -> build.Built | None:
 
 def _why_missing(pin: Index, target: Target) -> str:
     if pin.installer:
-        return f"{_BY[pin.installer]} installed it, and the package index has no {pin.version}"
-    return f"there is none for {target.platform}"
+        return f"left out: {_BY[pin.installer]} installed it, and no index has that version"
+    return f"left out: there is none for {target.platform}"
 
 
 def _given_way(it: locks.Relaxed, target: Target) -> Note:
@@ -216,40 +227,46 @@ def _given_way(it: locks.Relaxed, target: Target) -> Note:
 
 def _hold_to(request: SyncRequest, notes: tuple[Note, ...]) -> None:
     if request.strict and notes:
+        lines = "\n".join(f"  {line}" for line in note_lines(notes))
         raise EnvironmentFailed(
-            f"{notes[0].name} cannot be synced exactly: {notes[0].text}. "
-            "package_sync_strict is set.",
-            hint=f"Leave it out: package_sync_ignore=[{notes[0].name!r}].",
+            f"package_sync_strict is set, and these cannot be synced exactly:\n{lines}",
+            hint=f"Leave them out: package_sync_ignore={[it.name for it in notes]}.",
         )
 
 
 def _from_file(software: Path, target: Target, cache: Path, phases: Phases) -> Synchronised:
     phases.enter("locking", str(software))
     found = inputs.described(software, target, cache)
-    notes = tuple(Note(name, words) for name, words in inputs.differences(found.lock))
-    return _described(found.lock, list(found.built), target, notes, phases)
+    there = {it.name: it.version for it in found.lock.packages}
+    differ = agreement.agreed(software.name, there, agreement.in_this_session())
+    notes = tuple(Note(it.name, it.words) for it in differ)
+    return _described(found.lock, list(found.built), _Made(target, notes), phases)
+
+
+class _Made(msgspec.Struct, frozen=True):
+    target: Target
+    notes: tuple[Note, ...]
+    exact: bool = False  # the very version of Python
 
 
 def _described(
-    lock: pylock.Lock,
-    built: list[build.Built],
-    target: Target,
-    notes: tuple[Note, ...],
-    phases: Phases,
+    lock: pylock.Lock, built: list[build.Built], made: _Made, phases: Phases
 ) -> Synchronised:
+    target = made.target
     files = tuple(it.wheel for it in sorted(built, key=lambda it: it.wheel.distribution))
     must_run_on(target, files)
     text = lock.joined(files).text
     manifest = Manifest(
-        id=environment_id(text, target.python, target.platform, files),
+        id=environment_id(text, target.python, target.platform, files, exact=made.exact),
         lock=text,
         python=target.python,
         platform=target.platform,
         wheels=files,
         packages=_summary(lock, files),
+        exact_python=made.exact,
     )
     paths = {it.wheel.sha256: it.path for it in built}
-    return Synchronised(manifest, paths, notes, phases.end())
+    return Synchronised(manifest, paths, made.notes, phases.end())
 
 
 def _summary(lock: pylock.Lock, ours: tuple[WheelFile, ...]) -> tuple[PackageSummary, ...]:

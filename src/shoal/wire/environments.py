@@ -37,12 +37,15 @@ class Manifest(msgspec.Struct, frozen=True):
     platform: str  # uv's name of the target: "x86_64-unknown-linux-gnu"
     wheels: tuple[WheelFile, ...] = ()
     packages: tuple[PackageSummary, ...] = ()
+    exact_python: bool = False  # no other patch version of it will do
 
 
 def environment_id(
-    lock: str, python: str, platform: str, wheels: tuple[WheelFile, ...]
+    lock: str, python: str, platform: str, wheels: tuple[WheelFile, ...], *, exact: bool = False
 ) -> EnvironmentId:
     digest = hashlib.sha256()
     for part in (lock, python, platform, *sorted(it.sha256 for it in wheels)):
         digest.update(part.encode() + b"\0")
+    if exact:
+        digest.update(b"exactly this Python\0")
     return EnvironmentId(f"env-{digest.hexdigest()[:32]}")
