@@ -260,12 +260,13 @@ STORIES = (
         "no capacity, which returns",
         (
             _deed(0, "create", 2),
-            _deed(0, "fill", True),
-            _deed(3, "fill", False),
-            _deed(14, "has", 2),
-            _deed(14, "delete"),
+            _deed(5, "fill", True),
+            _deed(5, "scale", 3),
+            _deed(8, "fill", False),
+            _deed(15, "has", 3),
+            _deed(15, "delete"),
         ),
-        most_vms=3,
+        most_vms=4,
     ),
     Story("stopped while it is launched", (_deed(0, "create", 2), _deed(1, "delete")), most_vms=3),
 )

@@ -145,7 +145,12 @@ class Azure:
         )
 
     def running(self) -> set[str]:
-        return {str(it["id"]).lower() for it in self._double.arm.of_kind(VM)}
+        """One that found no room is a name alone, and no VM."""
+        return {
+            str(it["id"]).lower()
+            for it in self._double.arm.of_kind(VM)
+            if it["properties"]["provisioningState"] != "Failed"
+        }
 
     def left(self) -> list[str]:
         return [*self._double.arm.left(), *self._double.arm.faults]

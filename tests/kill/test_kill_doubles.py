@@ -14,7 +14,7 @@ from tests.kill.grounds import GROUNDS
 from tests.kill.matrix import spread
 from tests.kill.rig import databases
 
-DEATHS = 24  # in each story on each cloud, spread evenly over its points
+DEATHS = 9  # in each story on each cloud, spread evenly over its points
 
 
 @pytest.mark.parametrize("cloud", GROUNDS)

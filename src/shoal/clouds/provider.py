@@ -6,6 +6,7 @@ Everything else – retry, failover, cost, limits, clean-up – is core's. Imple
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import ClassVar, Protocol, runtime_checkable
@@ -19,7 +20,8 @@ from shoal.wire.specs import Cloud
 
 
 class Shortfall(msgspec.Struct, frozen=True):
-    """`count` of a batch's VMs were not started, because of `error`."""
+    """`count` of a batch's VMs were not started and never will be, because of `error`: the last
+    word on them, whichever of the four it is. Core releases them, and asks in a new batch."""
 
     count: int
     error: LaunchError
@@ -34,12 +36,39 @@ class Launched(msgspec.Struct, frozen=True):
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """What to avoid next: "*" is every one."""
+    """What to avoid next: "*" is every one. `alone`: it concerns the cluster that asked, since
+    what it asked for was wrong, and nobody else."""
 
     region: str = "*"
     zone: str = "*"
     machine_type: str = "*"
     spot: bool | None = None
+    alone: bool = False
+
+
+class Reach(enum.Enum):
+    """How far an error reaches: the scope's name in the table of a cloud's error codes."""
+
+    REQUEST = enum.auto()  # what one cluster asked for
+    POOL = enum.auto()  # a type in a zone, as spot or not
+    ZONE = enum.auto()
+    REGION = enum.auto()
+    ACCOUNT = enum.auto()
+
+
+def scope(reach: Reach, offer: Offer | None, *, spot: bool | None = None) -> Scope:
+    """Of an error about that offer. Where none is known, only an account's reaches others."""
+    match reach:
+        case Reach.ACCOUNT:
+            return Scope()
+        case Reach.POOL if offer is not None:
+            return Scope(offer.region, offer.zone, offer.machine_type, offer.spot)
+        case Reach.ZONE if offer is not None:
+            return Scope(offer.region, offer.zone, spot=spot)
+        case Reach.REGION if offer is not None:
+            return Scope(offer.region, spot=spot)
+        case _:
+            return Scope(alone=True)
 
 
 class LaunchError(CloudError):
@@ -64,9 +93,12 @@ class Refused(LaunchError):
 
     code: ClassVar[str] = "cloud-refused"
 
-    def __init__(self, message: str, *, scope: Scope, hint: str) -> None:
+    def __init__(
+        self, message: str, *, scope: Scope, hint: str, also: tuple[Scope, ...] = ()
+    ) -> None:
         super().__init__(message, hint=hint)
         self.scope = scope
+        self.also = also
 
 
 class Throttled(LaunchError):
@@ -83,6 +115,24 @@ class Unknown(LaunchError):
     """Anything else, a lost answer included. Changes nothing; the same call is made again."""
 
     code: ClassVar[str] = "cloud-unknown"
+
+
+def final(error: LaunchError, offer: Offer) -> LaunchError:
+    """Of what will not be tried again by the cloud itself, such as a finished operation, "who
+    knows" cannot be the last word: the pool is avoided for a while."""
+    if isinstance(error, Unknown):
+        return NoCapacity(error.message, scope=scope(Reach.POOL, offer), hint=error.hint)
+    return error
+
+
+def answered(vms: tuple[Vm, ...], shortfalls: tuple[Shortfall, ...]) -> Launched:
+    """Of a request that is over. What came to nothing for one reason is raised, unless to raise it
+    would mean that the same call is made again."""
+    if not vms and len(shortfalls) == 1:
+        error = shortfalls[0].error
+        if isinstance(error, NoCapacity | Refused):
+            raise error
+    return Launched(vms, shortfalls)
 
 
 class Provider(Protocol):

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from shoal.core.records import Cluster, Offer, PoolMark
+from shoal.wire.ids import ClusterId
 from shoal.wire.specs import Cloud, ClusterSpec, Hardware, Range, Role, SpotPolicy
 
 _MAX_ALTERNATIVES = 12
@@ -87,6 +88,11 @@ def _place(ranked: Sequence[Offer], zone: str) -> int:
 
 def is_free(offer: Offer, marks: Sequence[PoolMark]) -> bool:
     return not any(covers(mark, offer) for mark in marks)
+
+
+def concerning(marks: Sequence[PoolMark], cluster: ClusterId) -> tuple[PoolMark, ...]:
+    """Without those on what another cluster asked for: its mistake is nobody else's."""
+    return tuple(it for it in marks if it.cluster in ("", cluster))
 
 
 def paused(marks: Sequence[PoolMark]) -> bool:

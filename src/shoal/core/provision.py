@@ -17,7 +17,7 @@ import msgspec
 from shoal.core import scheduling, workers
 from shoal.core.actions import Action, Bind, End, Gone, Launch, Release, Settle, Terminate
 from shoal.core.ailments import ailments
-from shoal.core.choose import paused
+from shoal.core.choose import concerning, paused
 from shoal.core.lifecycle import ACTIVE
 from shoal.core.matching import Matched, absence_counts, match_vms
 from shoal.core.records import Cluster, EndKind, Instance, Vm, World
@@ -57,6 +57,7 @@ def _cluster(
     if cluster.ended_at is not None:
         yield from _ended(world, cluster, instances)
         return
+    world = _as_seen_by(cluster, world)
     found = list(ailments(world, matched, cluster, instances))
     yield from found
     if any(isinstance(it, End) for it in found):
@@ -77,6 +78,12 @@ def _cluster(
         yield from scheduling.provide(world, cluster, having, instances)
     else:
         yield from workers.provide(world, cluster, scheduler, having, instances)
+
+
+def _as_seen_by(cluster: Cluster, world: World) -> World:
+    if not any(it.cluster for it in world.marks):
+        return world
+    return msgspec.structs.replace(world, marks=concerning(world.marks, cluster.id))
 
 
 def _schedulers(active: Sequence[Instance]) -> list[Instance]:

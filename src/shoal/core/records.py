@@ -151,7 +151,8 @@ class HeadObservation(msgspec.Struct, frozen=True):
 
 
 class PoolMark(msgspec.Struct, frozen=True):
-    """Do not ask there until then. "*" matches every zone, type; `spot` None matches both."""
+    """Do not ask there until then. "*" matches every zone, type; `spot` None matches both.
+    `cluster`: whom alone it concerns; empty: everybody."""
 
     cloud: Cloud
     region: str
@@ -161,6 +162,7 @@ class PoolMark(msgspec.Struct, frozen=True):
     until: datetime
     why: str
     hint: str = ""
+    cluster: str = ""
 
 
 class Tally(msgspec.Struct, frozen=True):

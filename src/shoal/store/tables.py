@@ -217,6 +217,7 @@ pool = Table(
     Column("zone", Prose, primary_key=True),
     Column("machine_type", Prose, primary_key=True),
     Column("spot", Integer, primary_key=True, autoincrement=False),  # 0, 1; -1: both
+    Column("cluster", Prose, primary_key=True, server_default=""),  # empty: everybody
     Column("until", Moment, nullable=False),
     _text("why"),
     _text("hint"),

@@ -122,6 +122,6 @@ def test_what_azure_will_never_do_is_refused_and_the_next_alternative_taken(rig:
     nonsense = offer("Standard_Nothing")
     with pytest.raises(Refused, match="is no size") as told:
         rig.launch(batch(1, nonsense))
-    assert told.value.scope == Scope("eastus", "eastus-1", "Standard_Nothing", False)
+    assert told.value.scope == Scope("eastus", "eastus-1", "Standard_Nothing", False, alone=True)
     (vm,) = rig.launch(batch(1, nonsense, offer(), number=2)).vms
     assert vm.machine_type == "Standard_D4s_v5"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,6 +26,10 @@ class Knobs(msgspec.Struct):
 
     room: dict[tuple[str, str], int] = {}
     quota: dict[str, int] = {}  # VMs by region
+    fails: list[
+        tuple[str, str]
+    ] = []  # code and words; of the next VMs that are asked for, in turn; no code: none
+    spot_fails: tuple[str, str] | None = None  # as all spot VMs do
     slow_polls: int = 0  # how often an operation is still running when it is asked about
     throttled: int = 0  # so many calls are
     lost_answers: int = 0  # so many creations are done, and their answers lost
@@ -99,26 +103,29 @@ class Compute:
         if clash := taken & set(wanted):
             raise Problem(409, "alreadyExists", f"{sorted(clash)} already exist")
         created: dict[str, int] = {}
-        error = ""
-        limit = self.knobs.quota.get(region)
-        for name in wanted:
-            if limit is not None and len(self._in_region(region)) >= limit:
-                error = "QUOTA_EXCEEDED"
-                break
+        errors: list[tuple[str, str]] = []
+        for name in wanted[:count]:
             place = self._room(body)
-            if place is None:
-                error = "ZONE_RESOURCE_POOL_EXHAUSTED"
-                break
-            self._create(name, *place, body["instanceProperties"])
-            created[place[0]] = created.get(place[0], 0) + 1
-        made = sum(created.values())
-        return self._operation(
-            "bulkInsert",
-            region=region,
-            created=created,
-            count=count,
-            error=error if made < count else "",
-        )
+            if error := self._failure(region, place, body["instanceProperties"]):
+                errors.append(error)
+            elif place is not None:
+                self._create(name, *place, body["instanceProperties"])
+                created[place[0]] = created.get(place[0], 0) + 1
+        return self._operation("bulkInsert", region=region, created=created, errors=errors)
+
+    def _failure(
+        self, region: str, place: tuple[str, str] | None, properties: Body
+    ) -> tuple[str, str] | None:
+        if self.knobs.fails and (told := self.knobs.fails.pop(0))[0]:
+            return told
+        if self.knobs.spot_fails and properties["scheduling"]["provisioningModel"] == "SPOT":
+            return self.knobs.spot_fails
+        limit = self.knobs.quota.get(region)
+        if limit is not None and len(self._in_region(region)) >= limit:
+            return "QUOTA_EXCEEDED", f"Quota 'CPUS' exceeded. Limit: 24.0 in region {region}."
+        if place is None:
+            return _EMPTY
+        return None
 
     def _room(self, body: Body) -> tuple[str, str] | None:
         selections = body["instanceFlexibilityPolicy"]["instanceSelections"].values()
@@ -312,8 +319,7 @@ class Compute:
         region: str = "",
         zone: str = "",
         created: dict[str, int] | None = None,
-        count: int = 0,
-        error: str = "",
+        errors: Sequence[tuple[str, str]] = (),
     ) -> Body:
         name = f"operation-{next(self._numbers)}"
         made: Body = {
@@ -331,10 +337,8 @@ class Compute:
                     for it, n in created.items()
                 }
             }
-        if error:
-            made["error"] = {
-                "errors": [{"code": error, "message": _WORDS[error].format(region=region)}]
-            }
+        if errors:
+            made["error"] = {"errors": [{"code": code, "message": it} for code, it in errors]}
         self._operations[name] = made
         self._polls[name] = self.knobs.slow_polls
         return self._shown(name)
@@ -355,10 +359,7 @@ class Compute:
         self._requests.clear()
 
 
-_WORDS = {
-    "QUOTA_EXCEEDED": "Quota 'CPUS' exceeded. Limit: 24.0 in region {region}.",
-    "ZONE_RESOURCE_POOL_EXHAUSTED": "The zone does not have enough resources available.",
-}
+_EMPTY = "ZONE_RESOURCE_POOL_EXHAUSTED", "The zone does not have enough resources available."
 
 
 def _got(things: Mapping[str, Body], name: str) -> Body:

@@ -22,7 +22,7 @@ from shoal.clouds.aws import inventory, names, outcomes, requests
 from shoal.clouds.aws.clients import Clients
 from shoal.clouds.aws.ending import end
 from shoal.clouds.aws.network import Network, Place, image_name
-from shoal.clouds.provider import Launched, LaunchError, Refused, Scope, Unknown
+from shoal.clouds.provider import Launched, LaunchError, Refused, Scope, Unknown, answered
 from shoal.core.obtainability import Question
 from shoal.core.records import Batch, Offer, Timing, Vm
 from shoal.wire.accounts import AwsAccount
@@ -170,9 +170,7 @@ class AwsCloud:
     def _launched(self, answer: Any, batch: Batch, alternatives: outcomes.Alternatives) -> Launched:
         vms = outcomes.vms(answer, batch, alternatives)
         shortfalls = outcomes.shortfalls(answer, batch, alternatives, self._clock())
-        if shortfalls and not vms:
-            raise shortfalls[0].error
-        return Launched(vms, shortfalls)
+        return answered(vms, shortfalls)
 
     # a listing
 

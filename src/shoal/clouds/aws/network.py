@@ -146,7 +146,7 @@ class Network:
         if not found:
             raise Refused(
                 f"There is no image {id} in {region}.",
-                scope=Scope(region),
+                scope=Scope(alone=True),
                 hint="Name another one, or none: Ubuntu LTS is taken then.",
             )
         return Image(id, str(found[0].get("RootDeviceName", "/dev/sda1")))

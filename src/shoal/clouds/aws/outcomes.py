@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from shoal.clouds.aws.errors import launch_error
-from shoal.clouds.provider import LaunchError, NoCapacity, Scope, Shortfall
+from shoal.clouds.provider import LaunchError, NoCapacity, Reach, Shortfall, final, scope
 from shoal.core.records import Batch, Offer, Vm
 
 Answer = Mapping[str, Any]  # of CreateFleet
@@ -48,30 +48,35 @@ def shortfalls(
     missing = batch.count - sum(len(it["InstanceIds"]) for it in answer.get("Instances", ()))
     if missing <= 0:
         return ()
-    return (Shortfall(missing, _why(answer, alternatives, now)),)
+    first, *others = _reasons(answer, alternatives, now)
+    return (Shortfall(missing, first), *(Shortfall(0, it) for it in others))
 
 
-def _why(answer: Answer, alternatives: Alternatives, now: datetime) -> LaunchError:
-    """The first reason that is none of capacity; else all of the alternatives that were empty."""
-    errors = [
-        launch_error(
-            str(it.get("ErrorCode", "")), it.get("ErrorMessage", ""), alternatives.of(it), now=now
-        )
-        for it in answer.get("Errors", ())
-    ]
-    other = [it for it in errors if not isinstance(it, NoCapacity)]
-    if other:
-        return other[0]
+def _reasons(answer: Answer, alternatives: Alternatives, now: datetime) -> Sequence[LaunchError]:
+    """The first that is none of capacity comes first: it is the one that a person can mend. An
+    answer comes once: who repeats the call hears the same."""
+    errors = []
+    for it in answer.get("Errors", ()):
+        code, said = str(it.get("ErrorCode", "")), it.get("ErrorMessage", "")
+        offer = alternatives.of(it)
+        errors.append(final(launch_error(code, said, offer, now=now), offer))
+    other = {it.message: it for it in errors if not isinstance(it, NoCapacity)}
     empty = [it for it in errors if isinstance(it, NoCapacity)]
-    if not empty:
-        first = alternatives.first
+    if not empty and other:
+        return list(other.values())
+    return [*other.values(), _empty(empty, alternatives.first)]
+
+
+def _empty(errors: Sequence[NoCapacity], first: Offer) -> NoCapacity:
+    """All of the alternatives that were."""
+    if not errors:
         return NoCapacity(
             f"AWS started fewer {first.machine_type} than were asked for, and gave no reason.",
-            scope=Scope(first.region, first.zone, first.machine_type, first.spot),
+            scope=scope(Reach.POOL, first),
         )
-    scopes = list(dict.fromkeys(it.scope for it in empty))
-    words = "; ".join(dict.fromkeys(it.message for it in empty))
-    return NoCapacity(words[:600], scope=scopes[0], hint=empty[0].hint, also=tuple(scopes[1:]))
+    scopes = list(dict.fromkeys(it.scope for it in errors))
+    words = "; ".join(dict.fromkeys(it.message for it in errors))
+    return NoCapacity(words[:600], scope=scopes[0], hint=errors[0].hint, also=tuple(scopes[1:]))
 
 
 def _vm(id: str, batch: Batch, offer: Offer) -> Vm:

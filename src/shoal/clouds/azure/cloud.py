@@ -34,6 +34,7 @@ from shoal.clouds.provider import (
     Scope,
     Shortfall,
     Throttled,
+    answered,
 )
 from shoal.core.records import Batch, Offer, Timing, Vm
 from shoal.wire.accounts import AzureAccount
@@ -252,7 +253,7 @@ async def _each(vms: Sequence[Vm], what: Callable[[Vm], Awaitable[None]]) -> Non
 
 def _elsewhere(error: LaunchError) -> bool:
     """A limit of a family or a region: another alternative may pass."""
-    return isinstance(error, Refused) and error.scope != Scope()
+    return isinstance(error, Refused) and error.scope not in (Scope(), Scope(alone=True))
 
 
 def _chosen(batch: Batch, deployment: Deployment) -> Offer:
@@ -277,9 +278,7 @@ def _together(parts: Sequence[Launched]) -> Launched:
     """Raises where nothing was started for one reason."""
     vms = tuple(chain.from_iterable(it.vms for it in parts))
     shortfalls = tuple(chain.from_iterable(it.shortfalls for it in parts))
-    if not vms and len(shortfalls) == 1:
-        raise shortfalls[0].error
-    return Launched(vms, shortfalls)
+    return answered(vms, shortfalls)
 
 
 def _ssh_key() -> str:

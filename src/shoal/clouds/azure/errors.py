@@ -11,7 +11,16 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from shoal.clouds.provider import LaunchError, NoCapacity, Refused, Scope, Throttled, Unknown
+from shoal.clouds.provider import (
+    LaunchError,
+    NoCapacity,
+    Reach,
+    Refused,
+    Scope,
+    Throttled,
+    Unknown,
+    scope,
+)
 from shoal.core.records import Offer
 
 THROTTLED_FOR_S = 30.0  # where Azure says 429 and not for how long
@@ -72,7 +81,13 @@ REFUSALS = {
     "MissingSubscriptionRegistration": "az provider register --namespace Microsoft.Compute",
     "ResourceGroupNotFound": "Run `shoal setup azure` to make it.",
     "NotFound": "Run `shoal setup azure` to make it.",
+}
+# A region that is not prepared.
+UNPREPARED = {
     "InvalidResourceReference": "Run `shoal setup azure` for this region: it makes the network.",
+}
+# What one cluster asked for is wrong.
+FAULTS = {
     "MarketplacePurchaseEligibilityFailed": "Accept the image's terms: az vm image terms accept",
     "ImageNotFound": "Name an image that is in this region.",
     "PlatformImageNotFound": "Name an image that is in this region.",
@@ -98,30 +113,41 @@ THROTTLES = frozenset(
 )
 
 
+_REFUSALS = (
+    (Reach.ACCOUNT, REFUSALS),
+    (Reach.REGION, UNPREPARED),
+    (Reach.REQUEST, FAULTS),
+)
+
+
 def launch_error(fault: Fault, offer: Offer, *, status: int = 0, now: datetime) -> LaunchError:
     """Of one cause, for what was asked. A 400 says that it will never do: the same again is no
     use, and another size may be."""
     code, said = fault.code, _sentence(fault)
     if code in CAPACITY:
-        scope = Scope(offer.region, offer.zone, offer.machine_type, offer.spot)
-        return NoCapacity(f"{offer.machine_type} in {offer.zone}: {said}", scope=scope)
+        words = f"{offer.machine_type} in {offer.zone}: {said}"
+        return NoCapacity(words, scope=scope(Reach.POOL, offer))
     if code in QUOTA or (code == "OperationNotAllowed" and "quota" in said.lower()):
         return _quota(code, said, offer)
-    told = error_of(fault, status=status, until=now + timedelta(seconds=THROTTLED_FOR_S))
+    until = now + timedelta(seconds=THROTTLED_FOR_S)
+    told = error_of(fault, status=status, until=until, offer=offer)
     if isinstance(told, Unknown) and status == 400 and code not in UNCERTAIN:
-        scope = Scope(offer.region, offer.zone, offer.machine_type, offer.spot)
+        alone = msgspec.structs.replace(scope(Reach.POOL, offer), alone=True)
         hint = "Ask for another machine type, or look at the account's image and network."
-        return Refused(told.message, scope=scope, hint=hint)
+        return Refused(told.message, scope=alone, hint=hint)
     return told
 
 
-def error_of(fault: Fault, *, status: int, until: datetime) -> LaunchError:
+def error_of(
+    fault: Fault, *, status: int, until: datetime, offer: Offer | None = None
+) -> LaunchError:
     """Of any call. `status` 0: not known."""
     said = f"Azure says {fault.code or status}: {_sentence(fault)}"
     if status == 429 or fault.code in THROTTLES:
         return Throttled(said, until=until)
-    if fault.code in REFUSALS:
-        return Refused(said, scope=Scope(), hint=REFUSALS[fault.code])
+    for reach, fixes in _REFUSALS:
+        if fault.code in fixes:
+            return Refused(said, scope=scope(reach, offer), hint=fixes[fault.code])
     if status in (401, 403):
         return Refused(said, scope=Scope(), hint=REFUSALS["AuthorizationFailed"])
     return Unknown(said)
@@ -130,13 +156,14 @@ def error_of(fault: Fault, *, status: int, until: datetime) -> LaunchError:
 def _quota(code: str, said: str, offer: Offer) -> Refused:
     """Spot and on-demand have quotas of their own, and so has each family of types."""
     addresses = "publicip" in code.lower() or "subnet" in code.lower() or "Network" in code
-    scope = Scope(offer.region) if addresses else Scope(offer.region, spot=offer.spot)
+    limited = scope(Reach.REGION, offer, spot=None if addresses else offer.spot)
     if not addresses and not offer.spot and "family" in said.lower():
-        scope = Scope(offer.region, machine_type=offer.machine_type, spot=False)
+        limited = msgspec.structs.replace(limited, machine_type=offer.machine_type)
     hint = f"Ask for more in {offer.region}: {QUOTA_PAGE}"
     if "subnet" in code.lower():
         hint = "Give the subnet more addresses, or name another in the account."
-    return Refused(f"A limit of the subscription in {offer.region}: {said}", scope=scope, hint=hint)
+    words = f"A limit of the subscription in {offer.region}: {said}"
+    return Refused(words, scope=limited, hint=hint)
 
 
 def _sentence(fault: Fault) -> str:

@@ -57,7 +57,7 @@ def urn(image: str) -> Urn:
     if len(parts) not in (3, 4) or not all(parts):
         raise Refused(
             f"{image!r} is no image of Azure.",
-            scope=Scope(),
+            scope=Scope(alone=True),
             hint='Give a resource id, or "publisher:offer:sku:version".',
         )
     return Urn(*parts)

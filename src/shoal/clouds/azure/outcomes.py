@@ -12,7 +12,7 @@ from datetime import datetime
 import msgspec
 
 from shoal.clouds.azure.errors import Fault, FaultBody, launch_error
-from shoal.clouds.provider import LaunchError, NoCapacity, Refused, Scope, Shortfall
+from shoal.clouds.provider import Shortfall, final
 from shoal.core.records import Offer
 from shoal.wire.ids import InstanceId
 
@@ -117,12 +117,3 @@ def _shortfalls(
         Shortfall(len(same), final(launch_error(same[0], offer, now=now), offer))
         for same in by_code.values()
     ]
-
-
-def final(error: LaunchError, offer: Offer) -> LaunchError:
-    """A deployment is not run twice, so "not now" and "who knows" cannot be its last word: the
-    pool is avoided for a while, and core asks for others in a new batch."""
-    if isinstance(error, NoCapacity | Refused):
-        return error
-    scope = Scope(offer.region, offer.zone, offer.machine_type, offer.spot)
-    return NoCapacity(error.message, scope=scope, hint=error.hint)

@@ -22,7 +22,7 @@ from google.cloud import compute_v1
 from shoal.clouds.account import Finding, Step
 from shoal.clouds.gcp import names, permissions
 from shoal.clouds.gcp.clients import Clients
-from shoal.clouds.gcp.errors import QUOTA_PAGE, REFUSALS
+from shoal.clouds.gcp.errors import LOG_IN, QUOTA_PAGE
 from shoal.clouds.provider import LaunchError, Refused, Scope
 from shoal.wire.accounts import GcpAccount
 from shoal.wire.specs import Cloud
@@ -65,7 +65,7 @@ class GcpSetup:
         try:
             place = await self._clients.found(lambda: self._get_region(region))
         except LaunchError as error:
-            return [Finding(what, problem=error.message, fix=error.hint or REFUSALS["authError"])]
+            return [Finding(what, problem=error.message, fix=error.hint or LOG_IN)]
         if place is None:
             return [Finding(f"region {region}", problem="There is no such region.", fix="--region")]
         return [

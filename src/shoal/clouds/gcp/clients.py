@@ -7,7 +7,7 @@ runs as (Application Default Credentials); none is made or kept.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -19,8 +19,9 @@ from google.auth import credentials as auth
 from google.auth import exceptions as auth_exceptions
 from google.cloud import compute_v1
 
-from shoal.clouds.gcp.errors import REFUSALS, error_of
+from shoal.clouds.gcp.errors import LOG_IN, error_of
 from shoal.clouds.provider import LaunchError, Refused, Scope, Unknown
+from shoal.core.records import Offer
 from shoal.wire.accounts import GcpAccount
 
 T = TypeVar("T")
@@ -42,10 +43,10 @@ class Clients:
         self._credentials = credentials
         self._limiter = anyio.CapacityLimiter(_THREADS)
 
-    async def call(self, work: Callable[[], T]) -> T:
-        """Raises a LaunchError."""
+    async def call(self, work: Callable[[], T], about: Sequence[Offer] = ()) -> T:
+        """Raises a LaunchError. `about`: what is asked for."""
         return await anyio.to_thread.run_sync(
-            functools.partial(self._told, work), limiter=self._limiter
+            functools.partial(self._told, work, about), limiter=self._limiter
         )
 
     async def found(self, work: Callable[[], T]) -> T | None:
@@ -106,19 +107,19 @@ class Clients:
         options = ClientOptions(api_endpoint=self._account.endpoint or None)
         return kind(credentials=self._credentials, client_options=options, transport="rest")
 
-    def _told(self, work: Callable[[], T]) -> T:
+    def _told(self, work: Callable[[], T], about: Sequence[Offer]) -> T:
         try:
             return work()
         except exceptions.GoogleAPICallError as error:
-            raise self._error(error) from error
+            raise self._error(error, about) from error
         except auth_exceptions.GoogleAuthError as error:
             words = f"There is no login for Google Cloud: {error}"
-            raise Refused(words, scope=Scope(), hint=REFUSALS["authError"]) from error
+            raise Refused(words, scope=Scope(), hint=LOG_IN) from error
         except (OSError, exceptions.GoogleAPIError) as error:
             raise Unknown(f"Google Cloud did not answer: {error}") from error
 
-    def _error(self, error: exceptions.GoogleAPICallError) -> LaunchError:
+    def _error(self, error: exceptions.GoogleAPICallError, about: Sequence[Offer]) -> LaunchError:
         told = [it.get("reason", "") for it in error.errors if isinstance(it, dict)]
         code = int(error.code or 0)
         reason = next(filter(None, told), "") or _STATUS.get(code, str(code))
-        return error_of(reason, error.message, now=self._clock())
+        return error_of(reason, error.message, now=self._clock(), offers=about)

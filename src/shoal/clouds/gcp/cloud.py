@@ -19,7 +19,7 @@ from google.cloud import compute_v1
 
 from shoal.clouds.gcp import names, outcomes, requests
 from shoal.clouds.gcp.clients import Clients
-from shoal.clouds.provider import Launched, LaunchError, Unknown
+from shoal.clouds.provider import Launched, LaunchError, Unknown, answered
 from shoal.core.obtainability import Question
 from shoal.core.records import Batch, Offer, Timing, Vm
 from shoal.wire.accounts import GcpAccount
@@ -66,9 +66,9 @@ class GcpCloud:
         operation = await self._insert(batch, boot_text)
         vms = await self._of_batch(batch)
         shortfalls = outcomes.shortfalls(operation, batch, self._clock())
-        if shortfalls and not vms and not outcomes.made(operation):
-            raise shortfalls[0].error
-        return Launched(vms, shortfalls)
+        if vms or outcomes.made(operation):
+            return Launched(vms, shortfalls)
+        return answered(vms, shortfalls)
 
     async def likely(self, asked: Question) -> Mapping[str, float]:
         """Google answers with the zone that it recommends, and nothing of the others."""
@@ -106,7 +106,8 @@ class GcpCloud:
         clients = self._clients
         request = requests.bulk_insert(self._account, self._installation, batch, boot_text)
         operation = await clients.call(
-            lambda: clients.ask(clients.region_instances.bulk_insert_unary, **request)
+            lambda: clients.ask(clients.region_instances.bulk_insert_unary, **request),
+            about=batch.offers,
         )
         deadline = time.monotonic() + self._patience_s
         while operation.status.name != "DONE" and time.monotonic() < deadline:

@@ -6,12 +6,16 @@ no shortfall.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from shoal.clouds.gcp.errors import CAPACITY, launch_error
-from shoal.clouds.provider import LaunchError, NoCapacity, Scope, Shortfall
-from shoal.core.records import Batch, Offer
+from shoal.clouds.gcp.errors import launch_error
+from shoal.clouds.provider import Shortfall, final
+from shoal.core.records import Batch
+
+_NO_REASON = ("STOCKOUT", "fewer VMs were made than were asked for")
 
 
 def made(operation: Any) -> int:
@@ -21,28 +25,35 @@ def made(operation: Any) -> int:
 
 
 def shortfalls(operation: Any, batch: Batch, now: datetime) -> tuple[Shortfall, ...]:
-    """Empty while it runs: nothing is known yet."""
+    """One a reason. Empty while it runs: nothing is known yet."""
     if operation.status.name != "DONE":
         return ()
     missing = batch.count - made(operation)
     if missing <= 0:
         return ()
-    return (Shortfall(missing, why(operation, batch, now)),)
+    told = [(str(it.code), str(it.message)) for it in operation.error.errors]
+    return tuple(
+        Shortfall(count, final(launch_error(code, said, batch.offers, now=now), batch.offers[0]))
+        for (code, said), count in _shared(missing, told or [_NO_REASON])
+    )
 
 
-def why(operation: Any, batch: Batch, now: datetime) -> LaunchError:
-    """The first reason that is none of capacity; else all of the alternatives were empty."""
-    told = [(it.code, it.message) for it in operation.error.errors]
+Reason = tuple[str, str]
+
+
+def _shared(missing: int, told: Sequence[Reason]) -> Iterator[tuple[Reason, int]]:
+    """Reasons by code, the most frequent first. An operation tells an error for each VM, or one
+    for many: what is not told of counts as the first."""
+    words: dict[str, str] = {}
     for code, said in told:
-        if code not in CAPACITY:
-            return launch_error(code, said, batch.offers[0], now=now)
-    said = told[0][1] if told else "fewer VMs were made than were asked for"
-    tried = list(dict.fromkeys(map(_scope, batch.offers)))
-    places = ", ".join(dict.fromkeys(it.zone for it in batch.offers))
-    types = ", ".join(dict.fromkeys(it.machine_type for it in batch.offers))
-    words = f"no capacity for {types} in {places}: {' '.join(said.split())[:300]}"
-    return NoCapacity(words, scope=tried[0], also=tuple(tried[1:]))
-
-
-def _scope(offer: Offer) -> Scope:
-    return Scope(offer.region, offer.zone, offer.machine_type, offer.spot)
+        words.setdefault(code, said)
+    reasons = Counter(code for code, _ in told).most_common()
+    first, *others = reasons
+    counts = []
+    left = missing
+    for code, count in [*others]:
+        counts.append((code, min(count, max(0, left - 1))))
+        left -= counts[-1][1]
+    for code, count in [(first[0], left), *counts]:
+        if count:
+            yield (code, words[code]), count

@@ -38,7 +38,7 @@ def accepted(tx: Transaction, action: Launch, answer: Launched, told: Told) -> b
             wrote |= bound(tx, Bind(id, vm, f"accepted as {vm.id}{_place(vm)}"), action.batch, told)
     for shortfall in answer.shortfalls:
         missing = tuple(left.pop() for _ in range(min(shortfall.count, len(left))))
-        wrote |= refused(tx, action.batch, missing, shortfall.error, told)
+        wrote |= refused(tx, action.batch, missing, shortfall.error, told, final=True)
     return wrote
 
 
@@ -59,10 +59,17 @@ def bound(tx: Transaction, action: Bind, batch: Batch | None, told: Told) -> boo
 
 
 def refused(
-    tx: Transaction, batch: Batch, ids: Sequence[InstanceId], error: LaunchError, told: Told
+    tx: Transaction,
+    batch: Batch,
+    ids: Sequence[InstanceId],
+    error: LaunchError,
+    told: Told,
+    *,
+    final: bool = False,
 ) -> bool:
     """The pool is marked and the instances released, so that the next plan finds another offer.
-    Only a cloud that asked for patience is asked for the same again."""
+    Only a cloud that asked for patience is asked for the same again, unless its answer to this
+    batch is final: then for the same in another batch."""
     marks = list(_marks(batch, error, told))
     for place, mark in enumerate(marks):
         event = Event(
@@ -76,7 +83,7 @@ def refused(
             count=len(ids) if place == 0 else 0,
         )
         pools.mark(tx, mark, event)
-    if not marks or isinstance(error, Throttled):
+    if not final and (not marks or isinstance(error, Throttled)):
         return bool(marks)
     instances.release(tx, ids, told.now, failed=False, why=error.message)
     return True
@@ -101,11 +108,9 @@ def _marks(batch: Batch, error: LaunchError, told: Told) -> Iterator[PoolMark]:
     match error:
         case Throttled():
             yield PoolMark(cloud, "*", "*", "*", None, error.until, error.message)
-        case NoCapacity():
+        case NoCapacity() | Refused():
             for scope in (error.scope, *error.also):
                 yield _scoped(batch, scope, until, error)
-        case Refused():
-            yield _scoped(batch, error.scope, until, error)
         case _:
             return
 
@@ -120,4 +125,5 @@ def _scoped(batch: Batch, scope: Scope, until: datetime, error: LaunchError) -> 
         until,
         error.message,
         error.hint,
+        batch.cluster if scope.alone else "",
     )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from shoal.clouds.provider import Adviser, LaunchError, Provider
+from shoal.core.choose import concerning
 from shoal.core.obtainability import Question, question
 from shoal.core.records import Offer
 from shoal.store.world import Rows
@@ -36,7 +37,7 @@ class Asking:
         found = {}
         for it in rows.clusters:
             if it.ended_at is None and it.id not in begun:
-                asked = question(it, offers, rows.marks)
+                asked = question(it, offers, concerning(rows.marks, it.id))
                 if asked is not None:
                     found[it.id] = dict(await self._answer(self._adviser, asked))
         return found
