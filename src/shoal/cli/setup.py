@@ -16,6 +16,7 @@ import click
 import msgspec
 
 from shoal.cli import output
+from shoal.clouds import images
 from shoal.clouds.account import Account, Permission, Step
 from shoal.errors import InvalidRequest, NotFound
 from shoal.wire.accounts import AccountList, CloudAccount, cloud_of
@@ -100,6 +101,7 @@ def changed(account: CloudAccount, region: str | None, fields: Sequence[str]) ->
         told[name] = value
     if region is not None:
         told["region"] = region
+    images.parsed(str(told["image"]))
     try:
         return msgspec.convert(told, type(account), strict=False)
     except msgspec.ValidationError as error:

@@ -17,7 +17,7 @@ class GcpAccount(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="g
     network: str = "shoal"
     subnet: str = "shoal"  # of this name in each region that was set up
     service_account: str = ""  # e-mail of the VMs' own identity; empty: they have none
-    image: str = ""  # a custom image or family, "projects/…/global/images/…"; empty: Ubuntu LTS
+    image: str = ""  # "projects/…/global/images/…", also by kind: clouds/images.py
     public_scheduler: bool = True  # False: the server and clients reach the network by themselves
     public_workers: bool = True  # outgoing only; False: the network has a NAT or its own index
     endpoint: str = ""  # of the Compute API, where it is not Google's own
@@ -29,7 +29,7 @@ class AwsAccount(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="a
     profile: str = ""  # of ~/.aws/config; empty: the default chain
     vpc: str = ""  # an existing network's id; empty: the one that is tagged as Shoal's
     instance_profile: str = ""  # name of the VMs' own identity; empty: they have none
-    image: str = ""  # "ami-…" or an SSM parameter's name; empty: Ubuntu LTS
+    image: str = ""  # "ami-…", an SSM parameter, an image's name, also by kind; empty: Ubuntu LTS
     public_scheduler: bool = True
     public_workers: bool = True
     endpoint: str = ""
@@ -42,7 +42,7 @@ class AzureAccount(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
     network: str = "shoal"  # virtual network; one a region: "<network>-<region>"
     subnet: str = "shoal"
     identity: str = ""  # resource id of the VMs' user-assigned identity; empty: they have none
-    image: str = ""  # resource id or urn "publisher:offer:sku:version"; empty: Ubuntu LTS
+    image: str = ""  # resource id or urn, also by kind; empty: Ubuntu LTS
     public_scheduler: bool = True
     public_workers: bool = True
     endpoint: str = ""

@@ -124,10 +124,16 @@ def test_the_image_fits_the_processor(rig: Rig, arch: str) -> None:
     assert rig.only().architecture == arch.replace("aarch64", "arm64")
 
 
-def test_an_image_that_is_not_there_is_refused_by_name(rig: Rig) -> None:
-    with pytest.raises(Refused, match="ami-0123456789abcdef0"):
-        rig.launch(batch(1, image="ami-0123456789abcdef0"))
+@pytest.mark.parametrize("named", ["ami-0123456789abcdef0", "a-name-that-nobody-gave"])
+def test_an_image_that_is_not_there_is_refused_by_name(rig: Rig, named: str) -> None:
+    with pytest.raises(Refused, match=named):
+        rig.launch(batch(1, image=named))
     assert rig.list() == []
+
+
+def test_an_image_of_the_account_is_found_by_its_name(rig: Rig) -> None:
+    rig.launch(batch(1, image="ubuntu-24.04-arm64"))
+    assert rig.only().image_id == rig.double.front.images["us-east-1", "arm64"]
 
 
 def test_a_head_is_reached_from_the_addresses_that_were_named_and_workers_from_none(

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from shoal.clouds import images
 from shoal.clouds.aws import names
 from shoal.clouds.aws.clients import Clients
 from shoal.clouds.provider import Refused, Scope
@@ -45,9 +46,9 @@ class Image(msgspec.Struct, frozen=True):
 
 
 def image_name(account: AwsAccount, batch: Batch) -> str:
-    """ "ami-…" or an SSM parameter's name."""
+    """ "ami-…", an SSM parameter ("/…"), or the name of images of the account itself."""
     offer = batch.offers[0]
-    named = batch.image or account.image
+    named = batch.image or images.named(account.image, offer)
     if named:
         return named
     if offer.gpu:
@@ -138,18 +139,22 @@ class Network:
         return Place(vpc, _one_a_zone(subnets), str(groups[0]["GroupId"]))
 
     def _resolve(self, region: str, name: str) -> Image:
-        id = name
-        if not name.startswith("ami-"):
+        ec2 = self._clients.ec2(region)
+        if name.startswith("/"):
             told = self._clients.ssm(region).get_parameter(Name=name)
-            id = str(told["Parameter"]["Value"])
-        found = self._clients.ec2(region).describe_images(ImageIds=[id])["Images"]
+            found = ec2.describe_images(ImageIds=[str(told["Parameter"]["Value"])])["Images"]
+        elif name.startswith("ami-"):
+            found = ec2.describe_images(ImageIds=[name])["Images"]
+        else:
+            found = ec2.describe_images(Owners=["self"], Filters=[_filter("name", name)])["Images"]
         if not found:
             raise Refused(
-                f"There is no image {id} in {region}.",
+                f"There is no image {name} in {region}.",
                 scope=Scope(alone=True),
                 hint="Name another one, or none: Ubuntu LTS is taken then.",
             )
-        return Image(id, str(found[0].get("RootDeviceName", "/dev/sda1")))
+        newest = max(found, key=lambda it: str(it.get("CreationDate", "")))
+        return Image(str(newest["ImageId"]), str(newest.get("RootDeviceName", "/dev/sda1")))
 
 
 def _one_a_zone(subnets: Sequence[Any]) -> dict[str, str]:

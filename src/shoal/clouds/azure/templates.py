@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from shoal.clouds import images as own_images
 from shoal.clouds.azure import images, names
 from shoal.core.batches import BATCH_TAG, CLUSTER_TAG, INSTALLATION_TAG
 from shoal.core.records import Batch, Offer
@@ -133,7 +134,9 @@ class Maker(msgspec.Struct, frozen=True):
     def _storage(self, batch: Batch, name: str, offer: Offer) -> Body:
         size = {"diskSizeGB": batch.disk_gib} if batch.disk_gib else {}
         return {
-            "imageReference": images.chosen(batch.image or self.account.image, offer),
+            "imageReference": images.chosen(
+                batch.image or own_images.named(self.account.image, offer), offer
+            ),
             "osDisk": {
                 "name": f"{name}{names.DISK}",
                 "createOption": "FromImage",

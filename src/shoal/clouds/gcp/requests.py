@@ -11,6 +11,7 @@ from typing import Any
 
 from google.cloud import compute_v1
 
+from shoal.clouds import images
 from shoal.clouds.gcp import names
 from shoal.core.obtainability import Question
 from shoal.core.records import Batch, Offer
@@ -74,7 +75,8 @@ def capacity(account: GcpAccount, asked: Question) -> dict[str, Any]:
 def image_of(account: GcpAccount, batch: Batch) -> str:
     """By family: Compute Engine takes the newest of it at launch."""
     offer = batch.offers[0]
-    return batch.image or account.image or (_UBUNTU_GPU if offer.gpu else _UBUNTU[offer.arch])
+    own = batch.image or images.named(account.image, offer)
+    return own or (_UBUNTU_GPU if offer.gpu else _UBUNTU[offer.arch])
 
 
 def _properties(
