@@ -243,7 +243,7 @@ class Story:
 
     def store(self, tx: Connection) -> None:
         for it in manifests():
-            environments.put(tx, it)
+            environments.put(tx, RESEARCH, it, self.now)
         for name, rows in self.rows.items():
             if rows:
                 tx.execute(insert(getattr(tables, name)), rows)

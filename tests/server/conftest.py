@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import httpx2
 import msgspec
@@ -34,6 +35,7 @@ from shoal.wire.specs import Cloud, ClusterSpec, Workers
 from shoal.wire.views import TokenView
 from tests.server.small_cloud import SmallCloud
 
+A = TypeVar("A")
 ENVIRONMENT = Manifest(EnvironmentId("env-1"), "lock-version = '1.0'\n", "3.11.7", "x")
 
 
@@ -61,20 +63,60 @@ class Served:
             self.desk.clock(),
             None,
         )
-        asyncio.run(self.desk.database.run(tokens.create, view, gate.hash_of(secret)))
+        run, now = self.desk.database.run, self.desk.clock()
+        asyncio.run(run(tokens.create, view, gate.hash_of(secret)))
+        asyncio.run(run(environments.put, view.workspace, ENVIRONMENT, now))
         return secret
 
     def ask(self, token: str, method: str, path: str, body: object = None) -> httpx2.Response:
+        content = None if body is None else msgspec.json.encode(body)
+        return self.send(token, method, path, content)
+
+    def send(
+        self, token: str, method: str, path: str, content: bytes | None = None
+    ) -> httpx2.Response:
         async def call() -> httpx2.Response:
             transport = httpx2.ASGITransport(app=self._app)
             headers = {"Authorization": f"Bearer {token}"} if token else {}
             async with httpx2.AsyncClient(
                 transport=transport, base_url="http://shoal", headers=headers
             ) as client:
-                content = None if body is None else msgspec.json.encode(body)
                 return await client.request(method, path, content=content)
 
         return asyncio.run(call())
+
+    def begin_of(self, call: Callable[[], Awaitable[httpx2.Response]]) -> httpx2.Response:
+        """A call whose answer may be endless: what it says before it waits for more."""
+        self.desk.told, self.desk.stopping = Bell(), asyncio.Event()
+
+        async def cut() -> httpx2.Response:
+            answer = asyncio.ensure_future(call())
+            for _ in range(500):
+                await asyncio.sleep(0)
+            self.desk.stopping.set()
+            await self.desk.told.ring()
+            return await answer
+
+        try:
+            return asyncio.run(cut())
+        finally:
+            self.desk.told, self.desk.stopping = Bell(), asyncio.Event()
+
+    def now(self, question: Awaitable[A]) -> A:
+        async def answer() -> A:
+            return await question
+
+        return asyncio.run(answer())
+
+    def passes(self, count: int) -> None:
+        """The reconciler's."""
+
+        async def run() -> None:
+            for reconciler in self.desk.reconcilers.values():
+                for _ in range(count):
+                    await reconciler.run_pass(await reconciler.observe())
+
+        asyncio.run(run())
 
 
 @pytest.fixture
@@ -84,7 +126,6 @@ def served(tmp_path: Path, migrated_file: Path) -> Iterator[Served]:
     database = Database.open(settings.database_url, inline=True)
     key = create_or_read(tmp_path / "installation.key")
     own = asyncio.run(database.run(installation.read, key.fingerprint()))
-    asyncio.run(database.run(environments.put, ENVIRONMENT))
 
     def now() -> datetime:
         return datetime.now(UTC)

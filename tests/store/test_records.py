@@ -127,8 +127,8 @@ def test_what_is_kept_whole_is_read_back_whole(
         clusters.create(tx, CLUSTER, an_event(CLUSTER))
         tx.execute(insert(tables.batch).values(id="b", cluster=CLUSTER.id, record=batch))
         assert tx.execute(tables.batch.select()).one().record == batch
-        environments.put(tx, manifest)
-        assert environments.get(tx, manifest.id) == manifest
+        environments.put(tx, RESEARCH, manifest, NOW)
+        assert environments.get(tx, RESEARCH, manifest.id) == manifest
         pools.mark(tx, mark, an_event(CLUSTER))
         earlier = datetime.min.replace(tzinfo=UTC)
         assert pools.current(tx, mark.cloud, earlier) in ([mark], [])

@@ -16,13 +16,22 @@ from sqlalchemy import Connection, create_engine, make_url, text
 
 from shoal.core.records import Instance
 from shoal.errors import StoreFault
-from shoal.store import clusters, installation, instances, logs, migrate, tables, world
+from shoal.store import (
+    clusters,
+    environments,
+    installation,
+    instances,
+    logs,
+    migrate,
+    tables,
+    world,
+)
 from shoal.store.database import Database
-from shoal.wire.ids import ClusterId
+from shoal.wire.ids import ClusterId, EnvironmentId
 from shoal.wire.specs import Cloud
 from shoal.wire.views import InstanceState
 from tests.store.asking import ask, ask_samples
-from tests.store.samples import NOW, a_batch, a_cluster, an_event
+from tests.store.samples import NOW, RESEARCH, a_batch, a_cluster, an_event
 
 Catalog = set[tuple[object, ...]]
 
@@ -72,6 +81,8 @@ _OLD_ROWS = (
        ('c-old', 'research', 'ada', '{"name":"etl","cloud":"sim","workers":
        {"minimum":1,"wanted":1,"maximum":1},"environment":"env-1"}', 3, 1793534400000000,
        'etl', 'sim')""",
+    """INSERT INTO environment (id, manifest) VALUES ('env-1', '{"id":"env-1","lock":"l",
+       "python":"3.11.7","platform":"x"}'), ('env-2', '{}')""",
     """INSERT INTO batch (id, cluster, record) VALUES ('c-old-b1', 'c-old', '{"id":"c-old-b1",
        "cluster":"c-old","role":"worker","count":1,"offers":[],"instances":["shoal-c-old-1"],
        "cluster_created_at":"2026-11-01T12:00:00Z","head_address":"","image":"","disk_gib":30,
@@ -93,6 +104,8 @@ def test_an_older_database_is_upgraded_and_keeps_its_rows(empty_url: str) -> Non
     rows = ask(database, world.read, Cloud.SIM, NOW)
     [instance] = ask(database, instances.all_of_cluster, ClusterId("c-old"))
     own = ask(database, installation.read)
+    manifest = ask(database, environments.get, RESEARCH, EnvironmentId("env-1"))
+    kept = ask(database, lambda tx: tx.execute(text("SELECT workspace, id FROM environment")).all())
     database.close()
     assert [(it.id, it.generation, it.spec.name) for it in rows.clusters] == [("c-old", 3, "etl")]
     assert [it.id for it in rows.batches] == ["c-old-b1"]
@@ -101,6 +114,8 @@ def test_an_older_database_is_upgraded_and_keeps_its_rows(empty_url: str) -> Non
     assert (instance.state, instance.vm) == (InstanceState.LAUNCHED, "vm-1")
     assert instance.since.isoformat() == "2026-11-01T12:00:00.000001+00:00"
     assert own == "i-abcdefghij"
+    assert manifest.lock == "l"
+    assert kept == [("research", "env-1")]  # the other was no workspace's
 
 
 def test_a_newer_schema_is_refused_and_left_alone(database: Database, database_url: str) -> None:

@@ -276,7 +276,7 @@ class _Attendant:
             await self._needs_wheels.wait()
             self._needs_wheels.clear()
             for sha256 in self._missing:
-                wheel = self._desk.settings.state.wheels / sha256
+                wheel = self._desk.settings.state.wheels_of(self._workspace) / sha256
                 try:
                     content = await asyncio.to_thread(Path.read_bytes, wheel)
                     await self._call(client, "PUT", f"/v1/wheels/{sha256}", content=content)

@@ -58,7 +58,7 @@ def orders(tx: Connection, id: ClusterId) -> Orders:
     return Orders(
         version=events.latest(tx),
         cluster=id,
-        manifest=environments.get(tx, spec.environment),
+        manifest=environments.get(tx, found.workspace, spec.environment),
         dask=spec.dask,
         stop_rules=spec.stop,
         minimum=spec.workers.minimum,

@@ -1,24 +1,37 @@
-"""Manifests of environments; the wheels themselves are files beside the database."""
+"""Manifests of environments, each workspace's own; the wheels are files beside the database.
+
+Two workspaces that register the same content have a row each: to know an id opens nothing.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select
+from datetime import datetime
+
+from sqlalchemy import Connection, select, update
 
 from shoal.errors import NotFound
 from shoal.store import tables
 from shoal.store.questions import reading
-from shoal.store.rows import upsert
+from shoal.store.rows import changed
 from shoal.wire.environments import Manifest
-from shoal.wire.ids import EnvironmentId
+from shoal.wire.ids import EnvironmentId, WorkspaceName
+
+_environment = tables.environment
 
 
-def put(tx: Connection, manifest: Manifest) -> None:
-    upsert(tx, tables.environment, [{"id": manifest.id, "manifest": manifest}])
+def put(tx: Connection, workspace: WorkspaceName, manifest: Manifest, now: datetime) -> None:
+    """What is there stays as it is, and counts as used now."""
+    mine = (_environment.c.workspace == workspace) & (_environment.c.id == manifest.id)
+    if not changed(tx, update(_environment).where(mine).values(used_at=now)):
+        row = {"workspace": workspace, "id": manifest.id, "manifest": manifest, "used_at": now}
+        tx.execute(_environment.insert().values(row))
 
 
 @reading
-def get(tx: Connection, id: EnvironmentId) -> Manifest:
-    query = select(tables.environment.c.manifest).where(tables.environment.c.id == id)
+def get(tx: Connection, workspace: WorkspaceName, id: EnvironmentId) -> Manifest:
+    query = select(_environment.c.manifest).where(
+        _environment.c.workspace == workspace, _environment.c.id == id
+    )
     found: Manifest | None = tx.execute(query).scalar()
     if found is None:
         raise NotFound(f"There is no environment {id}.", hint="Register it first.")

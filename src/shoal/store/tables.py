@@ -265,8 +265,10 @@ account = Table(
 environment = Table(
     "environment",
     facts,
+    Column("workspace", Prose, primary_key=True),
     Column("id", Prose, primary_key=True),
     Column("manifest", Json(Manifest), nullable=False),
+    Column("used_at", Moment, nullable=False),  # roughly: looked at every hour
 )
 
 # What clusters that are settled have cost, by day: money that does not change any more.

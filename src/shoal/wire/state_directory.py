@@ -6,10 +6,13 @@ One state directory is one embedded server. `SHOAL_STATE_DIR` names it; else
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
 import msgspec
+
+from shoal.wire.ids import WorkspaceName
 
 
 class ServerFile(msgspec.Struct, frozen=True):
@@ -62,8 +65,13 @@ class StateDirectory(msgspec.Struct, frozen=True):
 
     @property
     def wheels(self) -> Path:
-        """Wheels by SHA-256, as the server keeps them."""
+        """Wheels as the server keeps them, a directory for each workspace."""
         return self.root / "wheels"
+
+    def wheels_of(self, workspace: WorkspaceName) -> Path:
+        """A workspace's wheels by SHA-256. One that is another's is not here, whoever knows its
+        name; that of a workspace may be no file's name, so its hash is."""
+        return self.wheels / hashlib.sha256(workspace.encode()).hexdigest()[:32]
 
     @property
     def cache(self) -> Path:

@@ -24,7 +24,7 @@ from shoal.trust import authority
 from shoal.wire import requests, views
 from shoal.wire.endpoints import ClusterQuery, LogQuery, Page
 from shoal.wire.events import Event, EventKind
-from shoal.wire.ids import ClusterId, EnvironmentId
+from shoal.wire.ids import ClusterId, EnvironmentId, WorkspaceName
 from shoal.wire.my_address import my_network
 from shoal.wire.specs import Cloud, ClusterSpec
 
@@ -38,7 +38,7 @@ async def create_cluster(
         if existing is not None:
             return await view_of(desk, existing)
     _check_limit(desk, spec)
-    await _check_environment(desk, spec.environment)
+    await _check_environment(desk, caller.workspace, spec.environment)
     resolved = defaults.resolve(spec, await _offers(desk, spec))
     resolved = msgspec.structs.replace(resolved, ingress=await _ingress(desk, spec))
     now = desk.clock()
@@ -84,9 +84,11 @@ def _check_limit(desk: Desk, spec: ClusterSpec) -> None:
         )
 
 
-async def _check_environment(desk: Desk, environment: EnvironmentId) -> None:
-    manifest = await desk.database.run(environment_rows.get, environment)
-    if missing := await missing_wheels(desk, manifest):
+async def _check_environment(
+    desk: Desk, workspace: WorkspaceName, environment: EnvironmentId
+) -> None:
+    manifest = await desk.database.run(environment_rows.get, workspace, environment)
+    if missing := await missing_wheels(desk, workspace, manifest):
         raise Conflict(
             f"{environment} is not complete: {len(missing)} wheels are missing.",
             hint="Upload them first.",
@@ -196,7 +198,7 @@ async def sync_cluster(
     desk: Desk, asked: Incoming[None, requests.UpdateEnvironment]
 ) -> views.ClusterView:
     found, environment = await _find(desk, asked), EnvironmentId(asked.body.environment)
-    await _check_environment(desk, environment)
+    await _check_environment(desk, found.workspace, environment)
     event = Event(
         desk.clock(),
         EventKind.CLUSTER_SYNCED,

@@ -14,12 +14,13 @@ from shoal.errors import InvalidRequest
 from shoal.server.desk import Desk, Incoming, Upload
 from shoal.store import environments as rows
 from shoal.wire.endpoints import Nothing
-from shoal.wire.environments import Manifest
-from shoal.wire.ids import EnvironmentId
+from shoal.wire.environments import Manifest, environment_id
+from shoal.wire.ids import EnvironmentId, WorkspaceName
 from shoal.wire.views import EnvironmentNeeds
 
 MAX_WHEEL_BYTES = 2 << 30
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_WHEEL = re.compile(r"[\w.!+-]{1,240}\.whl")
 
 
 async def put_environment(desk: Desk, asked: Incoming[None, Manifest]) -> EnvironmentNeeds:
@@ -28,25 +29,37 @@ async def put_environment(desk: Desk, asked: Incoming[None, Manifest]) -> Enviro
         raise InvalidRequest("The environment's id in the path and in the body differ.")
     if bad := [it.filename for it in manifest.wheels if not _SHA256.fullmatch(it.sha256)]:
         raise InvalidRequest(f"Not a SHA-256 in hex: that of {bad[0]}.")
-    await desk.database.run(rows.put, manifest)
-    return EnvironmentNeeds(manifest.id, await missing_wheels(desk, manifest))
+    if bad := [it.filename for it in manifest.wheels if not _WHEEL.fullmatch(it.filename)]:
+        raise InvalidRequest(f"Not the name of a wheel: {bad[0]!r}.")
+    computed = environment_id(manifest.lock, manifest.python, manifest.platform, manifest.wheels)
+    if manifest.id != computed:
+        raise InvalidRequest(
+            f"The content of this environment has the id {computed}, not {manifest.id}.",
+            hint="Client and server may be of different versions: update the older one.",
+        )
+    workspace = asked.caller.workspace
+    await desk.database.run(rows.put, workspace, manifest, desk.clock())
+    return EnvironmentNeeds(manifest.id, await missing_wheels(desk, workspace, manifest))
 
 
 async def environment(desk: Desk, asked: Incoming[None, None]) -> Manifest:
-    return await desk.database.run(rows.get, EnvironmentId(asked.path["environment"]))
+    workspace, id = asked.caller.workspace, EnvironmentId(asked.path["environment"])
+    return await desk.database.run(rows.get, workspace, id)
 
 
-async def missing_wheels(desk: Desk, manifest: Manifest) -> tuple[str, ...]:
-    directory = desk.settings.state.wheels
+async def missing_wheels(
+    desk: Desk, workspace: WorkspaceName, manifest: Manifest
+) -> tuple[str, ...]:
+    directory = desk.settings.state.wheels_of(workspace)
     return tuple(it.sha256 for it in manifest.wheels if not (directory / it.sha256).exists())
 
 
 async def put_wheel(desk: Desk, asked: Incoming[None, Upload]) -> Nothing:
-    """Stored under its SHA-256, whole or not at all."""
+    """Stored for the workspace, under its SHA-256, whole or not at all."""
     sha256 = asked.path["sha256"]
     if not _SHA256.fullmatch(sha256):
         raise InvalidRequest("Not a SHA-256 in hex.")
-    directory = desk.settings.state.wheels
+    directory = desk.settings.state.wheels_of(asked.caller.workspace)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, draft = tempfile.mkstemp(dir=directory, prefix=".upload-")
     try:

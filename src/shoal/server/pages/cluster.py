@@ -276,7 +276,7 @@ async def software(visit: Visit) -> Response:
 
 async def _manifest(visit: Visit, id: EnvironmentId) -> Manifest | None:
     try:
-        return await visit.desk.database.run(environment_rows.get, id)
+        return await visit.desk.database.run(environment_rows.get, visit.known.caller.workspace, id)
     except NotFound:
         return None
 
@@ -284,7 +284,9 @@ async def _manifest(visit: Visit, id: EnvironmentId) -> Manifest | None:
 async def lock(visit: Visit) -> Response:
     """The cluster's pylock.toml, to make the same environment elsewhere."""
     view = await cluster_view(visit)
-    manifest = await visit.desk.database.run(environment_rows.get, view.spec.environment)
+    manifest = await visit.desk.database.run(
+        environment_rows.get, visit.known.caller.workspace, view.spec.environment
+    )
     return exports.as_text(f"{view.name}.pylock.toml", manifest.lock)
 
 
