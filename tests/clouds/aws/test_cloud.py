@@ -154,6 +154,20 @@ def test_a_head_is_reached_from_the_addresses_that_were_named_and_workers_from_n
     assert {it.address for it in workers} == {it.inside for it in workers}
 
 
+def test_a_private_scheduler_is_reached_from_the_networks_that_were_named(rig: Rig) -> None:
+    account = msgspec.structs.replace(rig.double.account, public_scheduler=False)
+    cloud = AwsCloud(account, OURS, clock=lambda: NOW, session=rig.double.session)
+    head = batch(1, role=Role.SCHEDULER, ingress=("10.0.0.0/8",))
+    [vm] = asyncio.run(cloud.launch(head, "#!/bin/sh\n")).vms
+    [group] = [
+        it
+        for it in ec2_backends[ACCOUNT]["us-east-1"].describe_security_groups()
+        if it.name.startswith("shoal-head-")
+    ]
+    made = ec2_backends[ACCOUNT]["us-east-1"].get_instance(vm.id)
+    assert group.id in {it.id for it in made.security_groups}
+
+
 @pytest.mark.parametrize("lossy", ["CreateLaunchTemplate", "CreateFleet"])
 def test_a_lost_answer_makes_no_second_vm(rig: Rig, lossy: str) -> None:
     asked = batch(3)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterator
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
 
 from shoal.clouds.account import Finding
-from shoal.clouds.gcp.account import GcpSetup
+from shoal.clouds.gcp.account import GcpSetup, free_range
 from shoal.clouds.provider import Refused
 from tests.clouds.gcp.test_cloud import Project, batch
 from tests.doubles.gcp.compute import Compute
@@ -56,6 +58,27 @@ def test_another_region_is_prepared_beside(double: GcpDouble) -> None:
     assert len(ranges) == 2
     asyncio.run(setup(double).remove())
     assert double.compute.left() == []
+
+
+def test_regions_whose_names_would_take_the_same_range_are_prepared_beside_each_other(
+    double: GcpDouble,
+) -> None:
+    for region in ("us-east4", "us-west1"):
+        asyncio.run(setup(double).prepare(region))
+    assert [it.done for it in asyncio.run(setup(double).plan("us-west1"))] == [True] * 3
+    asyncio.run(setup(double).remove())
+
+
+def test_sixty_regions_fit_beside_each_other_and_beside_what_is_there() -> None:
+    taken = [IPv4Network("10.64.0.0/20"), IPv4Network("10.70.3.0/24")]
+    for number in range(60):
+        taken.append(IPv4Network(free_range(f"region-{number}", taken)))
+    assert all(not a.overlaps(b) for a, b in itertools.combinations(taken, 2))
+
+
+def test_no_free_range_is_told() -> None:
+    with pytest.raises(Refused, match="is taken"):
+        free_range("us-east1", [IPv4Network("10.64.0.0/10")])
 
 
 def test_a_network_that_somebody_else_made_is_used_and_stays(double: GcpDouble) -> None:

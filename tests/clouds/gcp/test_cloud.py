@@ -11,6 +11,7 @@ import pytest
 
 from shoal.clouds.gcp import names
 from shoal.clouds.gcp.cloud import GcpCloud
+from shoal.clouds.gcp.requests import disk_type
 from shoal.clouds.provider import Launched, NoCapacity, Refused, Throttled, Unknown
 from shoal.core.obtainability import Question
 from shoal.core.records import Batch, Offer, Vm
@@ -55,8 +56,8 @@ class Project:
             double.account, OURS, clock=lambda: NOW, credentials=double.credentials, patience_s=5.0
         )
 
-    def launch(self, it: Batch) -> Launched:
-        return asyncio.run(self.cloud.launch(it, "#!/bin/sh\n"))
+    def launch(self, it: Batch, boot_text: str = "#!/bin/sh\n") -> Launched:
+        return asyncio.run(self.cloud.launch(it, boot_text))
 
     def list(self) -> list[Vm]:
         return list(asyncio.run(self.cloud.list()))
@@ -118,6 +119,46 @@ def test_the_image_and_the_disk_fit_the_machine(
     [made] = project.compute.disks.values()
     assert image in made["sourceImage"]
     assert made["sizeGb"] == "40"
+
+
+def test_each_machine_type_of_a_batch_boots_from_a_disk_that_it_can_have(project: Project) -> None:
+    types = ("n4-standard-4", "e2-standard-4", "c3-standard-4", "c4a-standard-4")
+    offers = [offer(type_=it, arch="aarch64" if it[:3] == "c4a" else "x86_64") for it in types]
+    project.compute.knobs.room = {("us-east1-b", it): 1 for it in types}
+    assert len(project.launch(batch(4, *offers)).vms) == 4
+    images = {
+        it["machineType"].rsplit("/", 1)[1]: project.compute.disks[key]["sourceImage"][-5:]
+        for key, it in project.compute.instances.items()
+    }
+    assert images == dict(zip(types, ["amd64", "amd64", "amd64", "arm64"], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("type_", "disk"),
+    [
+        ("n1-standard-4", "pd-balanced"),
+        ("c3-standard-4", "pd-balanced"),
+        ("c3-standard-192-metal", "hyperdisk-balanced"),
+        ("n4-standard-4", "hyperdisk-balanced"),
+        ("a3-highgpu-8g", "pd-balanced"),
+        ("a3-ultragpu-8g", "hyperdisk-balanced"),
+    ],
+)
+def test_the_kind_of_disk_follows_from_the_series(type_: str, disk: str) -> None:
+    assert disk_type(type_) == disk
+
+
+def test_a_private_scheduler_is_reached_from_the_networks_that_were_named(
+    project: Project,
+) -> None:
+    account = msgspec.structs.replace(project.double.account, public_scheduler=False)
+    cloud = GcpCloud(account, OURS, clock=lambda: NOW, credentials=project.double.credentials)
+    head = batch(1, role=Role.SCHEDULER, ingress=("10.0.0.0/8",))
+    [vm] = asyncio.run(cloud.launch(head, "#!/bin/sh\n")).vms
+    assert vm.address.startswith("10.")
+    [rule] = project.compute.firewalls.values()
+    assert rule["sourceRanges"] == ["10.0.0.0/8"]
+    assert rule["targetTags"][0] in project.only()["tags"]["items"]  # type: ignore[index]
 
 
 def test_a_head_is_reached_from_the_addresses_that_were_named_and_workers_from_none(
@@ -249,9 +290,29 @@ def test_a_disk_that_no_vm_uses_is_ours_to_end(project: Project) -> None:
 
 
 @pytest.mark.long
-def test_a_thousand_workers_take_few_calls(project: Project) -> None:
-    assert len(project.launch(batch(1000)).vms) == 1000
+def test_a_thousand_workers_take_few_calls_and_are_all_ended(project: Project) -> None:
+    vms = project.launch(batch(1000)).vms
+    assert len(vms) == 1000
     assert len(project.compute.calls) <= 5
+    asyncio.run(project.cloud.terminate(vms))
+    assert project.compute.left() == []
+
+
+def test_a_listing_carries_no_boot_text(project: Project) -> None:
+    project.launch(batch(600), "#!/bin/sh\n" + "# many words\n" * 500)
+    before = project.double.sent
+    assert len(project.list()) == 600
+    assert (project.double.sent - before) / 600 < 1000
+
+
+def test_who_is_asked_for_patience_leaves_the_rest_to_the_next_pass(project: Project) -> None:
+    vms = project.launch(batch(60)).vms
+    project.compute.knobs.throttled = 1
+    with pytest.raises(Throttled):
+        asyncio.run(project.cloud.terminate(vms))
+    assert project.compute.calls.count("instances.delete") < 60
+    asyncio.run(project.cloud.terminate(vms))
+    assert project.compute.left() == []
 
 
 def test_the_likely_zone_is_the_one_that_google_recommends(project: Project) -> None:

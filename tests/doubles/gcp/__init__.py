@@ -8,5 +8,5 @@ Every request and every answer is checked against the discovery document that co
 google-api-python-client; what does not fit is a 400, or a fault that the tests find.
 
 Left out: IAM conditions, images (any name will do), snapshots, instance groups, shared VPC, IPv6,
-real prices, live migration, `min_cpu_platform`, partial answers, paging beyond `maxResults`.
+real prices, live migration, `min_cpu_platform`, partial answers, quotas of anything but VMs.
 """

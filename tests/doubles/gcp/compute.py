@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import itertools
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -102,6 +104,9 @@ class Compute:
         wanted = [it["name"] for it in body["perInstanceProperties"].values()]
         if clash := taken & set(wanted):
             raise Problem(409, "alreadyExists", f"{sorted(clash)} already exist")
+        for it in body["instanceFlexibilityPolicy"]["instanceSelections"].values():
+            for type_ in it["machineTypes"]:
+                _check_disk(type_, _properties(body, type_))
         created: dict[str, int] = {}
         errors: list[tuple[str, str]] = []
         for name in wanted[:count]:
@@ -109,7 +114,7 @@ class Compute:
             if error := self._failure(region, place, body["instanceProperties"]):
                 errors.append(error)
             elif place is not None:
-                self._create(name, *place, body["instanceProperties"])
+                self._create(name, *place, _properties(body, place[1]))
                 created[place[0]] = created.get(place[0], 0) + 1
         return self._operation("bulkInsert", region=region, created=created, errors=errors)
 
@@ -203,20 +208,26 @@ class Compute:
         return self._operation("delete", zone=path["zone"])
 
     def _listed(self, kind: str, field: str, things: Mapping[str, Body], query: Any) -> Body:
-        """One page a zone: a filter by labels, as we send it."""
+        """By zone, page by page: a filter by labels, as we send it."""
         asked = query.get("filter", "")
         wanted = [it.split("=") for it in asked.split(" AND ") if "=" in it]
-        items: dict[str, Body] = {}
-        for key, it in things.items():
+        found = [
+            (key, it)
+            for key, it in sorted(things.items())
             if all(
                 it["labels"].get(name.removeprefix("labels.")) == value for name, value in wanted
-            ):
-                items.setdefault(f"zones/{key.split('/')[0]}", {}).setdefault(field, []).append(it)
+            )
+        ]
+        begin, most = int(query.get("pageToken", "0")), int(query.get("maxResults", "500"))
+        items: dict[str, Body] = {}
+        for key, it in found[begin : begin + most]:
+            items.setdefault(f"zones/{key.split('/')[0]}", {}).setdefault(field, []).append(it)
+        more = {"nextPageToken": str(begin + most)} if begin + most < len(found) else {}
         for zone in self.knobs.unlisted_zones:
             items[f"zones/{zone}"] = {"warning": {"code": "UNREACHABLE", "message": "not now"}}
         if not items:
             items["zones/us-east1-b"] = {"warning": {"code": "NO_RESULTS_ON_PAGE"}}
-        return {"kind": kind, "items": items}
+        return _masked({"kind": kind, "items": items, **more}, query.get("fields", ""))
 
     # -- the network ------------------------------------------------------------------------------
 
@@ -253,8 +264,15 @@ class Compute:
         return _got(self.subnetworks, f"{path['region']}/{path['subnetwork']}")
 
     def _subnetworks_insert(self, path: Any, query: Any, body: Body) -> Body:
-        if body["network"].rsplit("/", 1)[-1] not in self.networks:
+        network = body["network"].rsplit("/", 1)[-1]
+        if network not in self.networks:
             raise Problem(404, "notFound", "The network was not found")
+        wanted = ipaddress.ip_network(body["ipCidrRange"])
+        for it in self.subnetworks.values():
+            same = it.get("network", "").rsplit("/", 1)[-1] == network
+            if same and wanted.overlaps(ipaddress.ip_network(it["ipCidrRange"])):
+                words = f"Invalid IPCidrRange: {wanted} conflicts with existing subnetwork"
+                raise Problem(400, "invalid", f"{words} {it['name']!r}")
         self.subnetworks[f"{path['region']}/{body['name']}"] = {
             "kind": "compute#subnetwork",
             **body,
@@ -275,7 +293,7 @@ class Compute:
         return {"kind": "compute#subnetworkAggregatedList", "items": items}
 
     def _regions_get(self, path: Any, query: Any, body: Any) -> Body:
-        if path["region"] not in ("us-east1", "europe-west4"):
+        if path["region"] not in REGIONS:
             raise Problem(404, "notFound", "The region was not found")
         limit = float(self.knobs.quota.get(path["region"], 72))
         used = float(len(self._in_region(path["region"])))
@@ -359,7 +377,55 @@ class Compute:
         self._requests.clear()
 
 
+# What boots a VM of a series, where it is not Persistent Disk alone.
+_DISKS = {
+    **dict.fromkeys(("c3", "c3d", "h3", "m3", "z3"), ("pd-", "hyperdisk-")),
+    **dict.fromkeys(("n4", "n4a", "n4d", "c4", "c4a", "c4d", "h4d", "g4", "a4"), ("hyperdisk-",)),
+}
+REGIONS = ("us-east1", "us-east4", "us-west1", "europe-west4")
 _EMPTY = "ZONE_RESOURCE_POOL_EXHAUSTED", "The zone does not have enough resources available."
+
+
+def _masked(value: Any, fields: str) -> Any:
+    """As `fields` says it: "items/*/instances(name,zone),nextPageToken"; empty: all of it."""
+    if not fields:
+        return value
+    if isinstance(value, list):
+        return [_masked(it, fields) for it in value]
+    chosen: dict[str, list[str]] = {}
+    for it in _split(fields):
+        name = re.match(r"[^/(]+", it)
+        assert name is not None, it
+        rest = it[name.end() :]
+        inner = rest[1:-1] if rest.startswith("(") else rest[1:]
+        for key in value if name[0] == "*" else [name[0]]:
+            chosen.setdefault(key, []).append(inner)
+    return {key: _masked(value[key], ",".join(it)) for key, it in chosen.items() if key in value}
+
+
+def _split(fields: str) -> list[str]:
+    """At commas outside of parentheses."""
+    parts, depth = [""], 0
+    for it in fields:
+        depth += (it == "(") - (it == ")")
+        if it == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += it
+    return parts
+
+
+def _properties(body: Body, type_: str) -> Body:
+    """A selection's disks stand for those of all."""
+    selections = body["instanceFlexibilityPolicy"]["instanceSelections"].values()
+    own = next((it["disks"] for it in selections if type_ in it["machineTypes"]), None)
+    return {**body["instanceProperties"], **({"disks": own} if own else {})}
+
+
+def _check_disk(type_: str, properties: Body) -> None:
+    kind = properties["disks"][0]["initializeParams"]["diskType"].rsplit("/", 1)[-1]
+    if not kind.startswith(_DISKS.get(type_.partition("-")[0], ("pd-",))):
+        raise Problem(400, "invalid", f"[{kind}] disk type cannot be used by {type_} machine type")
 
 
 def _got(things: Mapping[str, Body], name: str) -> Body:

@@ -23,6 +23,7 @@ class GcpDouble:
     def __init__(self, compute: Compute) -> None:
         self.compute = compute
         self.gate = Gate()
+        self.sent = 0  # bytes of answers
         self.faults: list[str] = []  # what Google's own schema has against us
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.double = self
@@ -106,6 +107,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._hang_up()
             return
         content = json.dumps(answer).encode()
+        self.server.double.sent += len(content)
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))

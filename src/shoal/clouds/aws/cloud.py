@@ -146,7 +146,7 @@ class AwsCloud:
         """Once: its name is the batch's."""
         region = batch.offers[0].region
         groups = [place.group]
-        if batch.role is Role.SCHEDULER and batch.ingress and self._account.public_scheduler:
+        if batch.role is Role.SCHEDULER and batch.ingress:
             groups.append(await self._network.ingress(region, place.vpc, batch.ingress))
         image = await self._network.image(region, image_name(self._account, batch))
         request = requests.template(

@@ -8,6 +8,7 @@ so that what `prepare` made says so in its description.
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -31,6 +32,7 @@ MADE_BY = "Made by shoal setup"
 LEAST = {"CPUS": 8.0, "IN_USE_ADDRESSES": 3.0, "SSD_TOTAL_GB": 100.0}  # for a first cluster
 _PROJECTS = "https://cloudresourcemanager.googleapis.com"
 _INTERNAL = "shoal-internal"
+_RANGES = 64  # of /16 in 10.64.0.0/10
 
 
 class _Thing(msgspec.Struct, frozen=True):
@@ -71,18 +73,18 @@ class GcpSetup:
         return [
             Finding(what, found="valid"),
             *await self._permissions(),
-            *[await self._present(it) for it in self._things(region)],
+            *[await self._present(it) for it in await self._things(region)],
             *(_quota(it, region) for it in place.quotas if it.metric in LEAST),
         ]
 
     async def plan(self, region: str) -> Sequence[Step]:
         return [
             Step(it.what, it.command, done=await self._clients.found(it.get) is not None)
-            for it in self._things(region)
+            for it in await self._things(region)
         ]
 
     async def prepare(self, region: str) -> GcpAccount:
-        for it in self._things(region):
+        for it in await self._things(region):
             if await self._clients.found(it.get) is None:
                 operation = await self._clients.call(it.make)
                 await self._over(operation)
@@ -109,9 +111,36 @@ class GcpSetup:
 
     # what is prepared
 
-    def _things(self, region: str) -> Sequence[_Thing]:
+    async def _things(self, region: str) -> Sequence[_Thing]:
         """In the order in which they are made."""
-        return (self._network(), self._subnet(region), self._internal())
+        subnet = self._subnet(region, await self._range(region))
+        return (self._network(), subnet, self._internal())
+
+    async def _range(self, region: str) -> str:
+        """Of the subnet that is there, or one that no subnet of the network has: they may not
+        overlap (https://cloud.google.com/vpc/docs/subnets)."""
+        found = await self._subnets()
+        ours = [it for place, it in found if (place, it.name) == (region, self.account.subnet)]
+        if ours:
+            return str(ours[0].ip_cidr_range)
+        network = names.last(self._network_url)
+        taken = [
+            ipaddress.IPv4Network(text)
+            for _, it in found
+            if names.last(it.network) == network
+            for text in (it.ip_cidr_range, *(more.ip_cidr_range for more in it.secondary_ip_ranges))
+        ]
+        return free_range(region, taken)
+
+    async def _subnets(self) -> Sequence[tuple[str, Any]]:
+        """Of the project: region and subnet."""
+        clients = self._clients
+
+        def read() -> Sequence[tuple[str, Any]]:
+            pages = clients.ask(clients.subnetworks.aggregated_list, **self._project)
+            return [(names.last(place), it) for place, found in pages for it in found.subnetworks]
+
+        return await clients.call(read)
 
     def _network(self) -> _Thing:
         clients, name = self._clients, self.account.network
@@ -126,20 +155,20 @@ class GcpSetup:
             f"gcloud compute networks delete {name}",
         )
 
-    def _subnet(self, region: str) -> _Thing:
+    def _subnet(self, region: str, cidr: str) -> _Thing:
         clients, name = self._clients, self.account.subnet
         place = {**self._project, "region": region}
         body = compute_v1.Subnetwork(
             name=name,
             network=self._network_url,
-            ip_cidr_range=_range(region),
+            ip_cidr_range=cidr,
             private_ip_google_access=True,
             description=MADE_BY,
         )
         return _Thing(
-            f"subnet {name} in {region}: {_range(region)}, and Google's APIs without a NAT",
+            f"subnet {name} in {region}: {cidr}, and Google's APIs without a NAT",
             f"gcloud compute networks subnets create {name} --network {self.account.network} "
-            f"--region {region} --range {_range(region)} --enable-private-ip-google-access",
+            f"--region {region} --range {cidr} --enable-private-ip-google-access",
             partial(clients.ask, clients.subnetworks.get, subnetwork=name, **place),
             partial(
                 clients.ask, clients.subnetworks.insert_unary, subnetwork_resource=body, **place
@@ -180,20 +209,14 @@ class GcpSetup:
         """By setup, or by launches (rules for heads)."""
         clients, project = self._clients, self._project
         rules = await clients.call(lambda: list(clients.ask(clients.firewalls.list, **project)))
-        subnets = await clients.call(
-            lambda: [
-                (names.last(place), it)
-                for place, found in clients.ask(clients.subnetworks.aggregated_list, **project)
-                for it in found.subnetworks
-            ]
-        )
+        subnets = await self._subnets()
         network = await clients.found(self._network().get)
         ours = [
             it for it in rules if it.description == MADE_BY or it.name.startswith("shoal-head-")
         ]
         made = [self._rule(it.name, f"rule {it.name}", "") for it in ours]
         made += [
-            self._subnet(region)
+            self._subnet(region, it.ip_cidr_range)
             for region, it in subnets
             if it.name == self.account.subnet and it.description == MADE_BY
         ]
@@ -260,9 +283,18 @@ class GcpSetup:
         return f"projects/{self.account.project}/global/networks/{self.account.network}"
 
 
-def _range(region: str) -> str:
-    """A /16 of 10.64.0.0/10 by the region's name, so that regions do not overlap by much chance."""
-    return f"10.{64 + hashlib.sha256(region.encode()).digest()[0] % 64}.0.0/16"
+def free_range(region: str, taken: Sequence[ipaddress.IPv4Network]) -> str:
+    """A /16 of 10.64.0.0/10: the one by the region's name, or the next that is free."""
+    first = hashlib.sha256(region.encode()).digest()[0] % _RANGES
+    for number in range(first, first + _RANGES):
+        found = ipaddress.IPv4Network(f"10.{64 + number % _RANGES}.0.0/16")
+        if not any(found.overlaps(it) for it in taken):
+            return str(found)
+    raise Refused(
+        f"Each /16 of 10.64.0.0/10 is taken: there is none for a subnet in {region}.",
+        scope=Scope(alone=True),
+        hint="Make the subnet by yourself, and name it: shoal setup gcp --set subnet=NAME",
+    )
 
 
 def _allowed(name: str, why: str, granted: frozenset[str]) -> Finding:

@@ -7,16 +7,18 @@ runs as (Application Default Credentials); none is made or kept.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
+import google.auth
 from google.api_core import exceptions
 from google.api_core.client_options import ClientOptions
 from google.auth import credentials as auth
 from google.auth import exceptions as auth_exceptions
+from google.auth.transport.requests import AuthorizedSession
 from google.cloud import compute_v1
 
 from shoal.clouds.gcp.errors import LOG_IN, error_of
@@ -25,8 +27,10 @@ from shoal.core.records import Offer
 from shoal.wire.accounts import GcpAccount
 
 T = TypeVar("T")
-_THREADS = 16
+THREADS = 16  # calls at a time
+_ENDPOINT = "https://compute.googleapis.com"
 _TIMEOUT_S = 60.0
+_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _STATUS = {401: "authError", 403: "forbidden", 404: "notFound", 429: "rateLimitExceeded"}
 
 
@@ -41,7 +45,7 @@ class Clients:
         self._account = account
         self._clock = clock
         self._credentials = credentials
-        self._limiter = anyio.CapacityLimiter(_THREADS)
+        self._limiter = anyio.CapacityLimiter(THREADS)
 
     async def call(self, work: Callable[[], T], about: Sequence[Offer] = ()) -> T:
         """Raises a LaunchError. `about`: what is asked for."""
@@ -62,6 +66,19 @@ class Clients:
 
     def ask(self, method: Callable[..., T], **request: Any) -> T:
         return method(request=request, retry=None, timeout=_TIMEOUT_S)
+
+    def get(self, path: str, query: Mapping[str, str]) -> bytes:
+        """For what the client lacks: the API itself, by its path after "/compute/v1/"."""
+        url = f"{self._account.endpoint or _ENDPOINT}/compute/v1/{path}"
+        answer = self.session.get(url, params=dict(query), timeout=_TIMEOUT_S)
+        if not answer.ok:
+            raise exceptions.from_http_response(answer)
+        return bytes(answer.content)
+
+    @functools.cached_property
+    def session(self) -> AuthorizedSession:
+        """With the same login as the clients."""
+        return AuthorizedSession(self._credentials or google.auth.default(scopes=[_SCOPE])[0])
 
     @functools.cached_property
     def instances(self) -> Any:

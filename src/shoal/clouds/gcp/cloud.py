@@ -14,12 +14,13 @@ from functools import partial
 from typing import Any
 
 import anyio
+import msgspec
 from google.auth import credentials as auth
 from google.cloud import compute_v1
 
-from shoal.clouds.gcp import names, outcomes, requests
-from shoal.clouds.gcp.clients import Clients
-from shoal.clouds.provider import Launched, LaunchError, Unknown, answered
+from shoal.clouds.gcp import inventory, names, outcomes, requests
+from shoal.clouds.gcp.clients import THREADS, Clients
+from shoal.clouds.provider import Launched, LaunchError, Throttled, answered
 from shoal.core.obtainability import Question
 from shoal.core.records import Batch, Offer, Timing, Vm
 from shoal.wire.accounts import GcpAccount
@@ -29,8 +30,6 @@ from shoal.wire.specs import Cloud, Role
 
 PATIENCE_S = 30.0
 TIMING = Timing(listing_lag_s=60.0, boot_timeout_s=600.0)
-_LIVING = frozenset({"PROVISIONING", "STAGING", "RUNNING", "REPAIRING", "PENDING"})
-_NO_RESULTS = "NO_RESULTS_ON_PAGE"
 
 Offers = Callable[[str | None], Sequence[Offer]]
 
@@ -61,7 +60,7 @@ class GcpCloud:
         return self._offers(region or self._account.region)
 
     async def launch(self, batch: Batch, boot_text: str) -> Launched:
-        if batch.role is Role.SCHEDULER and batch.ingress and self._account.public_scheduler:
+        if batch.role is Role.SCHEDULER and batch.ingress:
             await self._let_in(batch.ingress)
         operation = await self._insert(batch, boot_text)
         vms = await self._of_batch(batch)
@@ -81,23 +80,31 @@ class GcpCloud:
         }
 
     async def list(self) -> Sequence[Vm]:
-        instances = await self._aggregated(self._clients.instances, "instances", self._ours())
-        disks = await self._aggregated(self._clients.disks, "disks", self._ours())
-        return [*map(self._vm, instances), *(self._disk(it) for it in disks if not it.users)]
+        return await self._clients.call(
+            lambda: [
+                *inventory.vms(self._clients, self._project, self._ours()),
+                *inventory.disks(self._clients, self._project, self._ours()),
+            ]
+        )
 
     async def terminate(self, vms: Collection[Vm]) -> None:
-        """One call a VM: there is none for many. The first error is raised when all were asked."""
+        """One call a VM: there is none for many. Once Google asks for patience, the rest wait for
+        the next pass. The first error is raised when all the others were asked."""
         errors: list[LaunchError] = []
+        left = iter(list(vms))
 
-        async def end(vm: Vm) -> None:
-            try:
-                await self._clients.found(lambda: self._delete(vm))
-            except LaunchError as error:
-                errors.append(error)
+        async def end_some() -> None:
+            for vm in left:
+                if any(isinstance(it, Throttled) for it in errors):
+                    return
+                try:
+                    await self._clients.found(partial(self._delete, vm))
+                except LaunchError as error:
+                    errors.append(error)
 
         async with anyio.create_task_group() as group:
-            for vm in vms:
-                group.start_soon(end, vm)
+            for _ in range(min(len(vms), THREADS)):
+                group.start_soon(end_some)
         if errors:
             raise errors[0]
 
@@ -128,10 +135,15 @@ class GcpCloud:
 
     async def _of_batch(self, batch: Batch) -> tuple[Vm, ...]:
         wanted = f"{self._ours()} AND labels.{names.BATCH_LABEL}={batch.id}"
-        found = await self._aggregated(self._clients.instances, "instances", wanted)
+        found = await self._clients.call(
+            lambda: inventory.vms(self._clients, self._project, wanted), about=batch.offers
+        )
         prices = {(it.zone, it.machine_type): it.price_uusd_per_hour for it in batch.offers}
-        vms = (self._vm(it, prices) for it in found)
-        return tuple(it for it in vms if it.running)
+        return tuple(
+            msgspec.structs.replace(it, price_uusd_per_hour=prices.get((it.zone, it.machine_type)))
+            for it in found
+            if it.running
+        )
 
     async def _let_in(self, cidrs: Sequence[str]) -> None:
         """One rule for all clusters that name the same addresses."""
@@ -161,68 +173,12 @@ class GcpCloud:
             )
         )
 
-    async def _aggregated(self, client: Any, field: str, wanted: str) -> Sequence[Any]:
-        """In all zones; or raises, since a part would look like VMs that are gone."""
-
-        def read() -> Sequence[Any]:
-            found = []
-            pages = self._clients.ask(
-                client.aggregated_list,
-                project=self._account.project,
-                filter=wanted,
-            )
-            for place, scoped in pages:
-                code = scoped.warning.code
-                if code and code != _NO_RESULTS:
-                    raise Unknown(f"Google Cloud did not list {place}: {scoped.warning.message}")
-                found += getattr(scoped, field)
-            return found
-
-        return await self._clients.call(read)
+    @property
+    def _project(self) -> str:
+        return self._account.project
 
     def _ours(self) -> str:
         return f"labels.{names.INSTALLATION_LABEL}={self._installation}"
-
-    def _vm(self, it: Any, prices: dict[tuple[str, str], int | None] | None = None) -> Vm:
-        zone, type_ = names.last(it.zone), names.last(it.machine_type)
-        interface = it.network_interfaces[0] if it.network_interfaces else None
-        inside = interface.network_i_p if interface else ""
-        outside = (
-            next((a.nat_i_p for a in interface.access_configs if a.nat_i_p), "")
-            if (interface)
-            else ""
-        )
-        head = any(tag.startswith("shoal-head-") for tag in it.tags.items)
-        address = outside if head and outside else inside
-        return Vm(
-            id=f"{zone}/{it.name}",
-            name=it.name,
-            batch=it.labels.get(names.BATCH_LABEL, ""),
-            cluster=it.labels.get(names.CLUSTER_LABEL, ""),
-            created_at=datetime.fromisoformat(it.creation_timestamp),
-            running=it.status in _LIVING,
-            address=f"{address}:{AGENT_PORT}" if address else "",
-            inside=f"{inside}:{AGENT_PORT}" if inside else "",
-            region=names.region_of(zone),
-            zone=zone,
-            machine_type=type_,
-            spot=it.scheduling.provisioning_model == "SPOT",
-            price_uusd_per_hour=(prices or {}).get((zone, type_)),
-        )
-
-    def _disk(self, it: Any) -> Vm:
-        """One that no VM uses: its VM is gone, or it is about to be made."""
-        zone = names.last(it.zone)
-        return Vm(
-            id=f"{zone}/{it.name}",
-            name=it.name,
-            batch=it.labels.get(names.BATCH_LABEL, ""),
-            cluster=it.labels.get(names.CLUSTER_LABEL, ""),
-            created_at=datetime.fromisoformat(it.creation_timestamp),
-            region=names.region_of(zone),
-            zone=zone,
-            kind="disk",
-        )
 
     def _delete(self, vm: Vm) -> None:
         clients = self._clients

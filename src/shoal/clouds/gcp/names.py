@@ -20,6 +20,7 @@ BATCH_LABEL = "shoal-batch"
 VM_TAG = (
     "shoal-vm"  # a network tag: the rule that lets VMs reach each other is for those who bear it
 )
+HEAD_TAG = "shoal-head-"  # and which addresses reach it
 _NAMESPACE = uuid.UUID("6f1e2a52-7e0c-5d0b-9a43-0c7b52c5a9b1")  # of our request ids
 _MOST = 63  # characters of a label
 
@@ -38,7 +39,7 @@ def request_id(*parts: str) -> str:
 def ingress_rule(cidrs: Sequence[str]) -> str:
     """Of the rule that lets these reach a head, and of the network tag that heads bear for it."""
     digest = hashlib.sha256(" ".join(sorted(set(cidrs))).encode()).hexdigest()[:10]
-    return f"shoal-head-{digest}"
+    return f"{HEAD_TAG}{digest}"
 
 
 def last(url: str) -> str:

@@ -20,9 +20,13 @@ from shoal.wire.ids import InstallationId
 from shoal.wire.specs import Role
 
 NOTICE_S = 120  # before a preemption
-# Families whose disks are Hyperdisk, and never Persistent Disk
-# (https://cloud.google.com/compute/docs/disks/hyperdisks, read 2026-11; not tried).
-_HYPERDISK = frozenset({"c4", "c4a", "c4d", "n4", "n4a", "n4d", "m4", "x4", "a4", "a4x"})
+# Families whose disks are Hyperdisk, and never Persistent Disk; older ones are the other way round,
+# and c3, c3d, h3 and m3 take both (https://cloud.google.com/compute/docs/disks/hyperdisks, read
+# 2026-11; not tried).
+_HYPERDISK = frozenset(
+    {"c4", "c4a", "c4d", "n4", "n4a", "n4d", "h4d", "m4", "m4n", "x4", "a4", "a4x", "g4"}
+)
+_HYPERDISK_TYPES = ("a3-ultragpu-",)
 _UBUNTU = {
     "x86_64": "projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-amd64",
     "aarch64": "projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-arm64",
@@ -49,7 +53,7 @@ def bulk_insert(
             min_count=1,
             per_instance_properties={name: {"name": name} for name in batch.instances},
             instance_properties=_properties(account, installation, batch, boot_text),
-            instance_flexibility_policy=_selections(batch),
+            instance_flexibility_policy=_selections(account, installation, batch),
             location_policy=_places(batch),
         ),
     }
@@ -72,9 +76,14 @@ def capacity(account: GcpAccount, asked: Question) -> dict[str, Any]:
     }
 
 
-def image_of(account: GcpAccount, batch: Batch) -> str:
+def disk_type(machine_type: str) -> str:
+    family = machine_type.partition("-")[0]
+    only = family in _HYPERDISK or machine_type.startswith(_HYPERDISK_TYPES)
+    return "hyperdisk-balanced" if only or machine_type.endswith("-metal") else "pd-balanced"
+
+
+def image_of(account: GcpAccount, batch: Batch, offer: Offer) -> str:
     """By family: Compute Engine takes the newest of it at launch."""
-    offer = batch.offers[0]
     own = batch.image or images.named(account.image, offer)
     return own or (_UBUNTU_GPU if offer.gpu else _UBUNTU[offer.arch])
 
@@ -85,7 +94,7 @@ def _properties(
     labels = names.labels(batch, installation)
     made = compute_v1.InstanceProperties(
         labels=labels,
-        disks=[_disk(account, batch, batch.offers[0], labels)],
+        disks=[_disk(account, batch, batch.offers[0], labels)],  # a selection's own override it
         network_interfaces=[_interface(account, batch)],
         tags=compute_v1.Tags(items=_network_tags(batch)),
         metadata=compute_v1.Metadata(items=[compute_v1.Items(key="user-data", value=boot_text)]),
@@ -100,15 +109,23 @@ def _properties(
     return made
 
 
-def _selections(batch: Batch) -> compute_v1.InstanceFlexibilityPolicy:
-    """Each type once, ranked as the batch has them: the first is the best."""
-    types = list(dict.fromkeys(it.machine_type for it in batch.offers))
+def _selections(
+    account: GcpAccount, installation: InstallationId, batch: Batch
+) -> compute_v1.InstanceFlexibilityPolicy:
+    """Each type once, ranked as the batch has them: the first is the best. Each with its own disk,
+    for the kinds of disks and the images differ."""
+    labels = names.labels(batch, installation)
+    types: dict[str, Offer] = {}
+    for it in batch.offers:
+        types.setdefault(it.machine_type, it)
     return compute_v1.InstanceFlexibilityPolicy(
         instance_selections={
             f"choice-{rank}": compute_v1.InstanceFlexibilityPolicyInstanceSelection(
-                machine_types=[it], rank=rank
+                machine_types=[it.machine_type],
+                rank=rank,
+                disks=[_disk(account, batch, it, labels)],
             )
-            for rank, it in enumerate(types)
+            for rank, it in enumerate(types.values())
         }
     )
 
@@ -128,8 +145,8 @@ def _disk(
 ) -> compute_v1.AttachedDisk:
     """It goes with its VM."""
     parameters = compute_v1.AttachedDiskInitializeParams(
-        source_image=image_of(account, batch),
-        disk_type="hyperdisk-balanced" if _family(offer) in _HYPERDISK else "pd-balanced",
+        source_image=image_of(account, batch, offer),
+        disk_type=disk_type(offer.machine_type),
         labels=labels,
     )
     if batch.disk_gib:
