@@ -7,64 +7,85 @@ import io
 from typing import Any
 
 import msgspec
+import pytest
 from fake_server import view
 
 from shoal.client import price_list
 from shoal.client.progress import PlainLines, Progress
-from shoal.errors import NotFound
-from shoal.wire.endpoints import Endpoint, OfferQuery
-from shoal.wire.specs import Cloud, ClusterSpec, Hardware, Range, SpotPolicy
-from shoal.wire.views import OfferList, OfferView
+from shoal.errors import LimitExceeded, NotFound, NotPossible, ShoalError
+from shoal.wire.endpoints import Endpoint
+from shoal.wire.requests import PreviewCluster
+from shoal.wire.specs import Cloud, ClusterSpec, Role
+from shoal.wire.views import OfferView, Preview, PreviewRow
 
 
-def offer(name: str, price: int | None) -> OfferView:
+def offer(name: str, price: int | None, *, spot: bool = True) -> OfferView:
     return OfferView(
-        "gcp", "us-east1", "us-east1-b", name, 4, 16 << 30, "x86_64", True, 0, "", price, None
+        "gcp", "us-east1", "us-east1-b", name, 4, 16 << 30, "x86_64", spot, 0, "", price, None
     )
 
 
+SCHEDULER = PreviewRow(
+    Role.SCHEDULER, 1, 1, (offer("n2-standard-2", 97_000, spot=False),), (5_000,)
+)
+WORKERS = PreviewRow(
+    Role.WORKER, 4, 20, (offer("n2-standard-4", 40_500), *(offer("other", None),) * 5), (500,) * 6
+)
+FOUND = Preview((SCHEDULER, WORKERS), 266_000, 922_000)
+
+
 class Server:
-    """Answers with offers, and remembers what was asked."""
+    """Answers with a preview or an error, and remembers what was asked."""
 
-    def __init__(self, *offers: OfferView) -> None:
-        self.offers = offers
-        self.asked: list[OfferQuery] = []
+    def __init__(self, found: Preview | ShoalError) -> None:
+        self.found = found
 
-    async def call(self, endpoint: Endpoint, *, query: OfferQuery) -> Any:
-        self.asked.append(query)
-        if not self.offers:
-            raise NotFound("no such cloud")
-        return OfferList(self.offers)
+    async def call(self, endpoint: Endpoint, *, body: PreviewCluster) -> Any:
+        if isinstance(self.found, ShoalError):
+            raise self.found
+        return self.found
 
 
 def spec(**changes: object) -> ClusterSpec:
-    worker = Hardware(cpu=Range(4, 4), memory_bytes=Range(12 << 30, 20 << 30))
-    made = msgspec.structs.replace(view().spec, cloud=Cloud.GCP, worker=worker)
-    return msgspec.structs.replace(made, **changes)
+    return msgspec.structs.replace(view().spec, **({"cloud": Cloud.GCP} | changes))
 
 
-def head(server: Server, asked: ClusterSpec) -> tuple[str, ...]:
-    return asyncio.run(price_list.head(server, asked))  # type: ignore[arg-type]
+def head(found: Preview | ShoalError, asked: ClusterSpec | None = None) -> tuple[str, ...]:
+    return asyncio.run(price_list.head(Server(found), asked or spec()))  # type: ignore[arg-type]
 
 
-def test_the_cheapest_few_are_told_with_their_prices() -> None:
-    server = Server(offer("e2-standard-4", 40_500), *(offer("other", None) for _ in range(5)))
-    told = head(server, spec(spot_policy=SpotPolicy.SPOT))
-    assert told[0] == "e2-standard-4 in us-east1-b, spot: $0.0405 an hour"
-    assert told[1].endswith("price not known")
-    assert len(told) == 3
-    assert (server.asked[0].cpu, server.asked[0].spot) == (4, True)
+def test_each_role_is_told_with_its_best_machines_and_their_prices_with_disks() -> None:
+    assert head(FOUND) == (
+        "scheduler n2-standard-2 in us-east1-b: $0.1020 an hour",
+        "4 to 20 × worker n2-standard-4 in us-east1-b, spot: $0.0410 an hour",
+        "or other in us-east1-b, spot: price not known",
+        "or other in us-east1-b, spot: price not known",
+        "together $0.2660 an hour, up to $0.9220",
+    )
 
 
-def test_nothing_is_asked_for_this_machine_or_for_types_that_were_named() -> None:
-    server = Server(offer("e2-standard-4", 1))
-    assert head(server, spec(cloud=Cloud.LOCAL)) == ()
-    assert head(server, spec(worker=Hardware(vm_types=("m5.large",)))) == ()
-    assert server.asked == []
+def test_this_machine_has_no_price_list_but_what_is_to_be_known_is_told() -> None:
+    noted = msgspec.structs.replace(FOUND, notices=("80 % of the budget are spent.",))
+    assert head(noted, spec(cloud=Cloud.LOCAL)) == ("80 % of the budget are spent.",)
+
+
+def test_what_limits_do_not_allow_is_an_error_at_once() -> None:
+    refused = msgspec.structs.replace(FOUND, refused="workers: 4 asked, …", hint="Ask for fewer.")
+    with pytest.raises(LimitExceeded, match="4 asked"):
+        head(refused, spec(cloud=Cloud.LOCAL))
+
+
+def test_what_cannot_be_is_an_error_at_once() -> None:
+    with pytest.raises(NotPossible):
+        head(NotPossible("No machine fits."))
 
 
 def test_a_server_that_cannot_tell_stands_in_nobodys_way() -> None:
-    assert head(Server(), spec()) == ()
+    assert head(NotFound("no such endpoint")) == ()
+
+
+def test_a_total_of_unknown_prices_is_not_known() -> None:
+    assert head(Preview((WORKERS,), None, None))[-1].startswith("together: not known")
 
 
 def test_it_is_shown_before_there_is_a_machine_and_then_no_more() -> None:

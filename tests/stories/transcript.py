@@ -87,6 +87,7 @@ async def _state(scene: Scene) -> list[str]:
         now=now,
         url="",
         seq=0,
+        hold=facts.hold,
     )
     counts: Counter[str] = Counter()
     for it in facts.instances:

@@ -13,6 +13,7 @@ from click.shell_completion import CompletionItem
 from shoal.cli import output
 from shoal.cli.ago import Ago
 from shoal.wire.events import Event, EventKind
+from shoal.wire.limits import WHOLE, LimitsView
 from shoal.wire.telemetry import Severity
 from shoal.wire.views import (
     ClusterList,
@@ -82,7 +83,7 @@ def list_(ended: bool, name: str | None, limit: int, as_json: bool) -> None:
     from shoal.wire.endpoints import ClusterQuery
 
     query = ClusterQuery(name=name, ended=ended)
-    clusters = session.talk(lambda api: _clusters(api, query, limit))
+    clusters, notices = session.talk(lambda api: _listed(api, query, limit))
     if as_json:
         output.json(ClusterList(clusters))
         return
@@ -92,6 +93,8 @@ def list_(ended: bool, name: str | None, limit: int, as_json: bool) -> None:
         [_cluster_row(it) for it in clusters],
         nothing="There are no clusters." if ended else "No cluster is running (--all: past ones).",
     )
+    for notice in notices:
+        output.note(notice)
 
 
 @command.command()
@@ -242,6 +245,23 @@ async def _clusters(api: Api, query: ClusterQuery, limit: int) -> tuple[ClusterV
         if len(found) == limit:
             break
     return tuple(found)
+
+
+async def _listed(
+    api: Api, query: ClusterQuery, limit: int
+) -> tuple[tuple[ClusterView, ...], tuple[str, ...]]:
+    """And what is to be known of budgets now, the workspace's and the owners'; a list is none the
+    worse where a server cannot tell."""
+    from shoal.errors import ShoalError
+    from shoal.wire import endpoints
+
+    clusters = await _clusters(api, query, limit)
+    try:
+        view: LimitsView = await api.call(endpoints.LIMITS)
+    except ShoalError:
+        return clusters, ()
+    owners = {WHOLE, *(it.owner for it in clusters)}
+    return clusters, tuple(note for it in view.held if it.user in owners for note in it.notices)
 
 
 async def _cluster(api: Api, cluster: str) -> tuple[Details, tuple[InstanceView, ...]]:

@@ -30,6 +30,7 @@ COMMANDS = {
     "cluster": Lazy("cluster", "Clusters: list, show, top, logs, stop, events, explain."),
     "env": Lazy("env", "The environment that clusters get a copy of: scan, show."),
     "cost": Lazy("cost", "What a cluster has cost, VM by VM."),
+    "limits": Lazy("limits", "Limits and budgets of a workspace and its users: show, set, clear."),
     "history": Lazy("history", "What was computed, by which line of code; past clusters too."),
     "setup": Lazy("setup", "Prepare a cloud account for clusters: gcp, aws, azure."),
     "offers": Lazy("offers", "Machine types with their prices."),

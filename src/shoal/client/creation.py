@@ -54,7 +54,6 @@ async def obtain(api: Api, asked: Asked, name: str, progress: Progress) -> Obtai
         if running is None:
             raise
         return Obtained(running, created=False)
-    progress.offered(await price_list.head(api, view.spec))
     return Obtained(view, created=True)
 
 
@@ -186,8 +185,7 @@ async def _complete(api: Api, asked: Asked, name: str, progress: Progress) -> Cl
     """The environment is copied while the server is found; most of the time both are there."""
     try:
         async with asyncio.TaskGroup() as group:
-            if not asked.spec.name:  # else connected already
-                group.create_task(_connect(api, asked, progress))
+            group.create_task(_preview(api, asked, name, progress))
             copying = group.create_task(
                 environment.copy(asked.software, environment.target_of(asked.spec), progress)
             )
@@ -201,6 +199,14 @@ async def _complete(api: Api, asked: Asked, name: str, progress: Progress) -> Cl
         python_hint=_own_python(asked.spec.cloud),
         ingress=await _own_network(api, asked.spec),
     )
+
+
+async def _preview(api: Api, asked: Asked, name: str, progress: Progress) -> None:
+    """What it would be made of; at once an error if it cannot be had, or limits forbid it."""
+    if not asked.spec.name:  # else connected already
+        await _connect(api, asked, progress)
+    spec = msgspec.structs.replace(asked.spec, name=name)
+    progress.offered(await price_list.head(api, spec))
 
 
 async def _own_network(api: Api, spec: ClusterSpec) -> tuple[str, ...]:

@@ -165,7 +165,7 @@ class Progress:
         """Which machines are likely, before there are any."""
         if words:
             self._machines = words
-            self.running(StepName.WORKERS, f"likely {words[0]}")
+            self.running(StepName.WORKERS, f"likely {'; '.join(words)}")
 
     def instances(self, views: tuple[InstanceView, ...]) -> None:
         self._machines = machine_words(views) or self._machines

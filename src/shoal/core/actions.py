@@ -10,7 +10,7 @@ from datetime import datetime
 import msgspec
 
 from shoal.core.records import Batch, EndKind, PoolMark, Vm
-from shoal.wire.ids import ClusterId, InstanceId
+from shoal.wire.ids import ClusterId, InstanceId, UserName, WorkspaceName
 
 
 class Intend(msgspec.Struct, frozen=True, tag=True):
@@ -101,6 +101,25 @@ class Settle(msgspec.Struct, frozen=True, tag=True):
     why: str
 
 
+class Hold(msgspec.Struct, frozen=True, tag=True):
+    """A limit is in the way of what a cluster wants; `limit` empty: not any more."""
+
+    cluster: ClusterId
+    limit: str
+    why: str
+
+
+class Warn(msgspec.Struct, frozen=True, tag=True):
+    """Tell, once, that a mark of a month's budget is passed; `over` False: it is not any more."""
+
+    workspace: WorkspaceName
+    user: UserName
+    mark: str
+    over: bool
+    clusters: tuple[ClusterId, ...]  # that will end, told each of it
+    why: str
+
+
 class Avoid(msgspec.Struct, frozen=True, tag=True):
     """Mark a pool."""
 
@@ -128,6 +147,8 @@ Action = (
     | Scale
     | End
     | Settle
+    | Hold
+    | Warn
     | Avoid
     | Alarm
 )

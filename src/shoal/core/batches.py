@@ -7,6 +7,7 @@ same time write the same primary keys, and one of them is told.
 from __future__ import annotations
 
 from shoal.core.actions import Intend
+from shoal.core.limits import lifetime
 from shoal.core.records import Batch, Cluster, Offer, Tally, World
 from shoal.wire.ids import BatchId, batch_id, instance_id
 from shoal.wire.specs import Hardware, Role
@@ -48,7 +49,7 @@ def intend(
         cluster_created_at=cluster.created_at,
         head_address=head_address,
         image="",
-        disk_gib=_disk_gib(spec.scheduler if role is Role.SCHEDULER else spec.worker, offers),
+        disk_gib=disk_gib(spec.scheduler if role is Role.SCHEDULER else spec.worker, offers),
         tags=_tags(world, cluster, id),
         lifetime_s=_lifetime_s(world, cluster),
         created_at=world.now,
@@ -57,7 +58,8 @@ def intend(
     return Intend(batch, cluster.generation, why)
 
 
-def _disk_gib(asked: Hardware, offers: tuple[Offer, ...]) -> int:
+def disk_gib(asked: Hardware, offers: tuple[Offer, ...]) -> int:
+    """That each VM of a batch boots from."""
     if asked.disk_gib is not None:
         return asked.disk_gib
     if any(it.gpu for it in offers):
@@ -78,8 +80,10 @@ def _tags(world: World, cluster: Cluster, id: BatchId) -> tuple[tuple[str, str],
 
 def _lifetime_s(world: World, cluster: Cluster) -> float:
     """Of a VM that is born now; 0: no limit."""
-    limit = cluster.spec.stop.cluster_timeout_s
-    if limit is None:
+    longest = lifetime(world.held.get(cluster.id, ()))
+    ends = [cluster.spec.stop.cluster_timeout_s, longest.seconds if longest else None]
+    known = [it for it in ends if it is not None]
+    if not known:
         return 0.0
     lived = (world.now - cluster.created_at).total_seconds()
-    return max(0.0, limit - lived) + _LIFETIME_MARGIN_S
+    return max(0.0, min(known) - lived) + _LIFETIME_MARGIN_S

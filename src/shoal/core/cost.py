@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from shoal.core.records import Batch, Instance
+from shoal.core.records import Batch, Instance, Offer
 from shoal.wire.ids import ClusterId
 from shoal.wire.views import CostLine, CostView
 
@@ -48,9 +48,13 @@ def price_uusd_per_hour(it: Instance) -> int | None:
 
 
 def extras_uusd_per_hour(batch: Batch) -> int:
-    """Of one VM of the batch: its disk and its address, as far as their prices are known."""
-    offer = batch.offers[0]
-    disk = batch.disk_gib * (offer.disk_uusd_per_gib_month or 0)
+    """Of one VM of the batch."""
+    return extras_uusd(batch.offers[0], batch.disk_gib)
+
+
+def extras_uusd(offer: Offer, disk_gib: int) -> int:
+    """An hour: a VM's disk and its address, as far as their prices are known."""
+    disk = disk_gib * (offer.disk_uusd_per_gib_month or 0)
     return round(disk / _MONTH_H) + (offer.address_uusd_per_hour or 0)
 
 

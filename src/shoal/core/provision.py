@@ -14,7 +14,7 @@ from datetime import timedelta
 
 import msgspec
 
-from shoal.core import scheduling, workers
+from shoal.core import holding, scheduling, workers
 from shoal.core.actions import Action, Bind, End, Gone, Launch, Release, Settle, Terminate
 from shoal.core.ailments import ailments
 from shoal.core.choose import concerning, paused
@@ -38,6 +38,7 @@ def plan(world: World) -> list[Action]:
         actions += _cluster(world, matched, cluster, of_cluster[cluster.id])
     released = {id for it in actions if isinstance(it, Release) for id in it.instances}
     actions += _launching(world, matched, released)
+    actions += holding.warnings(world)
     actions += _ending_vms(world, matched)
     actions += _believing_gone(world, matched)
     actions += sweep(world, matched)
@@ -56,6 +57,9 @@ def _cluster(
 ) -> Iterator[Action]:
     if cluster.ended_at is not None:
         yield from _ended(world, cluster, instances)
+        return
+    if (over := holding.ended(world, cluster, instances)) is not None:
+        yield over
         return
     world = _as_seen_by(cluster, world)
     found = list(ailments(world, matched, cluster, instances))

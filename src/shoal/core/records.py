@@ -12,6 +12,7 @@ from datetime import datetime
 import msgspec
 
 from shoal.wire.ids import BatchId, ClusterId, InstallationId, InstanceId, UserName, WorkspaceName
+from shoal.wire.limits import InUse, Limits
 from shoal.wire.specs import Cloud, ClusterSpec, Role
 from shoal.wire.views import InstanceState, Stage
 
@@ -218,6 +219,20 @@ class Timing(msgspec.Struct, frozen=True):
     retry_most_s: float = 300.0
 
 
+class Held(msgspec.Struct, frozen=True):
+    """The limits of a workspace or of one user, and what is in use of them."""
+
+    workspace: WorkspaceName
+    user: UserName  # empty: the workspace's
+    limits: Limits
+    use: InUse
+    told: frozenset[str] = frozenset()  # marks of this month's budget that were told
+
+    @property
+    def whose(self) -> str:
+        return f"user {self.user}" if self.user else f"workspace {self.workspace}"
+
+
 class World(msgspec.Struct, frozen=True):
     """Everything one pass decides on. Listing first, rows after it."""
 
@@ -237,3 +252,6 @@ class World(msgspec.Struct, frozen=True):
     past: frozenset[str] = frozenset()  # names, ids or batches of listed VMs whose rows are gone
     clock_trusted_since: datetime | None = None  # start, or the last time the clock jumped
     likely: dict[ClusterId, dict[str, float]] = {}  # what the cloud says of zones, see `home_zone`
+    held: dict[ClusterId, tuple[Held, ...]] = {}  # the limits that each wanted cluster is under
+    holds: dict[ClusterId, str] = {}  # clusters on record as held back, and by which limit
+    grace_s: float = 900.0  # what is left of a budget must last so long

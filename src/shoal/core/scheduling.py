@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from shoal.core import words
+from shoal.core import holding, words
 from shoal.core.actions import Action, End, Release
 from shoal.core.batches import intend, tally_of
 from shoal.core.choose import choose, home_zone, paused
@@ -40,8 +40,11 @@ def provide(
     zone = home_zone(cluster, world.offers, world.marks, likely)
     offers = choose(cluster, Role.SCHEDULER, world.offers, world.marks, zone=zone)
     if zone is not None and offers:
-        why = "the scheduler's VM is missing" + words.likely_in(zone, likely)
-        yield intend(world, cluster, Role.SCHEDULER, 1, offers, "", why)
+        count, told = holding.allowed(world, cluster, Role.SCHEDULER, offers, 1)
+        yield from told
+        if count:
+            why = "the scheduler's VM is missing" + words.likely_in(zone, likely)
+            yield intend(world, cluster, Role.SCHEDULER, 1, offers, "", why)
     elif marks := words.standing_in_the_way(cluster, world.offers, world.marks):
         yield End(cluster.id, EndKind.FAILED, words.cannot_be_had(cluster, every, marks))
 
@@ -55,6 +58,7 @@ def too_late(world: World, cluster: Cluster, every: Sequence[Instance]) -> End |
     patience = cluster.spec.creation_timeout_s
     if (world.now - since).total_seconds() <= patience:
         return None
-    waited_for = words.waiting_for(every)
+    limit = world.holds.get(cluster.id)
+    waited_for = f"{limit} held it back" if limit else words.waiting_for(every)
     why = f"it was not ready within {patience / 60:.0f} minutes: {waited_for}"
-    return End(cluster.id, EndKind.FAILED, why)
+    return End(cluster.id, EndKind.LIMIT if limit else EndKind.FAILED, why)

@@ -47,16 +47,17 @@ def cluster_view(
     url: str,
     seq: int,
     booked: Booked | None = None,
+    hold: str = "",
 ) -> ClusterView:
     """`instances`: past ones too, unless the cost is `booked`; `marks`: of the cluster's cloud,
-    expired ones too."""
+    expired ones too; `hold`: the limit that holds it back."""
     watched = cluster.spec.cloud is Cloud.WATCHED
     counts = (
         _watched_counts(cluster, head)
         if watched
         else worker_counts(cluster, instances, observations)
     )
-    hindered = hindrances(instances, marks, now)
+    hindered = (*held_back(hold), *hindrances(instances, marks, now))
     status = _status(cluster, counts, head, hindered)
     wanted = cluster.ended_at is None
     return ClusterView(
@@ -139,6 +140,7 @@ class Hindrance(msgspec.Struct, frozen=True):
 
     why: str
     hint: str = ""
+    is_limit: bool = False
 
 
 def hindrances(
@@ -148,6 +150,10 @@ def hindrances(
     met = {it.why for it in instances if it.role is Role.WORKER and it.launched_at is None}
     found = {it.why: it.hint for it in marks if it.until > now and it.why in met}
     return tuple(Hindrance(why, hint) for why, hint in found.items())
+
+
+def held_back(hold: str) -> tuple[Hindrance, ...]:
+    return (Hindrance(hold, "see: shoal limits show", is_limit=True),) if hold else ()
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -231,7 +237,8 @@ def _sentence(
         case ClusterStatus.STARTING if cluster.spec.cloud is Cloud.WATCHED:
             return "starting: its first report is on the way"
         case ClusterStatus.STARTING:
-            return f"starting: {_scheduler_words(instances, observations)}"
+            waits = "".join(f"; {it.why} holds it back" for it in hindered if it.is_limit)
+            return f"starting: {_scheduler_words(instances, observations)}{waits}"
         case ClusterStatus.READY:
             return f"ready: {workers}"
         case ClusterStatus.SCALING:

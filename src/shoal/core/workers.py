@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from shoal.core import words
+from shoal.core import holding, words
 from shoal.core.actions import Action, End, Release, Retire, Scale
 from shoal.core.batches import intend, tally_of
 from shoal.core.choose import choose, home_zone, paused
@@ -46,7 +46,9 @@ def provide(
     missing = cluster.spec.workers.wanted - len(having)
     if missing > 0:
         yield from _more(world, cluster, scheduler, having, missing, every)
-    elif missing < 0:
+        return
+    yield from holding.unheld(world, cluster)
+    if missing < 0:
         yield from _fewer(world, cluster, head, having, -missing)
 
 
@@ -84,9 +86,12 @@ def _more(
     zone = None if cluster.spec.allow_cross_zone else scheduler.zone
     offers = choose(cluster, Role.WORKER, world.offers, world.marks, zone=zone)
     if offers:
-        count = min(missing, MAX_BATCH)
-        why = f"{missing} of {cluster.spec.workers.wanted} workers are missing"
-        yield intend(world, cluster, Role.WORKER, count, offers, scheduler.known_inside, why)
+        most = min(missing, MAX_BATCH)
+        count, told = holding.allowed(world, cluster, Role.WORKER, offers, most)
+        yield from told
+        if count:
+            why = f"{missing} of {cluster.spec.workers.wanted} workers are missing"
+            yield intend(world, cluster, Role.WORKER, count, offers, scheduler.known_inside, why)
     elif not having and not tally.workers_launched and _beginning(world, cluster):
         yield from _elsewhere(world, cluster, scheduler, every)
 

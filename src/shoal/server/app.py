@@ -56,7 +56,7 @@ async def _desk(settings: Settings, database: Database, key: InstallationKey) ->
     clouds = Clouds(
         {Cloud.LOCAL: local(settings, own)},
         lambda account: reached(account, own, catalog),
-        lambda provider: _reconciler(database, key, provider),
+        lambda provider: _reconciler(settings, database, key, provider),
     )
     clouds.follow(await database.run(accounts.every))
     return Desk(
@@ -77,7 +77,9 @@ async def _desk(settings: Settings, database: Database, key: InstallationKey) ->
 _BOOTSTRAP = files("shoal.agent") / "bootstrap.py"
 
 
-def _reconciler(database: Database, key: InstallationKey, provider: Provider) -> Reconciler:
+def _reconciler(
+    settings: Settings, database: Database, key: InstallationKey, provider: Provider
+) -> Reconciler:
     bootstrap = _BOOTSTRAP.read_bytes()
 
     def text(batch: Batch) -> str:
@@ -86,7 +88,13 @@ def _reconciler(database: Database, key: InstallationKey, provider: Provider) ->
             return bare_boot_text(document, bootstrap)
         return boot_text(document)
 
-    return Reconciler(database=database, provider=provider, boot_text=text, clock=now)
+    return Reconciler(
+        database=database,
+        provider=provider,
+        boot_text=text,
+        clock=now,
+        grace_s=settings.budget_grace_s,
+    )
 
 
 def boot_document(key: InstallationKey, batch: Batch, cloud: Cloud) -> BootDocument:

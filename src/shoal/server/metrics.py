@@ -21,6 +21,7 @@ from shoal.server import gate
 from shoal.server.desk import Desk
 from shoal.server.exposition import MEDIA_TYPE, Family, Value, text
 from shoal.server.gate import Caller
+from shoal.server.handlers.limits import view_of
 from shoal.server.passes_book import Loop
 from shoal.store import ledger, series, sizes, viewing
 from shoal.store import signals as signal_rows
@@ -29,11 +30,13 @@ from shoal.version import VERSION
 from shoal.wire import problems
 from shoal.wire.endpoints import ClusterQuery
 from shoal.wire.ids import ClusterId
+from shoal.wire.limits import EACH, LimitName, LimitsView
 from shoal.wire.telemetry import SchedulerSample
 from shoal.wire.views import ClusterView
 
 SCOPE = "metrics"
 _MOST = 1_000  # clusters
+_USD = 1_000_000
 _FRESH = timedelta(seconds=60)
 
 
@@ -74,6 +77,7 @@ async def families(desk: Desk, caller: Caller) -> list[Family]:
         *_loops(desk.passes.loops.values()),
         *await _sizes(desk),
         *_clusters(views),
+        *_limits(await view_of(desk, caller)),
         _one("shoal_cost_today_dollars", "Cost of the UTC day so far.", _usd(today)),
         _one("shoal_cost_month_dollars", "Cost of the UTC month so far.", _usd(days)),
         Family(
@@ -114,6 +118,7 @@ def _view(desk: Desk, it: ClusterFacts) -> ClusterView:
         now=desk.clock(),
         url="",
         seq=it.seq,
+        hold=it.hold,
     )
 
 
@@ -160,6 +165,33 @@ def _clusters(views: Sequence[ClusterView]) -> list[Family]:
         Family("shoal_cluster_workers", "gauge", "Workers, by state.", workers),
         Family("shoal_cluster_cost_dollars", "gauge", "What a cluster has cost so far.", cost),
         Family("shoal_cluster_price_dollars_per_hour", "gauge", "What it costs now.", price),
+    ]
+
+
+def _limits(view: LimitsView) -> list[Family]:
+    """Of the workspace (user="") and its users; dollars and seconds. What has no limit is told as
+    used all the same."""
+    most: list[Value] = []
+    used: list[Value] = []
+    for it in view.held:
+        if it.user == EACH:
+            continue
+        use, limits = it.in_use, it.limits
+        for name, limit, now, unit in (
+            (LimitName.CLUSTERS, limits.clusters, use.clusters, 1),
+            (LimitName.WORKERS, limits.workers, use.workers, 1),
+            (LimitName.VCPUS, limits.vcpus, use.vcpus, 1),
+            (LimitName.GPUS, limits.gpus, use.gpus, 1),
+            (LimitName.PRICE, limits.price_uusd_per_hour, use.price_uusd_per_hour, _USD),
+            (LimitName.BUDGET, limits.budget_uusd, use.month_uusd, _USD),
+        ):
+            labels = {"user": it.user, "limit": name.value}
+            used.append(Value(labels, now / unit))
+            if limit is not None:
+                most.append(Value(labels, limit / unit))
+    return [
+        Family("shoal_limit", "gauge", "What may be in use, or spent in the month.", tuple(most)),
+        Family("shoal_limit_use", "gauge", "What is in use, or spent this month.", tuple(used)),
     ]
 
 

@@ -66,6 +66,12 @@ class Settings(msgspec.Struct, frozen=True):
     max_workers: Annotated[
         int, msgspec.Meta(description="Workers that one cluster may ask for at most.")
     ] = 10_000
+    budget_grace_s: Annotated[
+        float,
+        msgspec.Meta(
+            description="What is left of a month's budget must last so long; less starts nothing."
+        ),
+    ] = 900.0
     otlp_endpoint: Annotated[
         str | None,
         msgspec.Meta(description="OpenTelemetry collector (OTLP over HTTP) for events and spans."),

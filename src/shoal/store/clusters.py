@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, insert, update
+from sqlalchemy import Connection, Select, delete, insert, update
 from sqlalchemy.exc import IntegrityError
 
 from shoal.core.records import Cluster, EndKind
@@ -153,6 +153,7 @@ def end(
         ),
     )
     if did:
+        tx.execute(delete(tables.hold).where(tables.hold.c.cluster == id))
         events.append(tx, event)
     return bool(did)
 

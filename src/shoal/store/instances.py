@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
+from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from shoal.core.cost import extras_uusd_per_hour
+from shoal.core.limits import room, unit
 from shoal.core.records import Batch, Instance, Vm
-from shoal.store import events, tables
+from shoal.store import events, limits, tables
 from shoal.store.questions import reading
 from shoal.store.rows import changed, read, selecting, values
 from shoal.wire.events import Event, EventKind
@@ -25,12 +27,15 @@ _CHUNK = 500  # ids in one statement
 _EACH = 20  # up to so many changes have an event each; more are told by one with a count
 
 
-def intend(tx: Connection, batch: Batch, generation: int, event: Event) -> bool:
+def intend(
+    tx: Connection, batch: Batch, generation: int, event: Event, grace_s: float = 0.0
+) -> bool:
     """The batch and its instances, if the cluster is wanted, of this generation, and nobody has
-    intended the same before."""
+    intended the same before. Cut to what limits leave room for now: writers take turns, so two
+    that ask at once do not pass a limit together. `grace_s`: what is left of a budget must last."""
     cluster = tables.cluster
     wanted = (
-        select(cluster.c.id)
+        select(cluster.c.workspace, cluster.c.owner)
         .where(
             cluster.c.id == batch.cluster,
             cluster.c.generation == generation,
@@ -38,13 +43,28 @@ def intend(tx: Connection, batch: Batch, generation: int, event: Event) -> bool:
         )
         .with_for_update()
     )
-    if tx.execute(wanted).first() is None:
+    found = tx.execute(wanted).first()
+    if found is None:
         return False
+    one = unit(batch.offers, batch.disk_gib)
+    helds = limits.held(tx, found.workspace, found.owner, event.at)
+    fit, reached = room(helds, batch.role, one, batch.count, grace_s)
+    if not fit:
+        return False
+    if reached is not None:
+        batch = replace(batch, count=fit, instances=batch.instances[:fit])
+        event = replace(event, count=fit, why=f"{event.why}; {fit} of them now: {reached.words}")
+    row = {
+        "id": batch.id,
+        "cluster": batch.cluster,
+        "record": batch,
+        "vcpus": one.vcpus,
+        "gpus": one.gpus,
+        "ceiling_uusd_per_hour": one.uusd_per_hour,
+    }
     try:
         with tx.begin_nested():
-            tx.execute(
-                insert(tables.batch).values(id=batch.id, cluster=batch.cluster, record=batch)
-            )
+            tx.execute(insert(tables.batch).values(row))
             tx.execute(insert(_instance), [_row(batch, id, event.why) for id in batch.instances])
     except IntegrityError:
         return False

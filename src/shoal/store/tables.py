@@ -29,6 +29,7 @@ from shoal.store.columns import Json, Moment, Prose, Word
 from shoal.wire.accounts import CloudAccount
 from shoal.wire.environments import Manifest
 from shoal.wire.events import EventKind
+from shoal.wire.limits import Limits
 from shoal.wire.specs import Cloud, ClusterSpec, Role
 from shoal.wire.telemetry import (
     Computation,
@@ -114,6 +115,10 @@ batch = Table(
     Column("id", Prose, primary_key=True),
     Column("cluster", Prose, ForeignKey("cluster.id"), nullable=False, index=True),
     Column("record", Json(Batch), nullable=False),
+    # What one VM of it takes at most, whichever alternative the cloud picks: for limits.
+    Column("vcpus", Integer, nullable=False, server_default="0"),
+    Column("gpus", Integer, nullable=False, server_default="0"),
+    Column("ceiling_uusd_per_hour", BigInteger),  # NULL: not known
 )
 
 instance = Table(
@@ -283,6 +288,35 @@ ledger = Table(
 )
 Index("ix_ledger_day", ledger.c.day)
 
+# `user` empty: the workspace's; "*": every user's who has none of the kind.
+limits = Table(
+    "limits",
+    facts,
+    Column("workspace", Prose, primary_key=True),
+    Column("user", Prose, primary_key=True),
+    Column("record", Json(Limits), nullable=False),
+)
+
+# Clusters that a limit holds back: why they have fewer VMs than they want.
+hold = Table(
+    "hold",
+    facts,
+    Column("cluster", Prose, ForeignKey("cluster.id"), primary_key=True),
+    Column("reason", Prose, nullable=False),
+    Column("since", Moment, nullable=False),
+)
+
+# Marks of a month's budget that were told: each once.
+budget_mark = Table(
+    "budget_mark",
+    facts,
+    Column("workspace", Prose, primary_key=True),
+    Column("user", Prose, primary_key=True),
+    Column("month", Moment, primary_key=True, autoincrement=False),  # its beginning, UTC
+    Column("mark", Prose, primary_key=True),
+    Column("at", Moment, nullable=False),
+)
+
 # Disposable, and apart from the facts: lost or dropped, nothing but history is missing.
 log = Table(
     "log_line",
@@ -428,14 +462,4 @@ gap = Table(
     Column("at", Moment, nullable=False),
     Column("lost", Integer, nullable=False),  # items of telemetry
     Column("log_lines", Integer, nullable=False),
-)
-
-# What went before its time, because all samples together took too much.
-forgotten = Table(
-    "forgotten",
-    samples,
-    Column("cluster", Prose, primary_key=True),
-    Column("at", Moment, nullable=False),  # the last time
-    Column("items", BigInteger, nullable=False),
-    Column("log_lines", BigInteger, nullable=False),
 )

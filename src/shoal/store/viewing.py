@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from shoal.core.records import Cluster, HeadObservation, Instance, Observation, PoolMark
-from shoal.store import clusters, events, ledger, listing, observations, pools
+from shoal.store import clusters, events, ledger, limits, listing, observations, pools
 from shoal.store import instances as instance_rows
 from shoal.store.questions import reading
 from shoal.wire.endpoints import ClusterQuery
@@ -22,6 +22,7 @@ class ClusterFacts(msgspec.Struct, frozen=True):
     head: HeadObservation | None
     marks: tuple[PoolMark, ...]  # of its cloud, expired ones too
     seq: EventSeq
+    hold: str = ""  # the limit that holds it back
 
 
 class Several(msgspec.Struct, frozen=True):
@@ -47,6 +48,7 @@ def cluster(tx: Connection, id: ClusterId) -> ClusterFacts:
         head=observations.head(tx, id),
         marks=tuple(pools.current(tx, found.spec.cloud, found.created_at)),
         seq=events.latest(tx),
+        hold=limits.holds(tx, [id]).get(id, ""),
     )
 
 
@@ -71,6 +73,7 @@ def several(tx: Connection, found: Sequence[Cluster]) -> Several:
     heads = observations.heads(tx, rest)
     oldest = min(it.created_at for it in found)
     marks = {it: tuple(pools.current(tx, it, oldest)) for it in {it.spec.cloud for it in found}}
+    holds = limits.holds(tx, rest)
     seq = events.latest(tx)
     facts = tuple(
         ClusterFacts(
@@ -80,6 +83,7 @@ def several(tx: Connection, found: Sequence[Cluster]) -> Several:
             head=heads.get(it.id),
             marks=marks[it.spec.cloud],
             seq=seq,
+            hold=holds.get(it.id, ""),
         )
         for it in found
     )

@@ -13,12 +13,13 @@ from shoal.core.records import (
     Batch,
     Cluster,
     HeadObservation,
+    Held,
     Instance,
     Observation,
     PoolMark,
     Tally,
 )
-from shoal.store import clusters, pools, tables
+from shoal.store import clusters, limits, pools, tables
 from shoal.store.questions import reading
 from shoal.store.rows import read as read_rows
 from shoal.store.rows import selecting
@@ -37,6 +38,8 @@ class Rows(msgspec.Struct, frozen=True):
     heads: dict[ClusterId, HeadObservation]
     tallies: dict[ClusterId, Tally]
     marks: tuple[PoolMark, ...]
+    held: dict[ClusterId, tuple[Held, ...]]
+    holds: dict[ClusterId, str]
 
 
 class _Questions(msgspec.Struct, frozen=True):
@@ -65,6 +68,8 @@ def read(tx: Connection, cloud: Cloud, now: datetime) -> Rows:
         heads={it.cluster: it for it in read_rows(tx, HeadObservation, questions.heads)},
         tallies=_tallies(tx, questions, found) if found else {},
         marks=tuple(pools.current(tx, cloud, now)),
+        held=limits.of_clusters(tx, found, now),
+        holds=limits.all_holds(tx),
     )
 
 

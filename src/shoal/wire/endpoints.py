@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import msgspec
 
 from shoal import errors
-from shoal.wire import accounts, environments, events, requests, telemetry, views
+from shoal.wire import accounts, environments, events, limits, requests, telemetry, views
 
 Limit = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 Cursor = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -178,6 +178,16 @@ CREATE_CLUSTER = Endpoint(
     views.ClusterView,
     body=requests.CreateCluster,
     problems=(errors.Conflict, errors.NotPossible, errors.LimitExceeded, errors.NotFound),
+)
+PREVIEW_CLUSTER = Endpoint(
+    "preview_cluster",
+    "POST",
+    "/v1/preview",
+    "What a cluster would be made of and cost, and whether limits allow it; nothing is made",
+    "clusters",
+    views.Preview,
+    body=requests.PreviewCluster,
+    problems=(errors.NotPossible, errors.CloudError),
 )
 CLUSTERS = Endpoint(
     "clusters",
@@ -468,6 +478,23 @@ REFRESH_OFFERS = Endpoint(
     query=RegionQuery,
     problems=(errors.NotFound, errors.CloudError),
 )
+LIMITS = Endpoint(
+    "limits",
+    "GET",
+    "/v1/limits",
+    "Limits and budgets of the workspace and its users, with what is in use and spent",
+    "clusters",
+    limits.LimitsView,
+)
+CHANGE_LIMITS = Endpoint(
+    "change_limits",
+    "POST",
+    "/v1/limits",
+    "Set or clear limits of the workspace, of one user or of each user",
+    "admin",
+    limits.LimitsView,
+    body=limits.ChangeLimits,
+)
 CREATE_TOKEN = Endpoint(
     "create_token",
     "POST",
@@ -519,6 +546,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     SERVER,
     STOP_SERVER,
     CREATE_CLUSTER,
+    PREVIEW_CLUSTER,
     CLUSTERS,
     CLUSTER,
     INSTANCES,
@@ -549,6 +577,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     PUT_WHEEL,
     OFFERS,
     REFRESH_OFFERS,
+    LIMITS,
+    CHANGE_LIMITS,
     CREATE_TOKEN,
     TOKENS,
     REVOKE_TOKEN,

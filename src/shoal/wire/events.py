@@ -29,6 +29,11 @@ class EventKind(enum.StrEnum):
     INSTANCE_GONE = "instance.gone"  # a listing late enough lacks the VM
     ACCOUNT_SET = "account.set"  # a cloud account was registered, or changed
     ACCOUNT_REMOVED = "account.removed"  # no cluster goes there any more
+    LIMITS_SET = "limits.set"  # somebody changed the limits or the budget of a workspace or a user
+    LIMIT_REACHED = "limit.reached"  # a limit or a budget holds VMs back that a cluster wants
+    LIMIT_LIFTED = "limit.lifted"  # it does not any more
+    BUDGET_REACHED = "budget.reached"  # 50, 80 or 100 % of a month's budget are spent, told once
+    BUDGET_ENDING = "budget.ending"  # a budget's rest lasts less than the grace: clusters end then
     VM_SWEPT = "vm.swept"  # a VM (disk, address) of ours without a record was ended
     ALARM = "alarm"  # a person should look
 

@@ -17,6 +17,12 @@ class CreateCluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     join: bool = True
 
 
+class PreviewCluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """As CreateCluster; the environment and who may reach it do not matter yet."""
+
+    spec: ClusterSpec
+
+
 class ScaleCluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     workers: Workers
 

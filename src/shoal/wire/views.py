@@ -237,6 +237,27 @@ class LeftOutView(msgspec.Struct, frozen=True):
     why: str
 
 
+class PreviewRow(msgspec.Struct, frozen=True):
+    """One role of a cluster: how many VMs of what, best first, as the launch asks for them."""
+
+    role: Role
+    count: int  # that it begins with
+    most: int  # that it may grow to
+    offers: tuple[OfferView, ...]
+    extras_uusd_per_hour: tuple[int, ...] = ()  # of each offer's disk and address, as far as known
+
+
+class Preview(msgspec.Struct, frozen=True):
+    """What a cluster would be made of and cost, and whether limits allow it; nothing is made."""
+
+    rows: tuple[PreviewRow, ...]
+    price_uusd_per_hour: int | None  # as it begins, of the best offers; None: not known
+    most_uusd_per_hour: int | None  # with all workers it may grow to
+    refused: str = ""  # asked, in use and limit, where a limit is in the way
+    hint: str = ""
+    notices: tuple[str, ...] = ()  # what it means for budgets, and what is not known
+
+
 class Refreshed(msgspec.Struct, frozen=True):
     """What a cloud was asked for just now."""
 

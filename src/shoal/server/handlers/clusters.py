@@ -10,23 +10,23 @@ import msgspec
 from shoal.clouds.catalog import CLOUDS, Catalog
 from shoal.clouds.provider import LaunchError
 from shoal.core import cost as money
-from shoal.core import defaults, ingress, status
+from shoal.core import defaults, ingress, proposal, status
 from shoal.core.records import Cluster, EndKind, Offer
 from shoal.errors import CloudError, Conflict, LimitExceeded, NotFound, NotPossible
 from shoal.server.desk import Desk, Incoming
 from shoal.server.handlers.environments import missing_wheels
+from shoal.store import admission, viewing
 from shoal.store import clusters as rows
 from shoal.store import environments as environment_rows
 from shoal.store import instances as instance_rows
 from shoal.store import logs as log_rows
-from shoal.store import viewing
 from shoal.trust import authority
 from shoal.wire import requests, views
 from shoal.wire.endpoints import ClusterQuery, LogQuery, Page
 from shoal.wire.events import Event, EventKind
 from shoal.wire.ids import ClusterId, EnvironmentId, WorkspaceName
 from shoal.wire.my_address import my_network
-from shoal.wire.specs import Cloud, ClusterSpec
+from shoal.wire.specs import Cloud, ClusterSpec, Workers
 
 
 async def create_cluster(
@@ -37,9 +37,10 @@ async def create_cluster(
         existing = await desk.database.run(rows.running, caller.workspace, spec.name)
         if existing is not None:
             return await view_of(desk, existing)
-    _check_limit(desk, spec)
+    check_size(desk, spec.workers, 0)
     await _check_environment(desk, caller.workspace, spec.environment)
-    resolved = defaults.resolve(spec, await _offers(desk, spec))
+    offers = await offered(desk, spec)
+    resolved = defaults.resolve(spec, offers)
     resolved = msgspec.structs.replace(resolved, ingress=await _ingress(desk, spec))
     now = desk.clock()
     made = Cluster(
@@ -60,7 +61,9 @@ async def create_cluster(
         cluster=made.id,
     )
     try:
-        await desk.database.run(rows.create, made, event)
+        needs = proposal.asked(proposal.of(made, offers))
+        grace_s = desk.settings.budget_grace_s
+        await desk.database.run(admission.create, made, needs, grace_s, event)
     except Conflict:
         existing = await desk.database.run(rows.running, caller.workspace, spec.name)
         if not asked.body.join or existing is None:
@@ -75,12 +78,13 @@ def new_id() -> ClusterId:
     return ClusterId("c-" + "".join(secrets.choice(alphabet) for _ in range(10)))
 
 
-def _check_limit(desk: Desk, spec: ClusterSpec) -> None:
-    most = max(spec.workers.wanted, spec.workers.maximum)
-    if most > desk.settings.max_workers:
+def check_size(desk: Desk, asked: Workers, in_use: int) -> None:
+    """What one cluster may have at most on this server, whoever asks."""
+    most, limit = max(asked.wanted, asked.maximum), desk.settings.max_workers
+    if most > limit:
         raise LimitExceeded(
-            f"{most} workers were asked for; the limit is {desk.settings.max_workers} a cluster.",
-            hint="Ask for fewer, or have the server's max_workers raised.",
+            f"Workers: {most} asked, {in_use} in use, limit {limit} a cluster of this server.",
+            hint=f"Ask for {limit} at most, or have the server's --max-workers raised.",
         )
 
 
@@ -119,7 +123,7 @@ async def _server_network(desk: Desk) -> tuple[str, ...]:
     return (await my_network(settings.my_address_url, hint),)
 
 
-async def _offers(desk: Desk, spec: ClusterSpec) -> tuple[Offer, ...]:
+async def offered(desk: Desk, spec: ClusterSpec) -> tuple[Offer, ...]:
     provider = desk.providers.get(Cloud(spec.cloud))
     if provider is None:
         raise desk.clouds.problems.get(spec.cloud) or NotPossible(
@@ -149,6 +153,7 @@ async def clusters(desk: Desk, asked: Incoming[ClusterQuery, None]) -> views.Clu
             now=now,
             url=url,
             seq=it.seq,
+            hold=it.hold,
             booked=status.Booked(seen.booked[it.cluster.id])
             if it.cluster.id in seen.booked
             else None,
@@ -178,9 +183,7 @@ async def scale_cluster(
     found, workers = await _find(desk, asked), asked.body.workers
     defaults.check_workers(workers)
     if max(workers.wanted, workers.maximum) > desk.settings.max_workers:
-        _check_limit(
-            desk, ClusterSpec(found.spec.name, found.spec.cloud, workers, found.spec.environment)
-        )
+        check_size(desk, workers, (await view_of(desk, found)).workers.ready)
     event = Event(
         desk.clock(),
         EventKind.CLUSTER_SCALED,
@@ -300,6 +303,7 @@ def view_from(desk: Desk, seen: viewing.ClusterFacts) -> views.ClusterView:
         now=desk.clock(),
         url=desk.url,
         seq=seen.seq,
+        hold=seen.hold,
     )
 
 

@@ -31,7 +31,7 @@ async def offers(desk: Desk, asked: Incoming[OfferQuery, None]) -> OfferList:
     region = query.region or (known[0].region if known else "")
     age = catalog.age(cloud, region)
     return OfferList(
-        tuple(map(_view, sorted(found, key=_price))),
+        tuple(map(view, sorted(found, key=_price))),
         region,
         _left_out(query, hardware, known, found) if query.why else (),
         types_source=age.source if age else "",
@@ -114,7 +114,7 @@ def _left_out(
     return tuple(LeftOutView(name, why) for name, why in sorted(reasons.items()))
 
 
-def _view(offer: Offer) -> OfferView:
+def view(offer: Offer) -> OfferView:
     return OfferView(
         cloud=offer.cloud,
         region=offer.region,

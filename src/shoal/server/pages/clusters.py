@@ -11,7 +11,7 @@ from shoal.errors import NotLoggedIn
 from shoal.server.desk import Incoming
 from shoal.server.handlers import clusters as handlers
 from shoal.server.handlers import events as event_handlers
-from shoal.server.pages import exports
+from shoal.server.pages import exports, limits
 from shoal.server.pages.asked import SPANS, ListAsked, asked, cluster_query
 from shoal.server.pages.forms import checked_form
 from shoal.server.pages.frame import Visit, redirect, render
@@ -63,6 +63,7 @@ async def listed(visit: Visit) -> Response:
         "clouds": [("", "all"), *((it, it) for it in _clouds(visit, it.cloud))],
         "spans": [("", "any"), *((it, f"last {it}") for it in SPANS)],
         "signals": await signals_by_cluster(visit),
+        "limit_notices": await limits.notices(visit),
     }
     return render(visit, "clusters.html", values)
 

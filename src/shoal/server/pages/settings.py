@@ -12,6 +12,7 @@ from shoal.server import gate
 from shoal.server.desk import Incoming
 from shoal.server.handlers import accounts as account_handlers
 from shoal.server.handlers import tokens as handlers
+from shoal.server.pages import limits
 from shoal.server.pages.forms import checked_form
 from shoal.server.pages.frame import Visit, redirect, render
 from shoal.store.database import masked
@@ -45,6 +46,7 @@ async def _page(visit: Visit, made: NewToken | None) -> Response:
         "database": masked(desk.settings.database_url),
         "url": desk.url,
         "now": desk.clock(),
+        "limits": await limits.table(visit),
     }
     return render(visit, "settings.html", values)
 

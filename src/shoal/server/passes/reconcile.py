@@ -22,6 +22,7 @@ from shoal.core.actions import (
     Bind,
     End,
     Gone,
+    Hold,
     Intend,
     Launch,
     Release,
@@ -30,13 +31,14 @@ from shoal.core.actions import (
     Settle,
     Sweep,
     Terminate,
+    Warn,
 )
 from shoal.core.provision import plan
 from shoal.core.records import Batch, Listing, Offer, World
 from shoal.server.passes import answers, telling
 from shoal.server.passes.answers import Told
 from shoal.server.passes.asking import Asking
-from shoal.store import clusters, events, installation, instances, pools
+from shoal.store import clusters, events, installation, instances, limits, pools
 from shoal.store import world as world_rows
 from shoal.store.database import Database
 from shoal.wire.events import Event
@@ -49,7 +51,7 @@ _OFFERS_AGE = timedelta(hours=1)
 _OFFERS_RETRY = timedelta(seconds=10)
 
 Call = Launch | Terminate | Sweep
-Write = Intend | Bind | Retire | Release | Gone | Scale | End | Settle | Avoid | Alarm
+Write = Intend | Bind | Retire | Release | Gone | Scale | End | Settle | Hold | Warn | Avoid | Alarm
 
 
 class Reconciler:
@@ -62,11 +64,13 @@ class Reconciler:
         provider: Provider,
         boot_text: Callable[[Batch], str],
         clock: Callable[[], datetime],
+        grace_s: float = 900.0,
     ) -> None:
         self.provider = provider
         self._database = database
         self._boot_text = boot_text
         self._clock = clock
+        self._grace_s = grace_s
         self._installation: InstallationId | None = None
         self._offers: dict[str | None, tuple[datetime, tuple[Offer, ...]]] = {}
         self._alarms: dict[str, str] = {}  # and sweeps: what was told last, told once
@@ -123,6 +127,9 @@ class Reconciler:
             past=await self._past(listing, rows),
             clock_trusted_since=clock_trusted_since,
             likely=await self._asking.about(rows, offers),
+            held=rows.held,
+            holds=rows.holds,
+            grace_s=self._grace_s,
         )
 
     async def explain(self, cluster: ClusterId) -> Explanation:
@@ -162,7 +169,7 @@ class Reconciler:
         match action:
             case Intend(batch=batch, generation=generation):
                 event = telling.intended(action, now)
-                return await run(instances.intend, batch, generation, event)
+                return await run(instances.intend, batch, generation, event, self._grace_s)
             case Bind():
                 return await run(answers.bound, action, None, self._now())
             case Retire(instances=ids, why=why):
@@ -177,6 +184,10 @@ class Reconciler:
                 return await run(clusters.end, cluster, kind, why, now, telling.ended(action, now))
             case Settle(cluster=cluster):
                 return await run(clusters.settle, cluster, now, telling.ended(action, now))
+            case Hold(cluster=cluster, limit=limit):
+                return await run(limits.hold, cluster, limit, now, telling.held(action, now))
+            case Warn():
+                return await self._warn(action, now)
             case Avoid(mark=mark):
                 await run(pools.mark, mark, telling.avoided(action, now))
                 return False
@@ -195,6 +206,12 @@ class Reconciler:
             clusters.change_workers, action.cluster, action.generation, workers, event
         )
         return changed is not None
+
+    async def _warn(self, action: Warn, now: datetime) -> bool:
+        scope = action.workspace, action.user, action.mark, now
+        if not action.over:
+            return await self._database.run(limits.unmark, *scope)
+        return await self._database.run(limits.mark, *scope, telling.warned(action, now))
 
     async def _launch(self, action: Launch) -> bool:
         batch = action.batch

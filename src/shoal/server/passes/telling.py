@@ -6,6 +6,8 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import assert_never
 
+import msgspec
+
 from shoal.core.actions import (
     Action,
     Alarm,
@@ -13,6 +15,7 @@ from shoal.core.actions import (
     Bind,
     End,
     Gone,
+    Hold,
     Intend,
     Launch,
     Release,
@@ -21,7 +24,9 @@ from shoal.core.actions import (
     Settle,
     Sweep,
     Terminate,
+    Warn,
 )
+from shoal.core.limits import ENDING
 from shoal.core.records import Vm
 from shoal.wire.events import Event, EventKind
 from shoal.wire.ids import ClusterId, InstanceId
@@ -59,6 +64,20 @@ def ended(action: End | Settle, now: datetime) -> Event:
     return Event(now, kind, _ACTOR, action.why, cluster=action.cluster)
 
 
+def held(action: Hold, now: datetime) -> Event:
+    kind = EventKind.LIMIT_REACHED if action.limit else EventKind.LIMIT_LIFTED
+    return Event(now, kind, _ACTOR, action.why, cluster=action.cluster, after=action.limit)
+
+
+def warned(action: Warn, now: datetime) -> list[Event]:
+    """The workspace is told, and who looks at one of the clusters that will end."""
+    ending = action.mark == ENDING
+    kind = EventKind.BUDGET_ENDING if ending else EventKind.BUDGET_REACHED
+    after = action.mark if ending else f"{action.mark} %"
+    told = Event(now, kind, _ACTOR, action.why, workspace=action.workspace, after=after)
+    return [told, *(msgspec.structs.replace(told, cluster=it) for it in action.clusters)]
+
+
 def avoided(action: Avoid, now: datetime) -> Event:
     return Event(now, EventKind.BATCH_REFUSED, "cloud", action.why, after=action.mark.zone)
 
@@ -82,10 +101,12 @@ def is_about(action: Action, cluster: ClusterId, instances: Collection[InstanceI
             return action.batch.cluster == cluster
         case Bind():
             return action.instance in instances
-        case Retire() | Release() | Gone() | Scale() | End() | Settle():
+        case Retire() | Release() | Gone() | Scale() | End() | Settle() | Hold():
             return action.cluster == cluster
         case Terminate() | Sweep():
             return any(it.cluster == cluster for it in action.vms)
+        case Warn():
+            return cluster in action.clusters
         case Avoid() | Alarm():
             return False
         case _:
@@ -105,8 +126,10 @@ def _subject(action: Action) -> str:
             return _several([it.id for it in action.vms])
         case Scale():
             return f"{action.cluster} to {action.wanted}"
-        case End() | Settle():
+        case End() | Settle() | Hold():
             return action.cluster
+        case Warn():
+            return action.user or action.workspace
         case Avoid():
             return f"{action.mark.machine_type} in {action.mark.zone}"
         case Alarm():
