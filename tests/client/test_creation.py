@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 from fake_server import CLUSTER, Call, FakeServer, event, view
 from virtual_time import run
@@ -13,8 +14,11 @@ from shoal.client.arguments import Asked
 from shoal.client.creation import Watch
 from shoal.client.progress import Progress, Silent
 from shoal.errors import ClusterFailed, Conflict, InvalidRequest, NotFound
+from shoal.software.targets import here
 from shoal.wire import endpoints
+from shoal.wire.environments import Manifest, PackageSummary
 from shoal.wire.events import EventKind
+from shoal.wire.ids import EnvironmentId
 from shoal.wire.views import ClusterStatus, Ended, InstanceList
 
 STORED = "prod"  # an environment that the server has: nothing to scan here
@@ -45,11 +49,24 @@ def _environment(server: FakeServer) -> None:
     server.on(endpoints.ENVIRONMENT, lambda call: _manifest())
 
 
-def _manifest() -> object:
-    from shoal.wire.environments import Manifest
-    from shoal.wire.ids import EnvironmentId
+def _manifest() -> Manifest:
+    return Manifest(EnvironmentId(STORED), "", here().python, here().platform)
 
-    return Manifest(EnvironmentId(STORED), "", "3.11", "x")
+
+def test_a_stored_environment_must_be_understood_and_fit_the_machines(server: FakeServer) -> None:
+    server.on(endpoints.CREATE_CLUSTER, lambda call: view())
+    stored = _manifest()
+    old = (PackageSummary("dask", "1.0", "index"),)
+    for changes, words in (
+        ({"platform": "aarch64-apple-darwin"}, "was made for aarch64-apple-darwin"),
+        ({"packages": old}, "dask: 1.0 there and"),
+        ({"python": "3.99.1"}, r"python: 3\.99\.1 there and"),
+    ):
+        changed = msgspec.structs.replace(stored, **changes)
+        server.on(endpoints.ENVIRONMENT, lambda call, it=changed: it)
+        with pytest.raises(InvalidRequest, match=words):
+            obtain(server, asked(), "mine")
+    assert not server.asked(endpoints.CREATE_CLUSTER)
 
 
 def test_a_running_cluster_of_that_name_is_joined(server: FakeServer) -> None:

@@ -1,22 +1,39 @@
-"""`shoal env`: the environment that clusters get a copy of."""
+"""`shoal env`: the environment that clusters get a copy of, and those kept under names."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from shoal.cli import output
 
 if TYPE_CHECKING:
+    from shoal.client.api import Api
     from shoal.software.sync import ReportRow
+    from shoal.wire.endpoints import EnvironmentList
     from shoal.wire.environments import Manifest
+    from shoal.wire.views import EnvironmentView
+
+_PLATFORMS = {
+    "here": "",
+    "linux-x86_64": "x86_64-unknown-linux-gnu",
+    "linux-aarch64": "aarch64-unknown-linux-gnu",
+}
+
+
+class _Wanted(NamedTuple):
+    """A file, or what to leave out of a copy."""
+
+    software: str
+    ignore: tuple[str, ...]
+    only: tuple[str, ...] | None
 
 
 @click.group("env")
 def command() -> None:
-    """The environment that clusters get a copy of: scan, show.
+    """The environment that clusters get a copy of, and those kept under names.
 
     Example: shoal env scan
     """
@@ -86,30 +103,164 @@ def _scan_file(software: Path, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("environment")
+@click.argument("name")
+@click.option(
+    "--software",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file that describes an environment (default: a copy of this one).",
+)
+@click.option(
+    "--for",
+    "machines",
+    type=click.Choice(list(_PLATFORMS)),
+    default="here",
+    show_default=True,
+    help="For VMs of this machine, or of a cloud.",
+)
+@click.option("--ignore", multiple=True, help="Leave a package out. May be given several times.")
+@click.option("--only", multiple=True, help="Take these and what they need. May be repeated.")
 @output.json_option
-def show(environment: str, as_json: bool) -> None:
-    """What is in an environment, by its id or by a cluster that uses it.
+def save(
+    name: str,
+    software: Path | None,
+    machines: str,
+    ignore: tuple[str, ...],
+    only: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Keep an environment on the server under NAME, for Cluster(software=NAME) by everybody in
+    the workspace. A name that is there means the new one from now on.
 
     \b
     Examples:
+      shoal env save pipelines
+      shoal env save pipelines-arm --software requirements.txt --for linux-aarch64
+    """
+    from shoal.cli import session
+
+    if software is not None and (ignore or only):
+        raise click.UsageError("--software goes without --ignore and --only")
+    wanted = _Wanted(str(software.resolve()) if software else "", ignore, only or None)
+    saved = session.talk(lambda api: _save(api, name, wanted, _PLATFORMS[machines]))
+    if as_json:
+        output.json(saved)
+        return
+    output.note(f"Saved {saved.id} ({saved.packages} packages) as {saved.name}. Use it with:")
+    click.echo(f'shoal.Cluster(software="{saved.name}")')
+
+
+@command.command("list")
+@output.json_option
+def list_(as_json: bool) -> None:
+    """Environments that are kept under names, and what was made of them.
+
+    Example: shoal env list
+    """
+    from shoal.cli import session
+    from shoal.wire import endpoints
+
+    found: EnvironmentList = session.ask(endpoints.ENVIRONMENTS)
+    if as_json:
+        output.json(found)
+        return
+    titles = ("name", "id", "packages", "own wheels", "platform", "saved", "by", "used", "clusters")
+    nothing = "None is kept. Keep a copy of this one with: shoal env save NAME"
+    output.columns(titles, [_kept(it) for it in found.environments], nothing=nothing)
+
+
+@command.command()
+@click.argument("environment")
+@output.json_option
+def show(environment: str, as_json: bool) -> None:
+    """What is in an environment, by its name or id, or by a cluster that uses it.
+
+    \b
+    Examples:
+      shoal env show pipelines
       shoal env show my-cluster
       shoal env show env-0123456789abcdef0123456789abcdef --json
     """
     from shoal.cli import session
-    from shoal.wire import endpoints
-    from shoal.wire.views import ClusterView
 
-    if not environment.startswith("env-"):
-        view: ClusterView = session.ask(endpoints.CLUSTER, path={"cluster": environment})
-        environment = view.spec.environment
-    found: Manifest = session.ask(endpoints.ENVIRONMENT, path={"environment": environment})
+    found = session.talk(lambda api: _found(api, environment))
     if as_json:
         output.json(found)
         return
     output.facts([("id", found.id), ("python", found.python), ("platform", found.platform)])
     click.echo()
     _packages(found)
+
+
+@command.command()
+@click.argument("name")
+@output.json_option
+def forget(name: str, as_json: bool) -> None:
+    """Forget the name of an environment. Clusters that were made with it keep what they have.
+
+    Example: shoal env forget pipelines
+    """
+    from shoal.cli import session
+    from shoal.wire import endpoints
+
+    answer = session.ask(endpoints.FORGET_ENVIRONMENT, path={"name": name})
+    if as_json:
+        output.json(answer)
+    else:
+        output.note(f"{name} is no longer the name of an environment.")
+
+
+async def _save(api: Api, name: str, wanted: _Wanted, platform: str) -> EnvironmentView:
+    from shoal.client import environment
+    from shoal.client.arguments import Software
+    from shoal.client.progress import Progress, rendering
+    from shoal.software.targets import Target, here
+    from shoal.wire import endpoints
+    from shoal.wire.requests import SaveEnvironment
+
+    target = Target(here().python, platform) if platform else None
+    software = Software(wanted.software, wanted.ignore, wanted.only)
+    progress = Progress(name, rendering(show=True))
+    try:
+        await api.connect()
+        copied = await environment.copy(software, target, progress)
+        id = await environment.register(api, copied, progress)
+    finally:
+        progress.close()
+    saved: EnvironmentView = await api.call(
+        endpoints.SAVE_ENVIRONMENT, path={"name": name}, body=SaveEnvironment(id)
+    )
+    return saved
+
+
+async def _found(api: Api, word: str) -> Manifest:
+    """A name or an id, else a cluster that has one."""
+    from shoal.errors import NotFound
+    from shoal.wire import endpoints
+    from shoal.wire.views import ClusterView
+
+    try:
+        found: Manifest = await api.call(endpoints.ENVIRONMENT, path={"environment": word})
+    except NotFound:
+        if word.startswith("env-"):
+            raise
+        view: ClusterView = await api.call(endpoints.CLUSTER, path={"cluster": word})
+        found = await api.call(endpoints.ENVIRONMENT, path={"environment": view.spec.environment})
+    return found
+
+
+def _kept(it: EnvironmentView) -> tuple[str, ...]:
+    running = f", {it.running} running" if it.running else ""
+    return (
+        it.name,
+        it.id,
+        str(it.packages),
+        output.size(it.wheels_bytes),
+        it.platform,
+        output.ago(it.saved_at),
+        it.saved_by,
+        output.ago(it.last_used_at) or "never",
+        f"{it.clusters}{running}",
+    )
 
 
 def _packages(manifest: Manifest) -> None:

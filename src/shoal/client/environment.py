@@ -11,13 +11,16 @@ import functools
 from pathlib import Path
 from typing import assert_never
 
+import msgspec
+
 from shoal.client import arguments
 from shoal.client.api import Api
 from shoal.client.arguments import Software
 from shoal.client.progress import Progress, StepName
-from shoal.errors import NotFound
-from shoal.software import inputs
+from shoal.errors import InvalidRequest, NotFound
+from shoal.software import agreement, inputs
 from shoal.software.sync import (
+    Note,
     Synchronised,
     SyncProgress,
     SyncRequest,
@@ -26,6 +29,7 @@ from shoal.software.sync import (
 )
 from shoal.software.targets import Target, here
 from shoal.wire import endpoints
+from shoal.wire.environments import Manifest
 from shoal.wire.ids import EnvironmentId
 from shoal.wire.specs import Cloud, ClusterSpec
 from shoal.wire.state_directory import state_directory
@@ -33,13 +37,21 @@ from shoal.wire.views import EnvironmentNeeds
 
 _UPLOADS = 4  # at a time
 
-Copy = Synchronised | EnvironmentId  # of the local one or a file; or the id of a stored one
+
+class Stored(msgspec.Struct, frozen=True):
+    """One that the server has, by its name or id, for VMs like these."""
+
+    named: str
+    target: Target
+
+
+Copy = Synchronised | Stored  # of the local one or a file; or one that was stored before
 
 
 async def copy(software: Software, target: Target | None, progress: Progress) -> Copy:
     """What the server is to be told, made in a thread."""
     if software.named and not arguments.environment_file(software.named):
-        return EnvironmentId(software.named)
+        return Stored(software.named, target or here())
     progress.running(StepName.ENVIRONMENT)
     told = functools.partial(_tell, progress)
     return await asyncio.to_thread(
@@ -72,10 +84,8 @@ def target_of(spec: ClusterSpec) -> Target | None:
 
 async def register(api: Api, copied: Copy, progress: Progress) -> EnvironmentId:
     """The id under which the server has it, wheels and all."""
-    if isinstance(copied, str):
-        await _must_be_known(api, copied)
-        progress.done(StepName.ENVIRONMENT, copied)
-        return copied
+    if isinstance(copied, Stored):
+        return await _stored(api, copied, progress)
     manifest = copied.manifest
     needs: EnvironmentNeeds = await api.call(
         endpoints.PUT_ENVIRONMENT, path={"environment": manifest.id}, body=manifest
@@ -86,14 +96,32 @@ async def register(api: Api, copied: Copy, progress: Progress) -> EnvironmentId:
     return manifest.id
 
 
-async def _must_be_known(api: Api, environment: EnvironmentId) -> None:
+async def _stored(api: Api, wanted: Stored, progress: Progress) -> EnvironmentId:
+    """It must be for such machines, and what this session sends must be understood there."""
+    manifest = await _known(api, wanted.named)
+    if manifest.platform != wanted.target.platform:
+        raise InvalidRequest(
+            f"software={wanted.named!r} was made for {manifest.platform}, and these VMs are "
+            f"{wanted.target.platform}",
+            hint="Save it for them under another name: shoal env save NAME --for …",
+        )
+    there = {it.name: it.version for it in manifest.packages} | {"python": manifest.python}
+    differ = agreement.agreed(f"software={wanted.named!r}", there, agreement.in_this_session())
+    progress.noted(note_lines(Note(it.name, it.words) for it in differ))
+    called = "" if wanted.named == manifest.id else f"{wanted.named}, "
+    progress.done(StepName.ENVIRONMENT, f"{called}{manifest.id}, {len(manifest.packages)} packages")
+    return manifest.id
+
+
+async def _known(api: Api, named: str) -> Manifest:
     try:
-        await api.call(endpoints.ENVIRONMENT, path={"environment": environment})
+        found: Manifest = await api.call(endpoints.ENVIRONMENT, path={"environment": named})
     except NotFound as error:
         raise NotFound(
-            f"software={environment!r} is neither a file nor an environment that the server has",
+            f"software={named!r} is neither a file nor an environment that the server has",
             hint=f"Stored are: shoal env list. A file is known by its name: {inputs.known_names()}",
         ) from error
+    return found
 
 
 async def _upload(

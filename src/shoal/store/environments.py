@@ -34,5 +34,8 @@ def get(tx: Connection, workspace: WorkspaceName, id: EnvironmentId) -> Manifest
     )
     found: Manifest | None = tx.execute(query).scalar()
     if found is None:
-        raise NotFound(f"There is no environment {id}.", hint="Register it first.")
+        raise NotFound(
+            f"There is no environment {id}.",
+            hint="Keep one under a name: shoal env save NAME. Those that there are: shoal env list",
+        )
     return found

@@ -276,6 +276,16 @@ environment = Table(
     Column("used_at", Moment, nullable=False),  # roughly: looked at every hour
 )
 
+environment_name = Table(
+    "environment_name",
+    facts,
+    Column("workspace", Prose, primary_key=True),
+    Column("name", Prose, primary_key=True),
+    Column("environment", Prose, nullable=False),
+    Column("saved_at", Moment, nullable=False),
+    Column("saved_by", Prose, nullable=False),
+)
+
 # What clusters that are settled have cost, by day: money that does not change any more.
 ledger = Table(
     "ledger",

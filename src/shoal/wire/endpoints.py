@@ -133,6 +133,10 @@ class EventPage(msgspec.Struct, frozen=True):
     next_after: int
 
 
+class EnvironmentList(msgspec.Struct, frozen=True):
+    environments: tuple[views.EnvironmentView, ...]  # by name
+
+
 class TokenList(msgspec.Struct, frozen=True):
     tokens: tuple[views.TokenView, ...]
 
@@ -444,9 +448,36 @@ ENVIRONMENT = Endpoint(
     "environment",
     "GET",
     "/v1/environments/{environment}",
-    "An environment's lock and wheels",
+    "An environment's lock and wheels, by its id or a name that it was given",
     "clusters",
     environments.Manifest,
+    problems=_MISSING,
+)
+ENVIRONMENTS = Endpoint(
+    "environments",
+    "GET",
+    "/v1/environments",
+    "Environments that are kept under names, with what was made of them",
+    "clusters",
+    EnvironmentList,
+)
+SAVE_ENVIRONMENT = Endpoint(
+    "save_environment",
+    "PUT",
+    "/v1/environment-names/{name}",
+    "Keep a registered environment under a name; one given again means the other from now on",
+    "clusters",
+    views.EnvironmentView,
+    body=requests.SaveEnvironment,
+    problems=(errors.NotFound, errors.Conflict),
+)
+FORGET_ENVIRONMENT = Endpoint(
+    "forget_environment",
+    "DELETE",
+    "/v1/environment-names/{name}",
+    "Forget the name of an environment; clusters keep what they have",
+    "clusters",
+    Nothing,
     problems=_MISSING,
 )
 PUT_WHEEL = Endpoint(
@@ -574,6 +605,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     CHANGES,
     PUT_ENVIRONMENT,
     ENVIRONMENT,
+    ENVIRONMENTS,
+    SAVE_ENVIRONMENT,
+    FORGET_ENVIRONMENT,
     PUT_WHEEL,
     OFFERS,
     REFRESH_OFFERS,

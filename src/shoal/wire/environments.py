@@ -49,3 +49,9 @@ def environment_id(
     if exact:
         digest.update(b"exactly this Python\0")
     return EnvironmentId(f"env-{digest.hexdigest()[:32]}")
+
+
+def content_id(manifest: Manifest) -> EnvironmentId:
+    """The id that its content has."""
+    it = manifest
+    return environment_id(it.lock, it.python, it.platform, it.wheels, exact=it.exact_python)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from shoal.wire.ids import UserName, WorkspaceName
+from shoal.wire.ids import EnvironmentId, UserName, WorkspaceName
 from shoal.wire.specs import ClusterSpec, Workers
 
 
@@ -35,6 +35,10 @@ class UpdateEnvironment(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """Re-sync a running cluster to another environment, by the difference."""
 
     environment: str
+
+
+class SaveEnvironment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    environment: EnvironmentId  # registered, with all its wheels
 
 
 class CreateToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -277,6 +277,22 @@ class OfferList(msgspec.Struct, frozen=True):
     types_as_of: str = ""  # a date
 
 
+class EnvironmentView(msgspec.Struct, frozen=True):
+    """An environment that is kept under a name, and what was made of it."""
+
+    name: str
+    id: EnvironmentId
+    packages: int
+    wheels_bytes: int  # of the wheels that travel; what indexes have is not counted
+    python: str
+    platform: str
+    saved_at: datetime
+    saved_by: UserName
+    last_used_at: datetime | None  # when a cluster was last asked for with it
+    clusters: int  # ever
+    running: int
+
+
 class EnvironmentNeeds(msgspec.Struct, frozen=True):
     """Which wheels (by SHA-256) the server lacks; empty: the environment is complete."""
 

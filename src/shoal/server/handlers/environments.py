@@ -12,10 +12,11 @@ from pathlib import Path
 
 from shoal.errors import InvalidRequest
 from shoal.server.desk import Desk, Incoming, Upload
+from shoal.store import environment_names as names
 from shoal.store import environments as rows
 from shoal.wire.endpoints import Nothing
-from shoal.wire.environments import Manifest, environment_id
-from shoal.wire.ids import EnvironmentId, WorkspaceName
+from shoal.wire.environments import Manifest, content_id
+from shoal.wire.ids import WorkspaceName
 from shoal.wire.views import EnvironmentNeeds
 
 MAX_WHEEL_BYTES = 2 << 30
@@ -31,7 +32,7 @@ async def put_environment(desk: Desk, asked: Incoming[None, Manifest]) -> Enviro
         raise InvalidRequest(f"Not a SHA-256 in hex: that of {bad[0]}.")
     if bad := [it.filename for it in manifest.wheels if not _WHEEL.fullmatch(it.filename)]:
         raise InvalidRequest(f"Not the name of a wheel: {bad[0]!r}.")
-    computed = environment_id(manifest.lock, manifest.python, manifest.platform, manifest.wheels)
+    computed = content_id(manifest)
     if manifest.id != computed:
         raise InvalidRequest(
             f"The content of this environment has the id {computed}, not {manifest.id}.",
@@ -43,7 +44,8 @@ async def put_environment(desk: Desk, asked: Incoming[None, Manifest]) -> Enviro
 
 
 async def environment(desk: Desk, asked: Incoming[None, None]) -> Manifest:
-    workspace, id = asked.caller.workspace, EnvironmentId(asked.path["environment"])
+    workspace = asked.caller.workspace
+    id = await desk.database.run(names.meant, workspace, asked.path["environment"])
     return await desk.database.run(rows.get, workspace, id)
 
 
