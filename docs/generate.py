@@ -11,7 +11,7 @@ import enum
 import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -20,6 +20,13 @@ import msgspec
 from shoal import errors
 from shoal.cli.main import cli
 from shoal.clouds import provider
+from shoal.clouds.account import Permission
+from shoal.clouds.aws import names as aws_names
+from shoal.clouds.aws import permissions as aws
+from shoal.clouds.azure import names as azure_names
+from shoal.clouds.azure import permissions as azure
+from shoal.clouds.gcp import permissions as gcp
+from shoal.core import batches
 from shoal.core.records import EndKind
 from shoal.core.signals import RULES
 from shoal.server.settings import Settings
@@ -42,6 +49,7 @@ def pages() -> dict[str, str]:
         "states.md": "# States and stages\n\n" + _states(),
         "errors.md": "# Errors\n\n" + _errors(),
         "signals.md": "# Signals\n\n" + _signals(),
+        "permissions.md": "# Permissions and tags\n\n" + _permissions(),
     }
 
 
@@ -108,6 +116,43 @@ def _signals() -> str:
         "them.\n\n"
         + _table("kind | severity | what it says | it shows when | change", rows)
         + f"\n{severities}\n"
+    )
+
+
+def _permissions() -> str:
+    text = [_PERMISSIONS]
+    for cloud, told in (("Google Cloud", gcp), ("AWS", aws), ("Azure", azure)):
+        text += [f"## {cloud}\n", "The server's identity:\n", _allowed(told.ALL)]
+        if once := getattr(told, "SETUP", ()):
+            text += ["Whoever runs `shoal setup`, besides, once:\n", _allowed(once)]
+    return "\n".join([*text, "## Tags\n", _tags()])
+
+
+_PERMISSIONS = """\
+What is allowed to whom in a cloud account, each with the reason, and the tags by which Shoal knows
+its own. `shoal doctor CLOUD` says which are missing; `shoal setup CLOUD --print` prints a role with
+exactly those of the server.
+"""
+
+
+def _allowed(permissions: Iterable[Permission]) -> str:
+    return _table("permission | why", [f"| `{it.name}` | {it.why} |" for it in permissions])
+
+
+def _tags() -> str:
+    rows = [
+        (batches.INSTALLATION_TAG, "the installation: only what bears it is listed, and ended"),
+        (batches.CLUSTER_TAG, "the cluster's id"),
+        (batches.BATCH_TAG, "the request that asked for it; a repeated one finds it by that"),
+        (batches.NAME_TAG, "the cluster's name"),
+    ]
+    made = f"`{aws_names.SETUP_TAG}` on AWS, `{azure_names.MADE_BY_TAG}` on Azure"
+    return (
+        "On each VM and its disk, and on whatever else of it can have tags, in the same call that "
+        "makes it; beside them those of `Cluster(tags=…)`. Google Cloud calls them labels.\n\n"
+        + _table("tag | what it says", [f"| `{tag}` | {said} |" for tag, said in rows])
+        + f"\nWhat `shoal setup` made bears {made}; Google Cloud has no tags for networks, so a "
+        "description says it there. Only that is taken away by `--remove`.\n"
     )
 
 

@@ -274,6 +274,34 @@ def test_too_much_is_made_less_the_oldest_first(database: Database) -> None:
     assert of_host(database, series.TOLD)[0].at == at(100)
 
 
+def test_too_much_of_any_kind_is_made_less_and_told(database: Database) -> None:
+    """Computations with their groups, exceptions and events are bounded too, not samples alone."""
+    for n in range(10):
+        minutes = timedelta(minutes=10 * n)
+        id = f"k-{n}"
+        tell(
+            database,
+            a_computation(id=id, started_at=NOW + minutes),
+            TaskGroupSample(id, "sum-1f", "sum"),
+            PrefixTime(id, "sum", {}),
+            an_exception(id, id=f"e-{n}", last_at=NOW + minutes),
+            ShuffleEvent(NOW + minutes, "s", 1, "started"),
+            first=1 + 5 * n,
+        )
+    tell(database, a_host(0), first=90, cluster=OTHER)
+    gone = ask_samples(database, samples.shrink, NOW + timedelta(minutes=100))
+    assert gone.items == 5 + 1
+    assert ids(database, cluster=CLUSTER) == [f"k-{n}" for n in range(9, 0, -1)]
+    assert ask_samples(database, telemetry.groups, CLUSTER, ["k-0"]) == ()
+    assert ask_samples(database, telemetry.times, CLUSTER, ["k-0", "k-1"]) != ()
+    assert len(ask_samples(database, telemetry.exceptions, CLUSTER)) == 9
+    assert len(ask_samples(database, telemetry.shuffles, CLUSTER)) == 9
+    assert ask_samples(database, telemetry.extent, CLUSTER).forgotten == 5
+    ask_samples(database, samples.shrink, NOW + timedelta(minutes=100))
+    assert ask_samples(database, telemetry.extent, CLUSTER).forgotten == 10
+    assert ask_samples(database, telemetry.extent, OTHER).forgotten == 1
+
+
 # -- signals --------------------------------------------------------------------------------------
 
 

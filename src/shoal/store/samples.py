@@ -5,13 +5,24 @@ Kept apart from the facts, so that a full or broken samples database loses histo
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime, timedelta
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, func, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    bindparam,
+    delete,
+    func,
+    select,
+    text,
+)
 
 from shoal.store import logs, series, tables, telemetry
 from shoal.store.questions import reading
+from shoal.store.rows import upsert
 from shoal.wire.ids import ClusterId, WorkspaceName
 from shoal.wire.reports import HeadReport
 from shoal.wire.telemetry import Chunk, Item
@@ -76,13 +87,70 @@ def size_bytes(tx: Connection) -> int:
     return sum(int(tx.execute(total, {"name": it}).scalar_one()) for it in names)
 
 
-def shrink(tx: Connection, now: datetime) -> None:
-    """The oldest tenth, by age, of what is large: log lines and samples."""
-    for table in (tables.log, tables.host_sample, tables.scheduler_sample):
-        oldest = tx.execute(select(func.min(table.c.at))).scalar()
-        if oldest is not None:
-            edge = oldest + max((now - oldest) * _TENTH, timedelta(minutes=1))
-            tx.execute(delete(table).where(table.c.at < edge))
+class Forgotten(msgspec.Struct, frozen=True):
+    """What went before its time."""
+
+    items: int = 0
+    log_lines: int = 0
+
+
+def shrink(tx: Connection, now: datetime) -> Forgotten:
+    """The oldest tenth of everything, by age; how much of each cluster is remembered."""
+    lines: Counter[ClusterId] = Counter()
+    items: Counter[ClusterId] = Counter()
+    for table, moment in _DATED:
+        old = _oldest_tenth(tx, table.c[moment], now)
+        if old is None:
+            continue
+        gone = lines if table is tables.log else items
+        gone.update(_by_cluster(tx, table, old))
+        tx.execute(delete(table).where(old))
+    items.update(telemetry.drop_orphans(tx))
+    for cluster in items.keys() | lines.keys():
+        _remember(tx, cluster, now, Forgotten(items[cluster], lines[cluster]))
+    return Forgotten(items.total(), lines.total())
+
+
+_DATED = (
+    (tables.log, "at"),
+    (tables.host_sample, "at"),
+    (tables.scheduler_sample, "at"),
+    (tables.dask_event, "at"),
+    (tables.computation, "started_at"),
+    (tables.task_exception, "last_at"),
+)
+
+
+def _oldest_tenth(
+    tx: Connection, moment: ColumnElement[datetime], now: datetime
+) -> ColumnElement[bool] | None:
+    oldest = tx.execute(select(func.min(moment))).scalar()
+    if oldest is None:
+        return None
+    return moment < oldest + max((now - oldest) * _TENTH, timedelta(minutes=1))
+
+
+def _by_cluster(tx: Connection, table: Table, old: ColumnElement[bool]) -> dict[ClusterId, int]:
+    if table is tables.host_sample:
+        cluster: ColumnElement[ClusterId] = tables.series.c.cluster
+        rows = table.join(tables.series, tables.series.c.id == table.c.series)
+        query = select(cluster, func.count()).select_from(rows)
+    else:
+        cluster = table.c.cluster
+        query = select(cluster, func.count())
+    found = tx.execute(query.where(old).group_by(cluster))
+    return {ClusterId(row[0]): int(row[1]) for row in found}
+
+
+def _remember(tx: Connection, cluster: ClusterId, now: datetime, gone: Forgotten) -> None:
+    before = telemetry.forgotten(tx, cluster)
+    row = {
+        "cluster": cluster,
+        "at": now,
+        "items": before[0] + gone.items,
+        "log_lines": before[1] + gone.log_lines,
+    }
+    upsert(tx, tables.forgotten, [row])
 
 
 def age(

@@ -473,3 +473,13 @@ gap = Table(
     Column("lost", Integer, nullable=False),  # items of telemetry
     Column("log_lines", Integer, nullable=False),
 )
+
+# What went before its time, because all samples together took too much.
+forgotten = Table(
+    "forgotten",
+    samples,
+    Column("cluster", Prose, primary_key=True),
+    Column("at", Moment, nullable=False),  # the last time
+    Column("items", BigInteger, nullable=False),
+    Column("log_lines", BigInteger, nullable=False),
+)

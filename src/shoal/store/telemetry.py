@@ -279,6 +279,7 @@ def extent(tx: Connection, cluster: ClusterId) -> Telemetry:
         return int(tx.execute(query).scalar_one())
 
     items, lines = dropped(tx, cluster)
+    early, early_lines = forgotten(tx, cluster)
     return Telemetry(
         computations=number(tables.computation),
         exceptions=number(tables.task_exception),
@@ -286,6 +287,8 @@ def extent(tx: Connection, cluster: ClusterId) -> Telemetry:
         log_lines=number(tables.log),
         dropped=items,
         logs_dropped=lines,
+        forgotten=early,
+        logs_forgotten=early_lines,
     )
 
 
@@ -296,6 +299,15 @@ def dropped(tx: Connection, cluster: ClusterId) -> tuple[int, int]:
     sums = (func.coalesce(func.sum(gap.c.lost), 0), func.coalesce(func.sum(gap.c.log_lines), 0))
     row = tx.execute(select(*sums).where(gap.c.cluster == cluster)).one()
     return int(row[0]), int(row[1])
+
+
+@reading
+def forgotten(tx: Connection, cluster: ClusterId) -> tuple[int, int]:
+    """Items and log lines that went before their time, for want of room."""
+    table = tables.forgotten
+    query = select(table.c["items"], table.c.log_lines).where(table.c.cluster == cluster)
+    row = tx.execute(query).first()
+    return (0, 0) if row is None else (int(row[0]), int(row[1]))
 
 
 # -- ageing ---------------------------------------------------------------------------------------
@@ -313,11 +325,25 @@ def prune(tx: Connection, older_than: datetime) -> None:
     _crowded(tx, tables.task_exception, "last_at", MAX_EXCEPTIONS)
     _crowded(tx, tables.dask_event, "at", MAX_EVENTS)
     _crowded(tx, tables.task_group, "seq", MAX_GROUPS)
+    tx.execute(delete(tables.forgotten).where(tables.forgotten.c.at < older_than))
+    drop_orphans(tx)
+
+
+def drop_orphans(tx: Connection) -> dict[ClusterId, int]:
+    """Groups and times of computations that are not kept any more; how many, by cluster."""
+    dropped: dict[ClusterId, int] = {}
     for part in (tables.task_group, tables.prefix_time):
-        whole = select(table.c.id).where(
-            table.c.cluster == part.c.cluster, table.c.id == part.c.computation
+        whole = select(tables.computation.c.id).where(
+            tables.computation.c.cluster == part.c.cluster,
+            tables.computation.c.id == part.c.computation,
         )
-        tx.execute(delete(part).where(~whole.exists()))
+        orphaned = ~whole.exists()
+        query = select(part.c.cluster, func.count()).where(orphaned).group_by(part.c.cluster)
+        for cluster, count in tx.execute(query).all():
+            dropped[cluster] = dropped.get(cluster, 0) + count
+        if dropped:
+            tx.execute(delete(part).where(orphaned))
+    return dropped
 
 
 def _crowded(tx: Connection, table: Table, order: str, most: int) -> None:

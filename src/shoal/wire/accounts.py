@@ -28,7 +28,7 @@ class AwsAccount(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="a
     region: str
     profile: str = ""  # of ~/.aws/config; empty: the default chain
     vpc: str = ""  # an existing network's id; empty: the one that is tagged as Shoal's
-    instance_profile: str = ""  # name of the VMs' own identity; empty: they have none
+    instance_profile: str = ""  # of the VMs; "none", or empty before setup: they have no identity
     image: str = ""  # "ami-…", an SSM parameter, an image's name, also by kind; empty: Ubuntu LTS
     public_scheduler: bool = True
     public_workers: bool = True

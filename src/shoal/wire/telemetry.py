@@ -380,6 +380,8 @@ class Telemetry(msgspec.Struct, frozen=True):
     log_lines: int
     dropped: int  # items that were lost on the way
     logs_dropped: int  # lines that were
+    forgotten: int = 0  # items that went before their time, as all samples took too much room
+    logs_forgotten: int = 0  # lines that did
 
 
 class Taken(msgspec.Struct, frozen=True):

@@ -48,9 +48,7 @@ def ours(double: AwsDouble) -> list[str]:
 def test_what_is_prepared_is_planned_made_once_found_and_put_back(double: AwsDouble) -> None:
     steps = asyncio.run(setup(double).plan(REGION))
     assert not any(it.done for it in steps)
-    assert all(
-        it.command.startswith(("aws ec2 ", "aws iam create-service-linked-role ")) for it in steps
-    )
+    assert all(it.command.startswith(("aws ec2 ", "aws iam create-")) for it in steps)
     before = ours(double)
     for _ in range(2):
         asyncio.run(setup(double).prepare(REGION))
@@ -64,6 +62,8 @@ def test_what_is_prepared_is_planned_made_once_found_and_put_back(double: AwsDou
         "subnet",
         "internet-gateway",
         "vpc",
+        "instance-profile",
+        "role",
     }
     assert ours(double) == before
 
@@ -123,8 +123,9 @@ def test_a_missing_permission_is_named_with_its_reason_and_fix(double: AwsDouble
 
 def test_the_policy_allows_exactly_the_permissions_and_ends_only_what_is_ours() -> None:
     with AwsDouble(Knobs(regions=(REGION,)), prepared=False) as double:
-        statements = json.loads(setup(double).role())["Statement"]
-        passing = json.loads(setup(double, instance_profile="workers").role())["Statement"]
+        bare = setup(double, instance_profile="none").role()
+        statements = json.loads(bare)["Statement"]
+        passing = json.loads(setup(double).role())["Statement"]
     allowed = [action for it in statements for action in it["Action"]]
     assert sorted(allowed) == sorted(it.name for it in AwsSetup.permissions)
     [tagging] = [it for it in statements if it["Action"] == ["ec2:CreateTags"]]
@@ -132,6 +133,7 @@ def test_the_policy_allows_exactly_the_permissions_and_ends_only_what_is_ours() 
     [ending] = [it for it in statements if "ec2:TerminateInstances" in it["Action"]]
     assert "aws:ResourceTag/shoal-installation" in json.dumps(ending["Condition"])
     assert passing[-1]["Action"] == ["iam:PassRole"]
+    assert passing[-1]["Resource"].endswith(":role/shoal-vm")
 
 
 def test_the_how_to_tells_every_permission_with_its_reason() -> None:
@@ -157,3 +159,37 @@ def test_another_login_and_no_region_are_said_first(double: AwsDouble) -> None:
     assert wrong.what == "region us-nowhere-1"
     checked = asyncio.run(setup(double, account="999999999999").check(REGION))
     assert [it.problem for it in checked] == [f"The login is of account {ACCOUNT}."]
+
+
+def test_vms_get_an_identity_that_may_do_nothing_and_it_goes_with_what_was_attached(
+    double: AwsDouble,
+) -> None:
+    iam = double.session.client("iam", "us-east-1", endpoint_url=double.account.endpoint)
+    ready = asyncio.run(setup(double).prepare(REGION))
+    assert ready.instance_profile == "shoal-vm"
+    assert iam.list_attached_role_policies(RoleName="shoal-vm")["AttachedPolicies"] == []
+    reads = iam.create_policy(PolicyName="reads", PolicyDocument=setup(double).role())["Policy"]
+    iam.attach_role_policy(RoleName="shoal-vm", PolicyArn=reads["Arn"])
+    gone = asyncio.run(setup(double).remove())
+    assert {"role shoal-vm", "instance-profile shoal-vm"} <= {it.what for it in gone}
+    assert "shoal-vm" not in {it["RoleName"] for it in iam.list_roles()["Roles"]}
+    assert iam.get_policy(PolicyArn=reads["Arn"])["Policy"]["AttachmentCount"] == 0
+
+
+def test_an_identity_that_somebody_else_made_stays(double: AwsDouble) -> None:
+    iam = double.session.client("iam", "us-east-1", endpoint_url=double.account.endpoint)
+    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    iam.create_role(RoleName="shoal-vm", AssumeRolePolicyDocument=trust)
+    asyncio.run(setup(double).remove())
+    assert "shoal-vm" in {it["RoleName"] for it in iam.list_roles()["Roles"]}
+
+
+def test_another_identity_is_looked_for_and_none_is_fine(double: AwsDouble) -> None:
+    asyncio.run(setup(double).prepare(REGION))
+
+    def named(name: str) -> list[Finding]:
+        return list(asyncio.run(setup(double, instance_profile=name).check(REGION)))
+
+    [missing] = [it for it in named("workers") if it.problem]
+    assert missing.what == "instance profile workers of VMs"
+    assert not [it for it in named("none") if it.problem]

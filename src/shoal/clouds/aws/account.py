@@ -16,7 +16,7 @@ import boto3
 import msgspec
 
 from shoal.clouds.account import Finding, Step
-from shoal.clouds.aws import names, permissions
+from shoal.clouds.aws import identity, names, permissions
 from shoal.clouds.aws.clients import Clients
 from shoal.clouds.aws.errors import LOG_IN, QUOTA_PAGE
 from shoal.clouds.aws.network import Network, ubuntu
@@ -79,6 +79,7 @@ class AwsSetup:
             Finding(what, found="valid"),
             *await self._permissions(caller["Arn"]),
             *[await self._present(it) for it in await self._things(region)],
+            *await self._named_identity(),
             *[await self._image(region, arch) for arch in ("x86_64", "aarch64")],
             *await self._quotas(region),
         ]
@@ -93,7 +94,9 @@ class AwsSetup:
         for it in await self._things(region):
             if not await self._clients.call(it.get):
                 await self._clients.call(it.make)
-        return self.account
+        return msgspec.structs.replace(
+            self.account, instance_profile=self.account.instance_profile or identity.NAME
+        )
 
     async def remove(self) -> Sequence[Step]:
         """In all enabled regions; what is used first, then what it uses."""
@@ -108,6 +111,7 @@ class AwsSetup:
         steps: list[Step] = []
         for region in regions:
             steps += await self._clients.call(partial(self._remove, region))
+        steps += await self._clients.call(partial(identity.remove, self._clients.iam))
         return steps
 
     def role(self) -> str:
@@ -117,7 +121,7 @@ class AwsSetup:
 
     async def _things(self, region: str) -> Sequence[_Thing]:
         """In the order in which they are made."""
-        roles = [self._linked_role(*it) for it in _LINKED_ROLES.items()]
+        roles = [self._linked_role(*it) for it in _LINKED_ROLES.items()] + self._identity()
         group = self._group(region)
         if self._own_vpc(region):
             return (*roles, group)
@@ -140,6 +144,14 @@ class AwsSetup:
             there,
             lambda: iam.create_service_linked_role(AWSServiceName=service),
         )
+
+    def _identity(self) -> list[_Thing]:
+        """The VMs' own, unless the account names another one."""
+        if self.account.instance_profile not in ("", identity.NAME):
+            return []
+        there = partial(identity.is_there, self._clients.iam)
+        make = partial(identity.make, self._clients.iam)
+        return [_Thing(identity.WHAT, identity.COMMAND, there, make)]
 
     def _vpc(self, region: str) -> _Thing:
         ec2 = self._clients.ec2(region)
@@ -351,6 +363,16 @@ class AwsSetup:
             return Finding(thing.what, found="there")
         fix = f"shoal setup aws, or: {thing.command}"
         return Finding(thing.what, problem="It is not there yet.", fix=fix)
+
+    async def _named_identity(self) -> Sequence[Finding]:
+        named = self.account.instance_profile
+        if named in ("", identity.NAME, identity.NONE):
+            return []
+        what = f"instance profile {named} of VMs"
+        if await self._clients.call(partial(identity.is_there, self._clients.iam, named)):
+            return [Finding(what, found="there")]
+        fix = "Name one that exists: shoal setup aws --set instance_profile=NAME (none: without)"
+        return [Finding(what, problem="It is not there, or has no role.", fix=fix)]
 
     async def _permissions(self, arn: str) -> Sequence[Finding]:
         """The login's own: it may be another than the server's."""

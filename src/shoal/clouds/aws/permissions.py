@@ -1,6 +1,6 @@
 """What the server's identity must be allowed in AWS, each with the reason; and the policy.
 
-`setup` needs more (networks, groups), and runs as the user.
+`setup` needs more (SETUP), and runs as the user.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 from shoal.clouds.account import Permission
-from shoal.clouds.aws import names
+from shoal.clouds.aws import identity, names
 from shoal.wire.accounts import AwsAccount
 
 ALL = (
@@ -34,6 +34,44 @@ ALL = (
     Permission("ssm:GetParameter", "the newest image of Ubuntu LTS"),
     Permission("ec2:GetSpotPlacementScores", "ask where spot VMs are likely to be had"),
     Permission("ec2:DescribeAvailabilityZones", "which zone a score is of"),
+    Permission("ec2:DescribeInstanceTypes", "machine types of the catalog, once a day"),
+    Permission("ec2:DescribeInstanceTypeOfferings", "in which zones they are, once a day"),
+    Permission("ec2:DescribeSpotPriceHistory", "spot prices of the catalog, once a day"),
+    Permission("pricing:GetProducts", "on-demand prices of the catalog, once a day"),
+)
+# What whoever runs `shoal setup aws` needs besides: once, not the server.
+SETUP = (
+    Permission("ec2:CreateVpc", "the network"),
+    Permission("ec2:DeleteVpc", "take it away again"),
+    Permission("ec2:CreateSubnet", "a subnet in each zone"),
+    Permission("ec2:DeleteSubnet", "take it away again"),
+    Permission("ec2:DescribeInternetGateways", "see whether there is a way out"),
+    Permission("ec2:CreateInternetGateway", "the way out"),
+    Permission("ec2:AttachInternetGateway", "the way out"),
+    Permission("ec2:DetachInternetGateway", "take it away again"),
+    Permission("ec2:DeleteInternetGateway", "take it away again"),
+    Permission("ec2:DescribeRouteTables", "the route to the way out"),
+    Permission("ec2:CreateRoute", "the route to the way out"),
+    Permission("ec2:DeleteSecurityGroup", "take groups away again"),
+    Permission("iam:ListRoles", "see whether the account's fleets may work"),
+    Permission("iam:CreateServiceLinkedRole", "let the account's fleets work"),
+    Permission("iam:GetRole", "see whether the VMs' identity is there"),
+    Permission("iam:GetInstanceProfile", "see whether the VMs' identity is there"),
+    Permission("iam:CreateRole", "the VMs' identity, which may do nothing by itself"),
+    Permission("iam:TagRole", "whose it is"),
+    Permission("iam:CreateInstanceProfile", "lend it to VMs"),
+    Permission("iam:TagInstanceProfile", "whose it is"),
+    Permission("iam:AddRoleToInstanceProfile", "lend it to VMs"),
+    Permission("iam:RemoveRoleFromInstanceProfile", "take it away again"),
+    Permission("iam:DeleteInstanceProfile", "take it away again"),
+    Permission("iam:ListAttachedRolePolicies", "take it away again"),
+    Permission("iam:DetachRolePolicy", "take it away again"),
+    Permission("iam:ListRolePolicies", "take it away again"),
+    Permission("iam:DeleteRolePolicy", "take it away again"),
+    Permission("iam:DeleteRole", "take it away again"),
+    Permission("iam:SimulatePrincipalPolicy", "shoal doctor: which permissions are granted"),
+    Permission("servicequotas:GetServiceQuota", "shoal doctor: quotas"),
+    Permission("ec2:DescribeAvailabilityZones", "a subnet in each zone"),
 )
 # Only on what bears our tag: another's VM cannot be ended even by mistake.
 _OF_OURS = frozenset(
@@ -80,13 +118,15 @@ def role(account: AwsAccount) -> str:
             "Condition": tagged,
         },
     ]
-    if account.instance_profile:
+    if account.instance_profile != identity.NONE:
+        profile = account.instance_profile or identity.NAME
+        lent = profile if profile == identity.NAME else "*"  # a profile's role may be called else
         statements.append(
             {
                 "Sid": "GiveVmsTheirIdentity",
                 "Effect": "Allow",
                 "Action": ["iam:PassRole"],
-                "Resource": f"arn:aws:iam::{account.account}:role/*",
+                "Resource": f"arn:aws:iam::{account.account}:role/{lent}",
                 "Condition": {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}},
             }
         )

@@ -11,7 +11,7 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
-from shoal.clouds.aws import names
+from shoal.clouds.aws import identity, names
 from shoal.clouds.aws.network import Image, Place
 from shoal.core.obtainability import Question
 from shoal.core.records import Batch, Offer
@@ -48,7 +48,7 @@ def template(
             {"ResourceType": it, "Tags": tags} for it in ("instance", "volume", "network-interface")
         ],
     }
-    if account.instance_profile:
+    if account.instance_profile not in ("", identity.NONE):
         data["IamInstanceProfile"] = {"Name": account.instance_profile}
     return {
         "LaunchTemplateName": names.template(installation, batch),

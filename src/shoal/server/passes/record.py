@@ -39,8 +39,14 @@ async def age(desk: Desk) -> None:
 async def hold_size(desk: Desk) -> None:
     most = desk.settings.samples_mib << 20
     if await desk.database.run_samples(samples.size_bytes) > most:
-        _log.warning("logs and samples take more than %d MiB: the oldest go", most >> 20)
-        await desk.database.run_samples(samples.shrink, desk.clock())
+        gone = await desk.database.run_samples(samples.shrink, desk.clock())
+        _log.warning(
+            "logs and samples took more than %d MiB: the oldest %d items and %d lines are gone; "
+            "keep more with --samples-mib, or less long with --log-days and --metric-days",
+            most >> 20,
+            gone.items,
+            gone.log_lines,
+        )
 
 
 JOBS: tuple[tuple[str, float, Callable[[Desk], Awaitable[None]]], ...] = (
