@@ -15,13 +15,16 @@ from shoal.wire.telemetry import (
     Computation,
     HostSample,
     Item,
+    Loss,
     PrefixTime,
     SchedulerSample,
     Severity,
+    ShuffleEvent,
     Signal,
     SignalKind,
     TaskException,
     TaskGroupSample,
+    WorkerEvent,
 )
 
 _CODE = """def monthly_means(grid):
@@ -34,6 +37,7 @@ _GIB = 1 << 30
 
 def items(cluster: ClusterId, now: datetime, *, minutes: int = 40) -> Iterator[Item]:
     yield from _computations(cluster, now)
+    yield from _comings(cluster, now)
     for n in range(minutes * 12):
         at = now - timedelta(seconds=5 * (minutes * 12 - n))
         wave = 0.5 + 0.45 * math.sin(n / 23)
@@ -61,6 +65,36 @@ def items(cluster: ClusterId, now: datetime, *, minutes: int = 40) -> Iterator[I
         if n % 2 == 0:
             for number in range(1, 8):
                 yield _host(cluster, number, at, wave)
+
+
+def _comings(cluster: ClusterId, now: datetime) -> Iterator[Item]:
+    """Workers that came, two that the cloud took, one that ran out of memory; what that broke."""
+    began = now - timedelta(minutes=39)
+    for number in range(2, 10):
+        at = began + timedelta(seconds=number)
+        yield WorkerEvent(at, instance_id(cluster, number), f"tls://10.142.0.{number}:4000", True)
+    for number, after_min, reason, detail in (
+        (8, 14, Loss.PREEMPTED, "the cloud took the spot VM in us-east1-d back"),
+        (9, 24, Loss.PREEMPTED, "the cloud took the spot VM in us-east1-b back"),
+        (5, 31, Loss.MEMORY, "its nanny ended it at 95 % of 16 GiB"),
+    ):
+        at = began + timedelta(minutes=after_min)
+        address = f"tls://10.142.0.{number}:4000"
+        yield WorkerEvent(
+            at,
+            instance_id(cluster, number),
+            address,
+            False,
+            reason,
+            detail,
+            tasks_lost=120 * number,
+            tasks_interrupted=4,
+        )
+    back = began + timedelta(minutes=31, seconds=4)
+    yield WorkerEvent(back, instance_id(cluster, 5), "tls://10.142.0.5:4001", True)
+    for what, run, after_min in (("started", 1, 23), ("restarted", 2, 24.1), ("ended", 2, 26)):
+        at = began + timedelta(minutes=after_min)
+        yield ShuffleEvent(at, "6f1e2a", run, what, workers=6, partitions=800)
 
 
 def _host(cluster: ClusterId, number: int, at: datetime, wave: float) -> HostSample:

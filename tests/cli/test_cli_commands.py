@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from datetime import timedelta
 
 import click
 import pytest
@@ -29,14 +30,20 @@ from shoal.wire.telemetry import (
     ExceptionList,
     HostList,
     HostSample,
+    Loss,
     SchedulerSample,
     SchedulerSeries,
     Severity,
+    ShuffleEvent,
+    ShuffleList,
     Signal,
     SignalKind,
     SignalList,
     SignalView,
     TaskException,
+    Telemetry,
+    WorkerEvent,
+    WorkerEventList,
 )
 from shoal.wire.views import (
     ClusterList,
@@ -109,6 +116,9 @@ def _answers(server: FakeServer) -> None:
         endpoints.SIGNALS: SignalList((SIGNAL,)),
         endpoints.COMPUTATIONS: ComputationList((ComputationView(CLUSTER, COMPUTATION),)),
         endpoints.EXCEPTIONS: ExceptionList((EXCEPTION,)),
+        endpoints.WORKER_EVENTS: WorkerEventList(()),
+        endpoints.SHUFFLES: ShuffleList(()),
+        endpoints.TELEMETRY: Telemetry(1, 1, 9, 9, 0, 0),
         endpoints.METRICS: SchedulerSeries(0, (SchedulerSample(NOW, threads=4, executing=3),)),
         endpoints.HOSTS: HostList((HostSample(NOW, WORKER, cpu_user_percent=41.0),)),
     }
@@ -182,6 +192,30 @@ def test_people_get_columns(shoal: Shoal, command: tuple[str, ...], told: str) -
     assert ran.status == 0
     assert told in ran.out
     assert "\x1b" not in ran.out
+
+
+def test_events_tell_of_workers_and_shuffles_in_the_order_of_time(
+    shoal: Shoal, server: FakeServer
+) -> None:
+    lost = WorkerEvent(
+        NOW + timedelta(seconds=5), WORKER, "tls://h:1", False, Loss.MEMORY, "9 GiB", tasks_lost=7
+    )
+    began = ShuffleEvent(NOW - timedelta(seconds=5), "s-1", 2, "restarted")
+    server.on(endpoints.WORKER_EVENTS, lambda call: WorkerEventList((lost,)))
+    server.on(endpoints.SHUFFLES, lambda call: ShuffleList((began,)))
+    first, second, third = shoal("cluster", "events", "mine").out.splitlines()
+    assert "shuffle restarted, run 2  s-1" in first
+    assert "ada asked for 2 workers" in second
+    assert f"worker lost (killed-for-memory)  {WORKER}  9 GiB; 7 results" in third
+    told = [json.loads(it) for it in shoal("cluster", "events", "mine", "--json").out.splitlines()]
+    assert [it.get("item") for it in told] == ["shuffle", None, "worker"]
+
+
+def test_what_the_record_lacks_is_said(shoal: Shoal, server: FakeServer) -> None:
+    server.on(endpoints.TELEMETRY, lambda call: Telemetry(1, 1, 9, 9, dropped=1234, logs_dropped=2))
+    ran = shoal("cluster", "show", "mine")
+    assert "The record lacks 1,234 items and 2 lines" in ran.err
+    assert json.loads(shoal("cluster", "show", "mine", "--json").out)["record"]["dropped"] == 1234
 
 
 def test_a_mistake_is_a_sentence_and_a_next_step_on_stderr(

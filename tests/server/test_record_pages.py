@@ -12,8 +12,19 @@ import pytest
 from shoal.server.pages import charts, record
 from shoal.server.pages.charts import Line, Plan
 from shoal.server.pages.share import slices
-from shoal.wire.ids import ClusterId, WorkspaceName
-from shoal.wire.telemetry import SchedulerSample, TaskGroupSample
+from shoal.store import telemetry
+from shoal.wire.ids import ClusterId, InstanceId, WorkspaceName
+from shoal.wire.requests import Watch
+from shoal.wire.telemetry import (
+    Chunk,
+    HostSample,
+    Item,
+    Loss,
+    SchedulerSample,
+    TaskGroupSample,
+    WatchedReport,
+    WorkerEvent,
+)
 from tests.browser import seeded_record
 from tests.server.conftest import Served
 from tests.server.test_pages import Browser, Inline, a_cluster
@@ -118,3 +129,125 @@ def test_time_is_summed_by_prefix_the_longest_first() -> None:
 
 def test_a_bar_leaves_out_what_is_nothing() -> None:
     assert [it.colour for it in slices({"a": 0.0, "b": 1.0}, 2.0)] == [2]
+
+
+def test_workers_that_came_and_were_lost_are_there_with_the_reason(
+    recorded: str, browser: Browser
+) -> None:
+    page = browser.get(f"{recorded}/workers").text
+    for text in ("killed for memory", "preempted", "95 % of 16 GiB", "Results to compute again"):
+        assert text in page, text
+    lost = rows_of(browser, f"{recorded}/workers.csv?show=lost")
+    assert {it["reason"] for it in lost} == {"preempted", "killed-for-memory"}
+    assert [it["tasks_lost"] for it in lost] == ["600", "1080", "960"]
+    of_memory = browser.get(f"{recorded}/workers.json?show=killed-for-memory").json()["events"]
+    assert len(of_memory) == 1
+    assert "us-east1-d" not in browser.get(f"{recorded}/workers?q=95+%25").text
+    assert browser.get(f"{recorded}/workers?show=eaten").status_code == 422
+
+
+def test_shuffles_errors_and_signals_are_lists_and_files(recorded: str, browser: Browser) -> None:
+    assert "P2P shuffles" in browser.get(f"{recorded}/computations").text
+    shuffles = rows_of(browser, f"{recorded}/shuffles.csv")
+    assert [it["what"] for it in shuffles] == ["ended", "restarted", "started"]
+    assert len(browser.get(f"{recorded}/shuffles.json").json()["events"]) == 3
+    [raised] = rows_of(browser, f"{recorded}/exceptions.csv")
+    assert (raised["type"], raised["count"]) == ("ValueError", "3")
+    assert {it["kind"] for it in rows_of(browser, f"{recorded}/signals.csv")} == {
+        "spilling",
+        "tiny-tasks",
+    }
+    assert len(browser.get(f"{recorded}/signals.json").json()["signals"]) == 2
+
+
+def test_the_first_page_tells_what_runs_what_failed_and_who_was_lost(
+    recorded: str, browser: Browser
+) -> None:
+    page = browser.get(recorded).text
+    for text in ("return means.compute()", "1,804 of 4,200", "negative depth", "killed for memory"):
+        assert text in page, text
+    assert "<code>worker_memory=" in page
+
+
+def test_charts_know_when_workers_were_lost(served: Served, browser: Browser) -> None:
+    id = a_cluster(served, served.token("bob", "research", "clusters"))
+    now = served.desk.clock() + timedelta(seconds=20)
+    items = [
+        SchedulerSample(now),
+        WorkerEvent(now + timedelta(seconds=1), "w", "tcp://h:1", False, Loss.MEMORY),
+        WorkerEvent(now + timedelta(seconds=2), "v", "tcp://h:2", False, Loss.RETIRED),
+        SchedulerSample(now + timedelta(seconds=5)),
+    ]
+    told(served, id, *items)
+    marks = browser.get(f"/clusters/{id}/metrics.json").json()["marks"]
+    assert [it["words"] for it in marks] == ["w killed for memory"], "who retired was asked to"
+
+
+def test_what_was_dropped_is_said(served: Served, browser: Browser) -> None:
+    id = a_cluster(served, served.token("bob", "research", "clusters"))
+    assert "dropped" not in browser.get(f"/clusters/{id}").text
+    lost = served.desk.database.run_samples(
+        telemetry.lost, ClusterId(id), 1, served.desk.clock(), items=1234, log_lines=1
+    )
+    asyncio.run(lost)
+    page = browser.get(f"/clusters/{id}").text
+    assert "<b>1,234</b> items of the record were dropped" in page
+    assert "<b>1</b> lines of the log was dropped" in page
+    assert "1,234" in browser.get(f"/clusters/{id}/metrics").text
+    assert "lines" in browser.get(f"/clusters/{id}/logs").text
+
+
+@pytest.fixture
+def watched(served: Served) -> str:
+    token = served.token("bob", "research", "clusters")
+    made = served.ask(token, "POST", "/v1/watched", Watch("on-hpc", "Scheduler-1")).json()
+    now = served.desk.clock()
+    items = (
+        HostSample(now, InstanceId("w-1"), cpus=4, memory_used_bytes=1 << 30),
+        WorkerEvent(now, "w-9", "tcp://10.0.0.1:1", False, Loss.MEMORY, "9 GiB"),
+    )
+    report = WatchedReport(
+        now,
+        "tcp://10.0.0.9:8786",
+        "10.0.0.9:8787",
+        workers=4,
+        chunks=tuple(Chunk(n, it) for n, it in enumerate(items, 1)),
+        dropped=37,
+    )
+    answer = served.ask(token, "POST", f"/v1/watched/{made['id']}/report", report)
+    assert answer.status_code == 200, answer.text
+    return f"/clusters/{made['id']}"
+
+
+def test_a_watched_cluster_is_told_of_without_vms(watched: str, browser: Browser) -> None:
+    for path in ("/", watched, f"{watched}/workers", f"{watched}/metrics", f"{watched}/events"):
+        page = browser.get(path)
+        assert page.status_code == 200, path
+        for wrong in ("VM", "idle for", "/dashboard", "/plan", "software", "the next pass"):
+            assert wrong not in page.text, (path, wrong)
+        assert "The cluster itself goes on" in page.text, path
+    assert "10.0.0.9:8787" in browser.get(watched).text
+    there = browser.get(f"{watched}/workers").text
+    assert "w-1" in there
+    assert "killed for memory" in there
+
+
+def test_what_a_watched_cluster_has_not_is_refused_in_words(watched: str, browser: Browser) -> None:
+    sent = browser.get(f"{watched}/vms")
+    assert (sent.status_code, sent.headers["location"]) == (302, f"{watched}/workers")
+    for path in ("dashboard", "plan"):
+        answer = browser.get(f"{watched}/{path}")
+        assert answer.status_code in (409, 422)
+        assert "only watched" in answer.text
+    assert "Its software is its own" in browser.get(f"{watched}/software").text
+
+
+def rows_of(browser: Browser, path: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(browser.get(path).text)))
+
+
+def told(served: Served, cluster: str, *items: Item) -> None:
+    chunks = [Chunk(n, it) for n, it in enumerate(items, 1)]
+    workspace = WorkspaceName("research")
+    run = served.desk.database.run_samples
+    asyncio.run(run(telemetry.append, ClusterId(cluster), workspace, chunks))

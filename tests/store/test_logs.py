@@ -143,3 +143,22 @@ def test_a_broken_samples_file_is_named(tmp_path: Path) -> None:
         Database.open(
             f"sqlite:///{tmp_path / 'shoal.db'}", samples_url=f"sqlite:///{tmp_path / 'samples.db'}"
         )
+
+
+def test_the_end_is_found_by_level_and_time_and_goes_on_from_there(database: Database) -> None:
+    said = ("INFO - fine", "WARNING - slow", "ERROR - broken", "Traceback (most recent call last)")
+    stored(database, *(a_chunk(n, it) for n, it in enumerate(said)))
+
+    def tail(**wanted: object) -> list[str]:
+        return [it.text for it in ask_samples(database, logs.tail, CLUSTER, 10, **wanted).lines]
+
+    assert tail(level=logs.Level.WARNING) == list(said[1:])
+    assert tail(level=logs.Level.ERROR) == list(said[2:])
+    assert tail(since=later(1), until=later(2)) == list(said[1:3])
+    whole = ask_samples(database, logs.tail, CLUSTER, 10)
+    assert tail(after=whole.after) == []
+    stored(database, a_chunk(9, "ERROR - again"), a_chunk(10, "INFO - fine"))
+    assert tail(after=whole.after) == ["ERROR - again", "INFO - fine"]
+    assert tail(after=whole.after, level=logs.Level.ERROR, text="AGAIN") == ["ERROR - again"]
+    nothing = ask_samples(database, logs.tail, CLUSTER, 10, after=10**9)
+    assert nothing.after == 10**9

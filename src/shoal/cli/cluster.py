@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 import click
 from click.shell_completion import CompletionItem
@@ -14,7 +14,14 @@ from shoal.cli import output
 from shoal.cli.ago import Ago
 from shoal.wire.events import Event, EventKind
 from shoal.wire.limits import WHOLE, LimitsView
-from shoal.wire.telemetry import Severity
+from shoal.wire.telemetry import (
+    Severity,
+    ShuffleEvent,
+    ShuffleList,
+    Telemetry,
+    WorkerEvent,
+    WorkerEventList,
+)
 from shoal.wire.views import (
     ClusterList,
     ClusterStatus,
@@ -29,6 +36,8 @@ if TYPE_CHECKING:
     from shoal.client.api import Api
     from shoal.client.details import Details
     from shoal.wire.endpoints import ClusterQuery, LogQuery
+
+_Happening: TypeAlias = Event | WorkerEvent | ShuffleEvent
 
 _COLOURS = {
     ClusterStatus.READY: "green",
@@ -107,7 +116,7 @@ def show(cluster: str, as_json: bool) -> None:
     """
     from shoal.cli import session
 
-    details, instances = session.talk(lambda api: _cluster(api, cluster))
+    details, instances, record = session.talk(lambda api: _cluster(api, cluster))
     if as_json:
         output.json(
             {
@@ -116,10 +125,12 @@ def show(cluster: str, as_json: bool) -> None:
                 "signals": details.signals,
                 "computations": details.computations,
                 "exceptions": details.exceptions,
+                "record": record,
             }
         )
         return
     _show(details.cluster)
+    _show_dropped(record)
     _show_recorded(details)
     click.echo()
     titles = ("VM", "role", "state", "stage", "since", "machine type", "zone", "why")
@@ -206,13 +217,14 @@ def stop(clusters: tuple[str, ...], all_: bool, wait: bool, as_json: bool) -> No
 @click.option("--follow", "-f", is_flag=True, help="Go on as things happen; end with Ctrl+C.")
 @output.json_option
 def events(cluster: str, follow: bool, as_json: bool) -> None:
-    """What happened to a cluster, who did it and why.
+    """What happened to a cluster, who did it and why; Dask workers that came and were lost, and
+    P2P shuffles.
 
     Example: shoal cluster events my-cluster --follow
     """
     from shoal.cli import session
 
-    tell = output.json_line if as_json else _event_line
+    tell = output.json_line if as_json else _happening_line
     session.talk(lambda api: _events(api, cluster, tell, follow=follow))
 
 
@@ -264,11 +276,14 @@ async def _listed(
     return clusters, tuple(note for it in view.held if it.user in owners for note in it.notices)
 
 
-async def _cluster(api: Api, cluster: str) -> tuple[Details, tuple[InstanceView, ...]]:
+async def _cluster(api: Api, cluster: str) -> tuple[Details, tuple[InstanceView, ...], Telemetry]:
     from shoal.client import details, pages
+    from shoal.wire import endpoints
 
     found = await details.of_cluster(api, cluster)
-    return found, tuple([it async for it in pages.instances(api, found.cluster.id)])
+    instances = tuple([it async for it in pages.instances(api, found.cluster.id)])
+    record = await api.call(endpoints.TELEMETRY, path={"cluster": found.cluster.id})
+    return found, instances, record
 
 
 async def _logs(
@@ -322,19 +337,48 @@ async def gone(api: Api, cluster: str) -> ClusterView:
     return last
 
 
-async def _events(api: Api, cluster: str, tell: Callable[[Event], None], *, follow: bool) -> None:
+async def _events(
+    api: Api, cluster: str, tell: Callable[[_Happening], None], *, follow: bool
+) -> None:
     from shoal.client import pages
     from shoal.wire import endpoints
 
     view: ClusterView = await api.call(endpoints.CLUSTER, path={"cluster": cluster})
-    after = 0
-    async for event in pages.events(api, view.id):
-        tell(event)
-        after = event.seq
+    past: list[_Happening] = [event async for event in pages.events(api, view.id)]
+    after = max((it.seq for it in past if isinstance(it, Event)), default=0)
+    happened = await _of_dask(api, view, None)
+    for it in sorted([*past, *happened], key=lambda it: it.at):
+        tell(it)
     if follow:
-        changes = endpoints.ChangesQuery(cluster=view.id, after=after)
-        async for event in api.stream(endpoints.CHANGES, query=changes):
-            tell(event)
+        async with asyncio.TaskGroup() as group:
+            beside = group.create_task(_follow_dask(api, view, happened, tell))
+            changes = endpoints.ChangesQuery(cluster=view.id, after=after)
+            async for event in api.stream(endpoints.CHANGES, query=changes):
+                tell(event)
+            beside.cancel()
+
+
+async def _of_dask(api: Api, view: ClusterView, since: datetime | None) -> list[_Happening]:
+    """Workers' arrivals and losses, and shuffles, the newest."""
+    from shoal.wire import endpoints
+
+    path, query = {"cluster": view.id}, endpoints.NewestQuery(since=since, limit=1000)
+    workers: WorkerEventList = await api.call(endpoints.WORKER_EVENTS, path=path, query=query)
+    shuffles: ShuffleList = await api.call(endpoints.SHUFFLES, path=path, query=query)
+    return [*workers.events, *shuffles.events]
+
+
+async def _follow_dask(
+    api: Api, view: ClusterView, told: list[_Happening], tell: Callable[[_Happening], None]
+) -> None:
+    """They come in no stream: the newest are asked for now and then."""
+    while True:
+        await asyncio.sleep(_FOLLOW_S)
+        since = max((it.at for it in told), default=None)
+        new = [it for it in await _of_dask(api, view, since) if it not in told]
+        for it in sorted(new, key=lambda it: it.at):
+            tell(it)
+        told += new
 
 
 def _rest(view: ClusterView) -> str:
@@ -366,6 +410,14 @@ def _show(view: ClusterView) -> None:
             ("details", view.details_url),
         ]
     )
+
+
+def _show_dropped(record: Telemetry) -> None:
+    if record.dropped or record.logs_dropped:
+        output.note(
+            f"The record lacks {record.dropped:,} items and {record.logs_dropped:,} lines of the "
+            "log: they were dropped on the way, rather than slow a computation down."
+        )
 
 
 def _show_recorded(details: Details) -> None:
@@ -420,6 +472,21 @@ def _coloured(status: ClusterStatus) -> str:
 
 def _log_line(line: LogLine) -> None:
     click.echo(f"{line.at:%H:%M:%S} {line.instance} {line.process}: {line.text}")
+
+
+def _happening_line(it: _Happening) -> None:
+    match it:
+        case Event():
+            _event_line(it)
+        case WorkerEvent():
+            what = "arrived" if it.added else f"lost ({it.reason or 'nobody has said why'})"
+            lost = f"; {it.tasks_lost} results are computed again" if it.tasks_lost else ""
+            click.echo(f"{it.at:%Y-%m-%d %H:%M:%S}  worker {what}  {it.worker}  {it.detail}{lost}")
+        case ShuffleEvent():
+            run = f", run {it.run}" if it.run > 1 else ""
+            click.echo(f"{it.at:%Y-%m-%d %H:%M:%S}  shuffle {it.what}{run}  {it.id}  {it.detail}")
+        case _:
+            assert_never(it)
 
 
 def _event_line(event: Event) -> None:

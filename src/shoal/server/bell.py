@@ -14,11 +14,18 @@ class Bell:
     def __init__(self) -> None:
         self._rung = asyncio.Condition()
         self.count = 0
+        self._about: dict[str, int] = {}  # subject → the count when it was rung about last
 
-    async def ring(self) -> None:
+    async def ring(self, *about: str) -> None:
+        """`about`: what there is news of, for who waits for that alone."""
         async with self._rung:
             self.count += 1
+            self._about |= dict.fromkeys(about, self.count)
             self._rung.notify_all()
+
+    def last(self, about: str) -> int:
+        """The count when it was rung about that; 0: never."""
+        return self._about.get(about, 0)
 
     async def after(self, seen: int, *, timeout_s: float) -> int:
         """Return when the count differs from `seen` or the time is up; the count now."""

@@ -20,6 +20,7 @@ import msgspec
 
 from shoal.core.records import EndKind
 from shoal.errors import ShoalError
+from shoal.server import news
 from shoal.server.desk import Desk
 from shoal.server.names import NAMES_VMS_ITSELF, Names, seen_from_outside
 from shoal.store import attendance, clusters, observations, samples
@@ -261,8 +262,10 @@ class _Attendant:
         self._lacks(report.missing_wheels)
         if self._sent and report.orders_version < self._sent.version:
             self._sent = None  # the head began anew, and has not heard
+        about = news.subjects(self._cluster, report.telemetry, logs=bool(report.logs))
+        if told or about:
+            await desk.told.ring(*about)
         if told:
-            await desk.told.ring()
             await desk.wanted.ring()
 
     def _lacks(self, missing: tuple[str, ...]) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Integer, bindparam, delete, func, select
+from sqlalchemy import ColumnElement, Connection, Integer, bindparam, delete, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from shoal.store import telemetry
@@ -93,7 +94,7 @@ def _position(tx: Connection, text: str, *, any_case: bool) -> ColumnElement[int
     """Where a line contains it, letter for letter; 0: nowhere. (LIKE would ask each engine's own
     idea of upper and lower case; so does `lower`, which SQLite does for ASCII alone.)"""
     position = func.strpos if tx.dialect.name == "postgresql" else func.instr
-    wanted = bindparam("text", text, type_=log.c.text.type)
+    wanted = bindparam(None, text, type_=log.c.text.type, unique=True)
     if any_case:
         return position(func.lower(log.c.text), func.lower(wanted), type_=Integer)
     return position(log.c.text, wanted, type_=Integer)
@@ -108,6 +109,20 @@ def last(tx: Connection, cluster: ClusterId, limit: int) -> tuple[LogLine, ...]:
 class Tail(msgspec.Struct, frozen=True):
     lines: tuple[LogLine, ...]
     before: int | None  # what the lines before these are to be asked with; None: there are none
+    after: int = 0  # what the lines after these are
+
+
+class Level(enum.StrEnum):
+    """How grave a line says it is, by its words: processes format lines as they like."""
+
+    WARNING = "warning"  # and worse
+    ERROR = "error"
+
+
+LEVEL_WORDS = {
+    Level.WARNING: ("WARNING", "ERROR", "CRITICAL", "Traceback", "Error:"),
+    Level.ERROR: ("ERROR", "CRITICAL", "Traceback", "Error:"),
+}
 
 
 @reading
@@ -120,9 +135,13 @@ def tail(
     process: str | None = None,
     text: str | None = None,
     before: int | None = None,
+    after: int | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    level: Level | None = None,
 ) -> Tail:
-    """The last that arrived (before an earlier answer's), in their order. `text`: upper or lower
-    case alike."""
+    """The last that arrived (before an earlier answer's, or after it), in their order. `text`:
+    upper or lower case alike."""
     query = (
         select(log.c.id, log.c.at, log.c.instance, log.c.process, log.c.text)
         .where(log.c.cluster == cluster)
@@ -137,10 +156,19 @@ def tail(
         query = query.where(contains(tx, text, log.c.text))
     if before is not None:
         query = query.where(log.c.id < before)
+    if after is not None:
+        query = query.where(log.c.id > after)
+    if since is not None:
+        query = query.where(log.c.at >= since)
+    if until is not None:
+        query = query.where(log.c.at <= until)
+    if level is not None:
+        said = [_position(tx, it, any_case=False) > 0 for it in LEVEL_WORDS[level]]
+        query = query.where(or_(*said))
     rows = tx.execute(query).all()
     more, rows = len(rows) > limit, rows[:limit]
     lines = tuple(LogLine(*row[1:]) for row in reversed(rows))
-    return Tail(lines, rows[-1].id if more else None)
+    return Tail(lines, rows[-1].id if more else None, rows[0].id if rows else after or 0)
 
 
 def prune(tx: Connection, older_than: datetime, most_per_cluster: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from shoal.core import defaults
 from shoal.core.records import Cluster, EndKind
 from shoal.errors import Conflict
+from shoal.server import news
 from shoal.server.desk import Desk, Incoming
 from shoal.server.handlers.clusters import new_id, tell_all, view_of
 from shoal.store import clusters as rows
@@ -69,6 +70,8 @@ async def report_watched(desk: Desk, asked: Incoming[None, wire.WatchedReport]) 
         await run(records.lost, found.id, cursor, now, items=report.dropped, log_lines=0)
     if told:
         await tell_all(desk)
+    if about := news.subjects(found.id, report.chunks, logs=False):
+        await desk.told.ring(*about)
     return wire.Taken(cursor, watching=True)
 
 

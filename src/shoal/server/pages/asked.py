@@ -88,6 +88,19 @@ def since(span: str, now: datetime) -> datetime | None:
     return now - SPANS[span]
 
 
+def moment(text: str) -> datetime | None:
+    """As browsers and people write it, with its time zone."""
+    if not text:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidRequest(f"{text!r} is no moment.", hint="As 2026-11-01T12:00:00Z.") from error
+    if at.tzinfo is None:
+        raise InvalidRequest(f"{text!r} has no time zone.", hint="As 2026-11-01T12:00:00Z.")
+    return at
+
+
 def _phase(word: str) -> ClusterPhase | None:
     if not word:
         return None

@@ -15,6 +15,7 @@ from shoal.server.pages import words
 from shoal.wire.telemetry import HostSample, SchedulerSample
 
 WIDTH, HEIGHT = 600, 150  # units of the drawing
+_COLOURS = 5
 _GAP = 3.5  # times the usual distance between two samples, and the line is broken
 
 Sample = SchedulerSample | HostSample
@@ -23,13 +24,15 @@ Sample = SchedulerSample | HostSample
 class Line(msgspec.Struct, frozen=True):
     field: str  # of the sample
     label: str
+    limit: bool = False  # not a load, but how far one may go: drawn dashed
+    scale: float = 1.0  # samples times this are in the chart's unit
 
 
 class Plan(msgspec.Struct, frozen=True):
     """What a chart shows."""
 
     title: str
-    unit: str  # "%", "B", "B/s", "s", or "" for things that are counted
+    unit: str  # "%", "cores", "B", "B/s", "s", or "" for things that are counted
     lines: tuple[Line, ...]
 
 
@@ -39,7 +42,11 @@ CLUSTER: tuple[Plan, ...] = (
         "",
         (Line("executing", "running"), Line("processing", "on workers"), Line("queued", "queued")),
     ),
-    Plan("CPU of all workers", "%", (Line("cpu_percent", "used"),)),
+    Plan(
+        "CPU of all workers, in cores",
+        "cores",
+        (Line("cpu_percent", "used", scale=0.01), Line("threads", "threads", limit=True)),
+    ),
     Plan(
         "Memory of all workers",
         "B",
@@ -47,13 +54,17 @@ CLUSTER: tuple[Plan, ...] = (
             Line("memory_bytes", "used"),
             Line("managed_bytes", "managed"),
             Line("spilled_bytes", "spilled"),
-            Line("memory_limit_bytes", "limit"),
+            Line("memory_limit_bytes", "limit", limit=True),
         ),
     ),
     Plan(
         "Workers",
         "",
-        (Line("workers", "there"), Line("idle_workers", "idle"), Line("desired_workers", "useful")),
+        (
+            Line("workers", "there"),
+            Line("idle_workers", "idle"),
+            Line("desired_workers", "useful", limit=True),
+        ),
     ),
     Plan("Data between workers", "B/s", (Line("transfer_bps", "sent"),)),
     Plan("Scheduler’s CPU", "%", (Line("scheduler_cpu_percent", "used"),)),
@@ -83,12 +94,16 @@ HOST: tuple[Plan, ...] = (
             Line("managed_bytes", "managed"),
             Line("unmanaged_bytes", "unmanaged"),
             Line("spilled_bytes", "spilled"),
-            Line("memory_limit_bytes", "limit"),
+            Line("memory_limit_bytes", "limit", limit=True),
         ),
     ),
     Plan("Network", "B/s", (Line("net_in_bps", "in"), Line("net_out_bps", "out"))),
     Plan("Disk", "B/s", (Line("disk_read_bps", "read"), Line("disk_write_bps", "written"))),
-    Plan("Disk space", "B", (Line("disk_used_bytes", "used"), Line("disk_total_bytes", "total"))),
+    Plan(
+        "Disk space",
+        "B",
+        (Line("disk_used_bytes", "used"), Line("disk_total_bytes", "total", limit=True)),
+    ),
     Plan("Tasks", "", (Line("executing", "running"), Line("processing", "on the worker"))),
 )
 GPU = Plan("GPU", "%", (Line("gpu_percent", "used"),))
@@ -98,6 +113,7 @@ class Drawn(msgspec.Struct, frozen=True):
     label: str
     pieces: tuple[str, ...]  # points of polylines
     last: str  # the newest value, in words
+    colour: str  # its class
 
 
 class Chart(msgspec.Struct, frozen=True):
@@ -114,17 +130,32 @@ class Chart(msgspec.Struct, frozen=True):
         return "|".join(it.label for it in self.plan.lines)
 
     @property
+    def limits(self) -> str:
+        return " ".join(it.field for it in self.plan.lines if it.limit)
+
+    @property
+    def scales(self) -> str:
+        return " ".join(f"{it.scale:g}" for it in self.plan.lines)
+
+    @property
     def words(self) -> str:
         return f"{self.plan.title}: " + ", ".join(f"{it.label} {it.last}" for it in self.lines)
 
 
 def draw(plan: Plan, samples: Sequence[Sample]) -> Chart:
-    values = {it.field: [float(getattr(one, it.field)) for one in samples] for it in plan.lines}
+    values = {
+        it.field: [float(getattr(one, it.field)) * it.scale for one in samples] for it in plan.lines
+    }
     most = max((max(it, default=0.0) for it in values.values()), default=0.0) or 1.0
     times = [one.at for one in samples]
     lines = tuple(
-        Drawn(it.label, _pieces(times, values[it.field], most), _last(values[it.field], plan.unit))
-        for it in plan.lines
+        Drawn(
+            it.label,
+            _pieces(times, values[it.field], most),
+            _last(values[it.field], plan.unit),
+            "limit" if it.limit else f"s{number % _COLOURS + 1}",
+        )
+        for number, it in enumerate(plan.lines)
     )
     return Chart(plan, lines, told(most, plan.unit))
 
@@ -156,10 +187,19 @@ def told(value: float, unit: str) -> str:
             return f"{words.size(value)}/s"
         case "%":
             return f"{value:.0f} %"
+        case "cores":
+            return f"{value:.1f}" if value < 10 else f"{value:.0f}"
         case "s":
             return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
         case _:
             return f"{value:,.0f}"
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """Something that happened, for a chart to draw a line at."""
+
+    at: float  # seconds since 1970
+    words: str
 
 
 class Numbers(msgspec.Struct, frozen=True):
@@ -169,14 +209,20 @@ class Numbers(msgspec.Struct, frozen=True):
     series: dict[str, list[float]]
     live: bool
     resolution_s: int
+    marks: Sequence[Mark] = ()  # what happened meanwhile
 
 
 def numbers(
-    plans: Sequence[Plan], samples: Sequence[Sample], resolution_s: int, *, live: bool
+    plans: Sequence[Plan],
+    samples: Sequence[Sample],
+    resolution_s: int,
+    marks: Sequence[Mark] = (),
+    *,
+    live: bool,
 ) -> Numbers:
     fields = dict.fromkeys(line.field for plan in plans for line in plan.lines)
     columns = {it: [round(float(getattr(one, it)), 4) for one in samples] for it in fields}
-    return Numbers([one.at.timestamp() for one in samples], columns, live, resolution_s)
+    return Numbers([one.at.timestamp() for one in samples], columns, live, resolution_s, marks)
 
 
 def group(samples: Sequence[Sample], plans: Sequence[Plan]) -> list[Chart]:

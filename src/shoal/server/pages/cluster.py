@@ -11,38 +11,38 @@ from starlette.responses import Response
 
 from shoal.core import cost as money
 from shoal.core import status
-from shoal.core.records import Instance
-from shoal.errors import InvalidRequest, NotFound
+from shoal.errors import InvalidRequest, NotFound, NotPossible
 from shoal.server.desk import Incoming
 from shoal.server.handlers import clusters as handlers
-from shoal.server.pages import exports
+from shoal.server.pages import exports, words
 from shoal.server.pages.asked import asked, url
-from shoal.server.pages.frame import Visit, render
+from shoal.server.pages.frame import Visit, redirect, render
 from shoal.server.pages.life import LEGEND, Life, life
 from shoal.server.pages.packages import changes
 from shoal.store import clusters as cluster_rows
 from shoal.store import environments as environment_rows
 from shoal.store import events as event_rows
 from shoal.store import instances as instance_rows
-from shoal.store import logs as log_rows
 from shoal.store import viewing
 from shoal.wire.environments import Manifest
 from shoal.wire.events import Event, EventKind
 from shoal.wire.ids import ClusterId, EnvironmentId, EventSeq
-from shoal.wire.specs import Role
+from shoal.wire.specs import Cloud
 from shoal.wire.views import ClusterView, InstanceState, InstanceView
 
-_VMS, _EVENTS, _LINES = 100, 100, 500
+_VMS, _EVENTS, _NAMED = 100, 100, 500
 
 TABS = (
     ("", "Overview"),
     ("computations", "Computations"),
+    ("workers", "Workers"),
     ("vms", "VMs"),
     ("metrics", "Metrics"),
     ("events", "Events"),
     ("software", "Software"),
     ("logs", "Logs"),
 )
+_OF_VMS = ("vms", "software", "logs")  # what a cluster without VMs of ours has not
 
 Q = TypeVar("Q")
 
@@ -58,9 +58,21 @@ def asked_of(visit: Visit, query: Q) -> Incoming[Q, None]:
 def page(visit: Visit, view: ClusterView, tab: str, values: Mapping[str, object]) -> Response:
     """A tab of a cluster's, by the template of its name."""
     live = view.ended_at is None or bool(values.get("held"))
-    common = {"here": "/", "cluster": view, "tab": tab, "tabs": TABS, "live": live}
+    common = {
+        "here": "/",
+        "cluster": view,
+        "tab": tab,
+        "tabs": tabs(view),
+        "live": live,
+        "watched": view.spec.cloud is Cloud.WATCHED,
+    }
     template = f"cluster_{tab or 'overview'}.html"
     return render(visit, template, common | {"held": False} | dict(values))
+
+
+def tabs(view: ClusterView) -> Sequence[tuple[str, str]]:
+    watched = view.spec.cloud is Cloud.WATCHED
+    return [it for it in TABS if not (watched and it[0] in _OF_VMS)]
 
 
 # -- VMs ------------------------------------------------------------------------------------------
@@ -82,6 +94,8 @@ class Machine(msgspec.Struct, frozen=True):
 
 async def vms(visit: Visit) -> Response:
     desk, view, it = visit.desk, await cluster_view(visit), asked(visit, VmsAsked)
+    if view.spec.cloud is Cloud.WATCHED:
+        return redirect(f"/clusters/{view.id}/workers", 302)
     now = desk.clock()
     found, following = await _machines(visit, view, it, _VMS)
     values = {
@@ -190,7 +204,11 @@ async def events(visit: Visit) -> Response:
         "query": it,
         "events": found[:_EVENTS],
         "following": following,
-        "kinds": [("", "all"), *((kind, kind) for kind in _kinds())],
+        "kinds": [("", "all"), *_kinds()],
+        "vms": [
+            ("", "all"),
+            *((vm, words.vm(vm)) for vm in await _vm_names(visit, view.id, it.vm)),
+        ],
     }
     return page(visit, view, "events", values)
 
@@ -206,17 +224,23 @@ async def _events(visit: Visit, cluster: ClusterId, it: EventsAsked, limit: int)
         kinds=wanted if it.kind else (),
         instance=it.vm or None,
         text=it.q or None,
-        before=EventSeq(_number(it.before)) if it.before else None,
+        before=EventSeq(number(it.before)) if it.before else None,
     )
 
 
-def _kinds() -> list[str]:
+def _kinds() -> list[tuple[str, str]]:
     """Groups, then the kinds themselves."""
     groups = dict.fromkeys(kind.partition(".")[0] for kind in EventKind if "." in kind)
-    return [*groups, *EventKind]
+    return [*((it, f"{it}: all") for it in groups), *((it, it) for it in EventKind)]
 
 
-def _number(text: str) -> int:
+async def _vm_names(visit: Visit, cluster: ClusterId, chosen: str) -> list[str]:
+    vms, _ = await visit.desk.database.run(instance_rows.of_cluster, cluster, limit=_NAMED)
+    names = [str(it.id) for it in vms]
+    return [*names, *([chosen] if chosen and chosen not in names else [])]
+
+
+def number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 17):
         raise InvalidRequest(f"{text!r} is not where a page begins.")
     return int(text)
@@ -241,19 +265,13 @@ async def events_json(visit: Visit) -> Response:
 async def plan(visit: Visit) -> Response:
     """Apart from the events: it asks the cloud for a listing."""
     view = await cluster_view(visit)
+    if view.spec.cloud is Cloud.WATCHED:
+        raise NotPossible(
+            f"Nothing is planned for {view.name!r}: it is only watched.",
+            hint="Who started it decides what it does next.",
+        )
     explanation = await handlers.explain(visit.desk, asked_of(visit, None))
-    return render(
-        visit,
-        "cluster_plan.html",
-        {
-            "here": "/",
-            "cluster": view,
-            "tab": "events",
-            "tabs": TABS,
-            "live": False,
-            "explanation": explanation,
-        },
-    )
+    return page(visit, view, "plan", {"explanation": explanation})
 
 
 # -- software -------------------------------------------------------------------------------------
@@ -288,61 +306,3 @@ async def lock(visit: Visit) -> Response:
         environment_rows.get, visit.known.caller.workspace, view.spec.environment
     )
     return exports.as_text(f"{view.name}.pylock.toml", manifest.lock)
-
-
-# -- logs -----------------------------------------------------------------------------------------
-
-
-class LogsAsked(msgspec.Struct, frozen=True):
-    q: str = ""
-    vm: str = ""
-    process: str = ""
-    before: str = ""
-
-    def url(self, **changes: str | None) -> str:
-        return url(self, **changes)
-
-
-async def logs(visit: Visit) -> Response:
-    desk, view, it = visit.desk, await cluster_view(visit), asked(visit, LogsAsked)
-    tail = await _tail(visit, view.id, it, _LINES)
-    vms, _ = await desk.database.run(instance_rows.of_cluster, view.id, limit=_LINES)
-    values = {
-        "query": it,
-        "tail": tail,
-        "vms": [("", "all"), *((vm.id, _vm_name(vm)) for vm in vms)],
-        "processes": [("", "all"), *((p, p) for p in ("agent", "scheduler", "worker"))],
-    }
-    return page(visit, view, "logs", values)
-
-
-async def _tail(visit: Visit, cluster: ClusterId, it: LogsAsked, limit: int) -> log_rows.Tail:
-    return await visit.desk.database.run_samples(
-        log_rows.tail,
-        cluster,
-        limit,
-        instance=it.vm or None,
-        process=it.process or None,
-        text=it.q or None,
-        before=_number(it.before) if it.before else None,
-    )
-
-
-def _vm_name(vm: Instance) -> str:
-    number = vm.id.rpartition("-")[2]
-    return f"{number} ({'scheduler' if vm.role is Role.SCHEDULER else 'worker'})"
-
-
-async def logs_text(visit: Visit) -> Response:
-    view, it = await cluster_view(visit), asked(visit, LogsAsked)
-    tail = await _tail(visit, view.id, it, exports.MAX_ROWS)
-    lines = [
-        f"{line.at.isoformat()} {line.instance} {line.process}: {line.text}\n"
-        for line in tail.lines
-    ]
-    return exports.as_text(f"{view.name}.log", "".join(lines))
-
-
-async def logs_json(visit: Visit) -> Response:
-    view, it = await cluster_view(visit), asked(visit, LogsAsked)
-    return exports.as_json(f"{view.name}-log", await _tail(visit, view.id, it, exports.MAX_ROWS))

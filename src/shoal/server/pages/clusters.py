@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
 import msgspec
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
-from shoal.errors import NotLoggedIn
 from shoal.server.desk import Incoming
 from shoal.server.handlers import clusters as handlers
-from shoal.server.handlers import events as event_handlers
 from shoal.server.pages import exports, limits
 from shoal.server.pages.asked import SPANS, ListAsked, asked, cluster_query
 from shoal.server.pages.forms import checked_form
 from shoal.server.pages.frame import Visit, redirect, render
 from shoal.server.pages.record import signals_by_cluster
-from shoal.server.pages.session import visitor
-from shoal.wire.endpoints import ChangesQuery, ClusterQuery
+from shoal.wire.endpoints import ClusterQuery
 from shoal.wire.requests import StopCluster
 from shoal.wire.views import ClusterList, ClusterOrder, ClusterPhase, ClusterView
 
@@ -137,20 +134,3 @@ async def stop(visit: Visit) -> Response:
     caller, path = visit.known.caller, visit.request.path_params
     ended = await handlers.stop_cluster(visit.desk, Incoming(caller, path, None, body))
     return redirect(f"/clusters/{ended.cluster}")
-
-
-async def changes(visit: Visit) -> Response:
-    """The API's stream of events, for as long as the session lasts."""
-    params = visit.request.query_params
-    query = ChangesQuery(cluster=params.get("cluster"))
-    asked = Incoming(visit.known.caller, {}, query, None)
-
-    async def while_known() -> AsyncIterator[bytes]:
-        async for chunk in event_handlers.changes(visit.desk, asked):
-            try:
-                await visitor(visit.desk, visit.cookie)
-            except NotLoggedIn:
-                return
-            yield chunk
-
-    return StreamingResponse(while_known(), media_type="text/event-stream")

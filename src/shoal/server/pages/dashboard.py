@@ -35,6 +35,7 @@ from shoal.trust import authority
 from shoal.trust.contexts import dialer
 from shoal.trust.names import Role, host_name
 from shoal.wire.ids import ClusterId
+from shoal.wire.specs import Cloud
 
 _log = logging.getLogger(__name__)
 
@@ -75,6 +76,11 @@ async def enter(visit: Visit) -> Response:
     found = await desk.database.run(
         cluster_rows.find, workspace, visit.request.path_params["cluster"]
     )
+    if found.spec.cloud is Cloud.WATCHED:
+        raise Conflict(
+            f"{found.spec.name!r} is only watched: Shoal has no way into it.",
+            hint="Its page here tells where its scheduler serves its own dashboard.",
+        )
     await _head(desk, found.id)
     session = opened(desk.key, visit.cookie or "")
     if session is None:

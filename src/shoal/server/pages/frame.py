@@ -77,18 +77,25 @@ def _environment() -> jinja2.Environment:
         it.__name__: it
         for it in (
             life.duration,
+            words.advised,
             words.called,
             words.hardware,
+            words.kind_tone,
             words.level,
+            words.loss,
+            words.loss_tone,
+            words.marked,
             words.moment,
             words.money,
             words.number,
             words.place,
             words.ran,
             words.rules,
+            words.severity,
             words.size,
             words.standing,
             words.tone,
+            words.vm,
             words.wanted,
         )
     }

@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 
 from shoal.core.records import HeadObservation, Instance
-from shoal.wire.specs import Role
+from shoal.wire.specs import Cloud, Role
 from shoal.wire.views import ClusterStatus, ClusterView
 
 
@@ -23,6 +23,8 @@ class Milestone(msgspec.Struct, frozen=True):
 def milestones(
     view: ClusterView, instances: Sequence[Instance], head: HeadObservation | None
 ) -> list[Milestone]:
+    if view.spec.cloud is Cloud.WATCHED:
+        return _told(_of_watched(view, head), view)
     schedulers = [it for it in instances if it.role is Role.SCHEDULER]
     workers = [it for it in instances if it.role is Role.WORKER]
     reached = [
@@ -34,11 +36,19 @@ def milestones(
     if view.ended_at is not None:
         reached = [(name, at) for name, at in reached if at is not None]
         reached.append(("ended", view.ended_at))
-    elif view.status is ClusterStatus.READY:
-        reached.append(("all workers ready", None))
     else:
         reached.append(("all workers ready", None))
     return _told(sorted(reached, key=_order), view)
+
+
+def _of_watched(
+    view: ClusterView, head: HeadObservation | None
+) -> list[tuple[str, datetime | None]]:
+    """Who started it knows how; here is when its session was heard."""
+    reached = [("made known", view.created_at), ("first report", head.ready_at if head else None)]
+    if view.ended_at is None:
+        return reached
+    return [*(it for it in reached if it[1] is not None), ("no longer watched", view.ended_at)]
 
 
 def _first(instances: Sequence[Instance]) -> datetime | None:

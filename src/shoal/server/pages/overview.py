@@ -6,14 +6,15 @@ from starlette.responses import Response
 
 from shoal.core import status
 from shoal.server.handlers import clusters as handlers
-from shoal.server.pages import record
+from shoal.server.pages import record, workers
 from shoal.server.pages.cluster import asked_of, page
 from shoal.server.pages.frame import Visit, redirect
 from shoal.server.pages.milestones import milestones
 from shoal.store import events as event_rows
+from shoal.store import telemetry as telemetry_rows
 from shoal.wire.views import InstanceState
 
-_NEWEST = 8
+_NEWEST, _LOSSES = 6, 5
 
 
 async def overview(visit: Visit) -> Response:
@@ -23,7 +24,14 @@ async def overview(visit: Visit) -> Response:
     if visit.request.path_params["cluster"] != view.id:  # asked for by name
         return redirect(f"/clusters/{view.id}", 302)
     charts, begin, end = await record.newest(visit)
+    dropped, lines_dropped = await desk.database.run_samples(telemetry_rows.dropped, view.id)
     values = {
+        "work": await record.newest_work(visit, view),
+        "losses": await workers.newest_losses(visit, view.id, _LOSSES),
+        "dropped": dropped,
+        "lines_dropped": lines_dropped,
+        "dashboard_address": facts.head.dashboard_address if facts.head else "",
+        "now": desk.clock(),
         "events": await desk.database.run(event_rows.newest, view.id, _NEWEST),
         "milestones": milestones(view, facts.instances, facts.head),
         "troubles": status.troubles(facts.instances),

@@ -9,11 +9,10 @@ from datetime import datetime
 import msgspec
 from starlette.responses import Response
 
-from shoal.errors import InvalidRequest
 from shoal.server.desk import Incoming
 from shoal.server.handlers import telemetry as handlers
-from shoal.server.pages import charts, exports, words
-from shoal.server.pages.asked import asked, url
+from shoal.server.pages import charts, exports, words, workers
+from shoal.server.pages.asked import asked, moment, url
 from shoal.server.pages.cluster import asked_of, cluster_view, page
 from shoal.server.pages.frame import Visit
 from shoal.server.pages.share import Slice, slices
@@ -26,11 +25,13 @@ from shoal.wire.telemetry import (
     PrefixTime,
     SchedulerSample,
     SignalView,
+    TaskException,
     TaskGroupSample,
 )
 from shoal.wire.views import ClusterView
 
 _COMPUTATIONS, _GROUPS, _POINTS, _NAMED, _HOSTS = 50, 200, 400, 3, 100
+_NEWEST, _RAISED, _SHUFFLES = 5, 3, 50
 
 
 # -- signals --------------------------------------------------------------------------------------
@@ -49,6 +50,39 @@ async def signals_by_cluster(visit: Visit) -> Mapping[ClusterId, str]:
     for it in (await handlers.signals(visit.desk, asked)).signals:
         found.setdefault(it.cluster, it.signal.title)
     return found
+
+
+_SIGNAL_TITLES = (
+    *("kind", "severity", "title", "evidence", "advice", "argument", "first_at", "last_at"),
+    *("active", "workers", "saves"),
+)
+
+
+async def signals_csv(visit: Visit) -> Response:
+    view = await cluster_view(visit)
+    rows = [
+        (
+            it.signal.kind,
+            it.signal.severity,
+            it.signal.title,
+            it.signal.evidence,
+            it.signal.advice,
+            it.signal.argument,
+            it.first_at,
+            it.last_at,
+            int(it.active),
+            ";".join(it.signal.workers),
+            it.signal.saves,
+        )
+        for it in await signals_of(visit, view.id, past=True)
+    ]
+    return exports.as_csv(f"{view.name}-signals", _SIGNAL_TITLES, rows)
+
+
+async def signals_json(visit: Visit) -> Response:
+    view = await cluster_view(visit)
+    found = await signals_of(visit, view.id, past=True)
+    return exports.as_json(f"{view.name}-signals", {"signals": found})
 
 
 # -- computations ---------------------------------------------------------------------------------
@@ -74,9 +108,30 @@ async def computations(visit: Visit) -> Response:
         "names": await _names(visit, view.id, [one.id for one in listed if not one.code]),
         "next_page": found.next_page,
         "exceptions": failures.exceptions,
+        "shuffles": await workers.shuffles(visit, _SHUFFLES),
         "now": visit.desk.clock(),
     }
     return page(visit, view, "computations", values)
+
+
+class Newest(msgspec.Struct, frozen=True):
+    """What a cluster's first page tells of its computations."""
+
+    computations: Sequence[Computation]
+    names: Mapping[str, str]  # of those without code
+    exceptions: Sequence[TaskException]
+
+
+async def newest_work(visit: Visit, view: ClusterView) -> Newest:
+    asked = _query(visit, view, ComputationsAsked(), _NEWEST)
+    found = [
+        one.computation for one in (await handlers.computations(visit.desk, asked)).computations
+    ]
+    raised = await visit.desk.database.run_samples(
+        telemetry_rows.exceptions, view.id, limit=_RAISED
+    )
+    names = await _names(visit, view.id, [one.id for one in found if not one.code])
+    return Newest(found, names, raised)
 
 
 async def _names(visit: Visit, cluster: ClusterId, ids: Sequence[str]) -> dict[str, str]:
@@ -139,6 +194,28 @@ async def computations_json(visit: Visit) -> Response:
     return exports.as_json(
         f"{view.name}-computations", await handlers.computations(visit.desk, query)
     )
+
+
+_RAISED_TITLES = (
+    *("id", "computation", "at", "last_at", "count", "type", "message", "key", "prefix"),
+    *("worker", "retried", "traceback"),
+)
+
+
+async def exceptions_csv(visit: Visit) -> Response:
+    view = await cluster_view(visit)
+    rows = [[getattr(it, name) for name in _RAISED_TITLES] for it in await _raised(visit)]
+    return exports.as_csv(f"{view.name}-exceptions", _RAISED_TITLES, rows)
+
+
+async def exceptions_json(visit: Visit) -> Response:
+    view = await cluster_view(visit)
+    return exports.as_json(f"{view.name}-exceptions", {"exceptions": await _raised(visit)})
+
+
+async def _raised(visit: Visit) -> Sequence[TaskException]:
+    asked = asked_of(visit, NewestQuery(limit=exports.MAX_ROWS))
+    return (await handlers.exceptions(visit.desk, asked)).exceptions
 
 
 class Prefix(msgspec.Struct, frozen=True):
@@ -230,9 +307,11 @@ async def metrics(visit: Visit) -> Response:
     view, it = await cluster_view(visit), asked(visit, MetricsAsked)
     samples, step_s, plans = await _samples(visit, it, _POINTS)
     hosts = (await handlers.hosts(visit.desk, asked_of(visit, None))).hosts
+    dropped, _ = await visit.desk.database.run_samples(telemetry_rows.dropped, view.id)
     values = {
         "query": it,
-        "charts": charts.group(samples, plans),
+        "dropped": dropped,
+        "charts": charts.group(samples, plans) if len(samples) > 1 else [],
         "begin": samples[0].at if samples else None,
         "end": samples[-1].at if samples else None,
         "resolution_s": step_s,
@@ -254,7 +333,7 @@ def _order(id: InstanceId) -> tuple[int, str]:
 async def _samples(
     visit: Visit, it: MetricsAsked, points: int
 ) -> tuple[Sequence[SchedulerSample | HostSample], int, tuple[charts.Plan, ...]]:
-    query = SeriesQuery(since=_moment(it.since), until=_moment(it.until), points=points)
+    query = SeriesQuery(since=moment(it.since), until=moment(it.until), points=points)
     if not it.vm:
         told = await handlers.metrics(visit.desk, asked_of(visit, query))
         return told.samples, told.resolution_s, charts.CLUSTER
@@ -266,23 +345,12 @@ async def _samples(
     return of_host.samples, of_host.resolution_s, (*charts.HOST, *gpu)
 
 
-def _moment(text: str) -> datetime | None:
-    if not text:
-        return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InvalidRequest(f"{text!r} is no moment.", hint="As 2026-11-01T12:00:00Z.") from error
-    if at.tzinfo is None:
-        raise InvalidRequest(f"{text!r} has no time zone.", hint="As 2026-11-01T12:00:00Z.")
-    return at
-
-
 async def numbers(visit: Visit) -> Response:
     """For the charts that can be zoomed; and as a file for whoever wants it."""
     view, it = await cluster_view(visit), asked(visit, MetricsAsked)
     samples, step_s, plans = await _samples(visit, it, 2 * _POINTS)
-    made = charts.numbers(plans, samples, step_s, live=view.ended_at is None)
+    marks = await workers.marks(visit, samples[0].at, samples[-1].at) if samples else []
+    made = charts.numbers(plans, samples, step_s, marks, live=view.ended_at is None)
     return exports.as_json(f"{view.name}-metrics", made)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from shoal.server.pages.life import duration
+from shoal.wire.events import Event, EventKind
 from shoal.wire.specs import ClusterSpec, Range, SpotPolicy, StopRules, Workers
-from shoal.wire.telemetry import Computation
+from shoal.wire.telemetry import Computation, Loss, Severity, WorkerEvent
 from shoal.wire.views import ClusterStatus, ClusterView, InstanceState, InstanceView, Stage
 
 _TONES: Mapping[str, str] = {
@@ -31,6 +33,22 @@ _TONES: Mapping[str, str] = {
 def tone(word: str) -> str:
     """good, busy, warn, bad or quiet: the colour that goes with the word, never instead of it."""
     return _TONES.get(word, "quiet")
+
+
+_KIND_TONES: Mapping[EventKind, str] = {
+    EventKind.CLUSTER_READY: "good",
+    EventKind.CLUSTER_ENDING: "warn",
+    EventKind.BATCH_REFUSED: "bad",
+    EventKind.VM_SWEPT: "warn",
+    EventKind.ALARM: "bad",
+}
+
+
+def kind_tone(it: Event) -> str:
+    """As `tone`, of an event: by what it is, and by the stage that a VM came to."""
+    if it.kind is EventKind.INSTANCE_STAGE:
+        return {Stage.FAILED: "bad", Stage.READY: "good"}.get(Stage(it.after), "quiet")
+    return _KIND_TONES.get(it.kind, "quiet")
 
 
 def money(uusd: int | None) -> str:
@@ -114,6 +132,34 @@ def level(line: str) -> str:
     return "warn" if "WARNING" in head else ""
 
 
+_SEVERITIES = {Severity.ADVICE: "busy", Severity.WARNING: "warn", Severity.PROBLEM: "bad"}
+
+
+def severity(it: Severity) -> str:
+    return _SEVERITIES[it]
+
+
+def advised(advice: str, argument: str) -> Markup:
+    """Advice, with the argument that it names set as code, and what to set it to."""
+    if not argument:
+        return escape(advice)
+    value = r"""(?:=(?:'[^']*'|"[^"]*"|[^\s,;]+(?<!\.)))?"""
+    parts = re.split(rf"(?<!\w)({re.escape(argument)}{value})(?!\w)", advice)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(it) if n % 2 else escape(it) for n, it in enumerate(parts)
+    )
+
+
+def marked(text: str, wanted: str) -> Markup:
+    """A line with what was searched for standing out, in capitals and small letters alike."""
+    if not wanted:
+        return escape(text)
+    parts = re.split(f"({re.escape(wanted)})", text, flags=re.IGNORECASE)
+    return Markup("").join(
+        Markup("<mark>{}</mark>").format(it) if n % 2 else escape(it) for n, it in enumerate(parts)
+    )
+
+
 def called(it: Computation) -> str:
     """The line that asked for a computation."""
     if not it.code:
@@ -127,6 +173,45 @@ def called(it: Computation) -> str:
 def number(id: str) -> str:
     """Of a VM in its cluster."""
     return id.rpartition("-")[2]
+
+
+def vm(name: str) -> str:
+    """A VM of ours by its number in its cluster; another worker by its own name."""
+    return f"VM {number(name)}" if name.startswith("shoal-") else name
+
+
+_REASONS: Mapping[Loss, str] = {
+    Loss.PREEMPTED: "preempted",
+    Loss.MEMORY: "killed for memory",
+    Loss.CONNECTION: "connection lost",
+    Loss.RETIRED: "retired",
+    Loss.RESTARTED: "restarted",
+    Loss.CLOSED: "closed",
+    Loss.CRASHED: "crashed",
+}
+_LOSS_TONES: Mapping[Loss, str] = {
+    Loss.PREEMPTED: "warn",
+    Loss.MEMORY: "bad",
+    Loss.CONNECTION: "bad",
+    Loss.CRASHED: "bad",
+}
+
+
+def reason(it: Loss) -> str:
+    return _REASONS[it]
+
+
+def loss(it: WorkerEvent) -> str:
+    """What became of a worker, in a word or three."""
+    if it.added:
+        return "arrived"
+    return _REASONS[it.reason] if it.reason is not None else "lost"
+
+
+def loss_tone(it: WorkerEvent) -> str:
+    if it.added:
+        return "good"
+    return _LOSS_TONES.get(it.reason, "quiet") if it.reason is not None else "bad"
 
 
 def standing(it: InstanceView) -> str:

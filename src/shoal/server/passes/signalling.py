@@ -10,6 +10,7 @@ import time
 
 from shoal.core.records import Cluster
 from shoal.core.signals import signals
+from shoal.server import news
 from shoal.server.desk import Desk
 from shoal.store import clusters, scenes
 from shoal.store import signals as rows
@@ -36,11 +37,9 @@ async def look(desk: Desk) -> None:
     known = await desk.database.run(clusters.unsettled, None)
     running = [it for it in known if it.ended_at is None]
     await desk.database.run_samples(rows.only_of, [it.id for it in running])
-    news = False
-    for it in running:
-        news |= await _look_at(desk, it)
-    if news:
-        await desk.told.ring()
+    changed = [it.id for it in running if await _look_at(desk, it)]
+    if changed:
+        await desk.told.ring(*map(news.of_record, changed))
 
 
 async def _look_at(desk: Desk, cluster: Cluster) -> bool:

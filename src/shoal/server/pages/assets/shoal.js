@@ -39,19 +39,65 @@ function swap(part, fresh) {
   if (known.get(part.dataset.part) === markup) return;
   if (part.querySelector(":popover-open, input:focus")) return; // somebody is busy in it
   known.set(part.dataset.part, markup);
+  // Charts move by themselves: they are swapped only for others, or where there were none.
+  if (part.dataset.shape && part.dataset.shape === fresh.dataset.shape && part.querySelector(".zoomable")) return;
+  if ("shape" in fresh.dataset) part.dataset.shape = fresh.dataset.shape;
   const focused = part.contains(document.activeElement) && document.activeElement.id;
-  const atEnd = part.scrollHeight - part.scrollTop - part.clientHeight < 40;
-  const left = part.scrollLeft;
+  const open = [...part.querySelectorAll("details[open][id]")].map((it) => it.id);
+  const inner = part.querySelector(":scope > .scroll");
+  const left = inner ? inner.scrollLeft : part.scrollLeft;
   part.innerHTML = markup;
-  part.scrollLeft = left;
+  for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+  (part.querySelector(":scope > .scroll") ?? part).scrollLeft = left;
   tell(part);
   if (focused) document.getElementById(focused)?.focus();
-  if ("end" in part.dataset && atEnd && follows(part)) part.scrollTop = part.scrollHeight;
   part.dispatchEvent(new CustomEvent("swapped", { bubbles: true }));
 }
 
-function follows(part) {
-  return document.querySelector(`[data-follow="${CSS.escape(part.dataset.part)}"]`)?.checked ?? true;
+// The end of the log: lines that came after the last one that is shown.
+const MOST_LINES = 3000;
+const log = document.querySelector("[data-log]");
+let following = null; // the request under way
+let moreLines = false;
+
+function follows() {
+  return document.querySelector("[data-follow]")?.checked ?? true;
+}
+
+async function follow() {
+  if (!log || !follows()) return;
+  if (following) {
+    moreLines = true;
+    return;
+  }
+  following = true;
+  moreLines = false;
+  try {
+    const url = new URL(log.dataset.log, location.href);
+    url.searchParams.set("after", log.dataset.after);
+    const answer = await fetch(url, { headers: { "X-Part": "log" }, redirect: "manual" });
+    if (answer.ok) addLines(await answer.text(), answer.headers.get("X-After"));
+  } catch {
+    // The stream tells that the server is away, and when it is back.
+  } finally {
+    following = null;
+    if (moreLines) follow();
+  }
+}
+
+function addLines(markup, after) {
+  log.dataset.after = after;
+  const fresh = document.createElement("template");
+  fresh.innerHTML = `<table><tbody>${markup}</tbody></table>`;
+  const rows = fresh.content.querySelectorAll("tr");
+  if (!rows.length) return;
+  tell(fresh.content);
+  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+  log.querySelector("[data-none]")?.remove();
+  const body = log.querySelector("tbody");
+  body.append(...rows);
+  while (body.rows.length > MOST_LINES && atEnd) body.rows[0].remove();
+  if (atEnd) log.scrollTop = log.scrollHeight;
 }
 
 async function refresh() {
@@ -95,8 +141,9 @@ function connect() {
   stream.onopen = () => {
     note.textContent = "";
     soon();
+    follow();
   };
-  stream.onmessage = soon;
+  stream.onmessage = (hint) => (hint.data === "log" ? follow() : soon());
   stream.onerror = () => {
     note.textContent = "Not connected: what is shown may be old.";
     if (stream?.readyState === EventSource.CLOSED) disconnect();
@@ -121,10 +168,9 @@ async function goOn(next) {
   if ((await answer.text()) === "yes") location.replace(next);
 }
 
-for (const part of parts()) {
-  known.set(part.dataset.part, part.innerHTML);
-  if ("end" in part.dataset) part.scrollTop = part.scrollHeight;
-}
+for (const part of parts()) known.set(part.dataset.part, part.innerHTML);
+for (const box of document.querySelectorAll("[data-end]")) box.scrollTop = box.scrollHeight;
+document.querySelector("[data-follow]")?.addEventListener("change", follow);
 for (const tab of document.querySelectorAll(".tabs [aria-current]")) {
   const bar = tab.parentElement; // on a phone it is wider than the window
   bar.scrollLeft = tab.offsetLeft - bar.offsetLeft - (bar.clientWidth - tab.offsetWidth) / 2;
@@ -135,6 +181,7 @@ setInterval(() => {
   if (document.hidden || !document.querySelector("[data-live]")) return;
   connect();
   soon();
+  follow();
 }, EVERY_MS);
 document.addEventListener("visibilitychange", look);
 window.addEventListener("pagehide", disconnect);
