@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from rig import CLUSTER, Cluster, ready
 
 from shoal.agent import memory
-from shoal.wire.ids import instance_id
-from shoal.wire.specs import DaskOptions
+from shoal.core.signals import Scene, signals
+from shoal.wire.ids import EnvironmentId, instance_id
+from shoal.wire.specs import Cloud, ClusterSpec, DaskOptions, Workers
+from shoal.wire.telemetry import Loss, SignalKind, WorkerEvent
 
 LIMIT_BYTES = 320 * 2**20
 
@@ -37,6 +40,10 @@ def group(cluster: Cluster) -> Iterator[Path]:
     made.rmdir()
 
 
+def losses(cluster: Cluster) -> list[WorkerEvent]:
+    return [it for it in cluster.telemetry if isinstance(it, WorkerEvent) and not it.added]
+
+
 @pytest.mark.long
 def test_a_worker_that_the_kernel_killed_for_memory_is_reported_as_that(
     cluster: Cluster, group: Path
@@ -58,6 +65,17 @@ def test_a_worker_that_the_kernel_killed_for_memory_is_reported_as_that(
             doomed = client.submit(hoard)
             await cluster.until(lambda it: "killed by the kernel for memory" in it.text())
             await doomed.cancel()
+            await cluster.until(lambda it: losses(it))
+        [lost, *_] = losses(cluster)
+        assert (lost.worker, lost.reason) == (instance_id(CLUSTER, 1), Loss.MEMORY)
+        told = signals(
+            Scene(
+                datetime.now(UTC),
+                ClusterSpec("c", Cloud.LOCAL, Workers(1, 1, 1), EnvironmentId("e")),
+                worker_events=tuple(losses(cluster)),
+            )
+        )
+        assert [it.kind for it in told] == [SignalKind.KILLED_FOR_MEMORY]
         assert "of 320 MiB" in cluster.text()
         assert cluster.vms[instance_id(CLUSTER, 1)].restarts >= 1
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import dask
 import msgspec
+import pytest
 from distributed import Client, Scheduler, Worker, wait
 
 from shoal.plugins.telemetry import Telemetry
@@ -19,6 +20,7 @@ from shoal.wire.telemetry import (
     HostSample,
     Item,
     Loss,
+    PrefixTime,
     SchedulerSample,
     TaskException,
     TaskGroupSample,
@@ -326,5 +328,32 @@ def test_a_part_that_fails_does_not_keep_a_task_from_failing_in_dask() -> None:
         assert (await here.client.gather([future], errors="skip")) == []
         assert future.status == "error"
         assert [type(it) for it in told] == [AttributeError]
+
+    run(scenario)
+
+
+def spin(seconds: float) -> int:
+    begun = time.thread_time()
+    while time.thread_time() - begun < seconds:
+        pass
+    return 1
+
+
+def test_time_belongs_to_the_computation_whose_tasks_took_it() -> None:
+    """Workers tell of one that is over when the next runs already."""
+
+    async def scenario(here: Setting) -> None:
+        for number, seconds in (("1", 0.1), ("2", 0.3)):
+            submit = here.client.submit
+            await submit(spin, seconds, key=(f"spin-{number * 32}", 0))
+        first, second = [str(it.id) for it in here.scheduler.computations]
+        await here.heartbeats()
+        here.look()
+        times = {(it.computation, it.prefix): it for it in of(here.everything, PrefixTime)}
+        assert times[first, "spin"].seconds["thread-cpu"] == pytest.approx(0.1, rel=0.5)
+        assert times[second, "spin"].seconds["thread-cpu"] == pytest.approx(0.3, rel=0.5)
+        assert not times[first, "spin"].shared
+        assert times[second, ""].shared  # what was fetched: Dask does not say for whom
+        assert (first, "") not in times
 
     run(scenario)

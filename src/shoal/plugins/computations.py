@@ -23,6 +23,7 @@ _MOST_KEYS = 1_000  # of a computation without groups
 _LOOKED_AT = 2_000  # results whose sizes are compared, at a time
 _WORTH_SEEING_S = 0.1
 _MOST_SEEN = 2_000
+_HEARD_WITHIN_S = 30.0  # workers' heartbeats about one that is over
 _DONE = ("memory", "released", "forgotten")
 _OWN = {
     "compute": "compute_s",
@@ -37,7 +38,7 @@ class Computations:
     def __init__(self, scheduler: Any) -> None:
         self._scheduler = scheduler
         self._told: dict[str, Item] = {}  # by key, what was told last
-        self._finished: set[str] = set()
+        self._finished: dict[str, float] = {}  # since when
         self._graphs: dict[str, Graphs] = {}
         self._keys: dict[str, list[Any]] = {}
         self._erred: dict[str, int] = {}
@@ -48,6 +49,15 @@ class Computations:
         """The computation that work of just now belongs to."""
         known = self._scheduler.computations
         return str(known[-1].id) if known else ""
+
+    def live(self, now: float) -> list[Any]:
+        """Those that workers may still tell of, the oldest first."""
+        since = now - _HEARD_WITHIN_S
+        return [
+            it
+            for it in list(self._scheduler.computations)
+            if self._finished.get(str(it.id), now) >= since
+        ]
 
     def graph(self, size_bytes: int, took_s: float) -> None:
         """A graph has been taken in, for the newest computation."""
@@ -105,7 +115,7 @@ class Computations:
         told["workers"] = max(len(self._scheduler.workers), before.get("workers", 0))
         if told["stopped_at"] is not None:
             told["workers"] = before.get("workers", told["workers"])
-            self._finished.add(id)
+            self._finished[id] = now
         yield from self._if_new(told)
 
     def _states(self, keys: Iterable[Any]) -> dict[str, int]:
@@ -148,7 +158,7 @@ class Computations:
         if len(self._longest) > _MOST_SEEN:
             there = {it for one in self._scheduler.computations for it in one.groups}
             self._longest = {it: s for it, s in self._longest.items() if it in there}
-        self._finished &= known
+        self._finished = {id: at for id, at in self._finished.items() if id in known}
         self._told = {key: it for key, it in self._told.items() if _owner(it) in known}
         for kept in (self._graphs, self._keys, self._erred):
             for id in kept.keys() - known:
@@ -249,45 +259,3 @@ def _span(group: Any, scheduler: Any) -> tuple[str, ...]:
     span = spans.get(getattr(group, "span_id", None))
     name = tuple(span.name) if span is not None else ()
     return () if name == ("default",) else name
-
-
-class PrefixTimes:
-    """Where workers' time went, by Dask's fine performance metrics: what workers' heartbeats add
-    to a scheduler's sums belongs to the computation of that time."""
-
-    def __init__(self, scheduler: Any) -> None:
-        self._scheduler = scheduler
-        self._before: dict[Any, float] = {}
-        self._seconds: dict[tuple[str, str], dict[str, float]] = {}
-        self.network_bytes = 0.0  # all that was ever fetched from another worker
-
-    def changed(self, computation: str) -> list[Item]:
-        touched: set[tuple[str, str]] = set()
-        for name, value in list(self._scheduler.cumulative_worker_metrics.items()):
-            if not isinstance(name, tuple):
-                continue
-            added = value - self._before.get(name, 0.0)
-            if not added:
-                continue
-            self._before[name] = value
-            context, *prefix, activity, unit = name
-            if unit == "bytes" and context == "gather-dep" and activity == "network":
-                self.network_bytes += added
-            if unit != "seconds" or not computation:
-                continue
-            key = (computation, text(prefix[0]) if prefix and context == "execute" else "")
-            spent = self._seconds.setdefault(key, {})
-            named = text(activity if context == "execute" else f"{context}: {activity}")
-            spent[named] = spent.get(named, 0.0) + added
-            touched.add(key)
-        self._forget(computation)
-        return [_time(key, self._seconds[key]) for key in sorted(touched)]
-
-    def _forget(self, computation: str) -> None:
-        if len(self._seconds) > 2_000:
-            self._seconds = {it: s for it, s in self._seconds.items() if it[0] == computation}
-
-
-def _time(key: tuple[str, str], seconds: dict[str, float]) -> Item:
-    told = {activity: round(spent, 4) for activity, spent in seconds.items()}
-    return {"item": "time", "computation": key[0], "prefix": key[1], "seconds": told}

@@ -21,8 +21,9 @@ from distributed.diagnostics.plugin import SchedulerPlugin
 
 from . import samples
 from .beside import unharmed
-from .computations import Computations, PrefixTimes
+from .computations import Computations
 from .failures import Failed, Failures
+from .prefix_times import PrefixTimes
 from .shuffles import Shuffles
 from .values import Item, moment, text
 
@@ -75,7 +76,7 @@ class Telemetry(SchedulerPlugin):  # type: ignore[misc]  # Any, where Dask has n
         self._failures = Failures()
         self._shuffles = Shuffles(scheduler)
         self._ticks = samples.Ticks()
-        self._fetched_bytes, self._looked_at = 0.0, time.time()
+        self._sent_bytes, self._looked_at = 0.0, time.time()
         for ws in list(scheduler.workers.values()):
             self._remember(ws)
         self._listen_to_failures(scheduler.stream_handlers)
@@ -112,7 +113,7 @@ class Telemetry(SchedulerPlugin):  # type: ignore[misc]  # Any, where Dask has n
             await self._rest(max(_EVERY_S, spent_s / _AT_MOST_SHARE))
 
     def look_once(self, now: float) -> None:
-        self._put(self._times.changed(self._computations.newest()))
+        self._put(self._times.changed(self._computations.live(now)))
         self._put([self._sample(now)])
         self._put(list(self._computations.changed(now)))
         self._put(self._failures.changed())
@@ -122,10 +123,10 @@ class Telemetry(SchedulerPlugin):  # type: ignore[misc]  # Any, where Dask has n
 
     def _sample(self, now: float) -> Item:
         passed_s = max(now - self._looked_at, 0.001)
-        fetched = self._times.network_bytes - self._fetched_bytes
-        self._fetched_bytes, self._looked_at = self._times.network_bytes, now
+        sent = self._times.sent_bytes - self._sent_bytes
+        self._sent_bytes, self._looked_at = self._times.sent_bytes, now
         return samples.of_scheduler(
-            self._scheduler, now, self._ticks.take(), max(fetched, 0.0) / passed_s
+            self._scheduler, now, self._ticks.take(), max(sent, 0.0) / passed_s
         )
 
     def _uses_every_s(self) -> float:

@@ -89,6 +89,7 @@ class PrefixTime(msgspec.Struct, frozen=True, tag_field="item", tag="time"):
     computation: str
     prefix: str
     seconds: dict[str, float]
+    shared: bool = False  # others ran tasks of this prefix too: Dask does not tell theirs apart
 
 
 class TaskException(msgspec.Struct, frozen=True, tag_field="item", tag="exception"):
@@ -172,7 +173,7 @@ class SchedulerSample(msgspec.Struct, frozen=True, tag_field="item", tag="schedu
     managed_bytes: int = 0
     unmanaged_bytes: int = 0
     spilled_bytes: int = 0
-    transfer_bps: float = 0.0  # between workers
+    transfer_bps: float = 0.0  # that workers sent: results to each other and to clients, shuffles
     desired_workers: int = 0  # that the load could use (Scheduler.adaptive_target)
 
 

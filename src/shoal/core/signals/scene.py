@@ -61,7 +61,7 @@ class Scene(msgspec.Struct, frozen=True):
         """Samples of so long, if there are some from the whole of it; else none: what has not
         been watched for long enough is not known."""
         begun = self.now - timedelta(seconds=seconds)
-        if not self.samples or self.samples[0].at > begun + timedelta(seconds=seconds * 0.2):
+        if not self.samples or self.samples[0].at > begun:
             return ()
         return tuple(it for it in self.samples if it.at >= begun)
 
