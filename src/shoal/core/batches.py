@@ -37,6 +37,7 @@ def intend(
     why: str,
 ) -> Intend:
     spec, tally = cluster.spec, tally_of(world, cluster)
+    asked = spec.scheduler if role is Role.SCHEDULER else spec.worker
     id = batch_id(cluster.id, tally.batches + 1)
     first = tally.instances + 1
     batch = Batch(
@@ -49,11 +50,12 @@ def intend(
         cluster_created_at=cluster.created_at,
         head_address=head_address,
         image="",
-        disk_gib=disk_gib(spec.scheduler if role is Role.SCHEDULER else spec.worker, offers),
+        disk_gib=disk_gib(asked, offers),
         tags=_tags(world, cluster, id),
         lifetime_s=_lifetime_s(world, cluster),
         created_at=world.now,
         ingress=spec.ingress if role is Role.SCHEDULER else (),
+        preferred=bool(asked.vm_types),
     )
     return Intend(batch, cluster.generation, why)
 

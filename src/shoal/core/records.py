@@ -82,6 +82,7 @@ class Batch(msgspec.Struct, frozen=True):
     lifetime_s: float
     created_at: datetime
     ingress: tuple[str, ...] = ()  # CIDRs that may reach a head from outside the network
+    preferred: bool = False  # the order of the alternatives is the user's, more than a price's
 
 
 class Instance(msgspec.Struct, frozen=True):

@@ -27,6 +27,8 @@ CLUSTER, OURS = ClusterId("c-abcdefghij"), InstallationId("i-abcdefghij")
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 BEST, ELSEWHERE = ("us-east-1a", "m7i.xlarge"), ("us-east-1b", "m7i.xlarge")
 
+TYPES = ("m7i.xlarge", "m6i.xlarge", "m7a.xlarge")
+
 
 def offer(place: tuple[str, str] = BEST, **more: object) -> Offer:
     zone, type_ = place
@@ -316,6 +318,20 @@ def test_a_thousand_workers_take_few_calls(rig: Rig) -> None:
 
 def test_the_likely_zones_are_those_with_scores_by_their_names(rig: Rig) -> None:
     rig.knobs.scores = {"us-east-1a": 3, "us-east-1b": 9}
-    asked = Question("us-east-1", ("us-east-1a", "us-east-1b"), ("m7i.xlarge",), 9)
+    asked = Question("us-east-1", ("us-east-1a", "us-east-1b"), TYPES, 9)
     said = asyncio.run(rig.cloud.likely(asked))
     assert said == {"us-east-1a": pytest.approx(0.3), "us-east-1b": pytest.approx(0.9)}
+
+
+def test_scores_of_few_types_say_nothing_and_are_not_asked_for(rig: Rig) -> None:
+    rig.knobs.scores = {"us-east-1a": 3, "us-east-1b": 9}
+    asked = Question("us-east-1", ("us-east-1a", "us-east-1b"), TYPES[:2], 9)
+    assert asyncio.run(rig.cloud.likely(asked)) == {}
+
+
+def test_an_order_of_preference_holds_for_spot_too(rig: Rig) -> None:
+    preferred = [offer(("us-east-1a", it), spot=True) for it in ("m7i.xlarge", "m6i.xlarge")]
+    rig.launch(batch(1, *preferred, preferred=True))
+    assert rig.only().instance_type == "m7i.xlarge"
+    rig.launch(batch(1, *preferred, number=2))  # by price, as the double has it
+    assert sorted(it.instance_type for it in rig.double.instances()) == ["m6i.xlarge", "m7i.xlarge"]

@@ -41,7 +41,10 @@ def create(backend: Any, request: Mapping[str, Any], knobs: Knobs) -> dict[str, 
     data = backend.get_launch_template_by_name(named["LaunchTemplateName"]).versions[0].data
     target = request["TargetCapacitySpecification"]
     spot = target["DefaultTargetCapacityType"] == "spot"
-    pools = [_pool(backend, it) for it in _ranked(config["Overrides"], spot=spot)]
+    pools = [
+        _pool(backend, it)
+        for it in _ranked(config["Overrides"], by_price=spot and not _prioritized(request))
+    ]
     missing = int(target["TotalTargetCapacity"])
     made, errors = [], []
     for pool in pools:
@@ -60,9 +63,16 @@ def create(backend: Any, request: Mapping[str, Any], knobs: Knobs) -> dict[str, 
     return {"FleetId": fleet, "Instances": made, "Errors": errors if missing else []}
 
 
-def _ranked(overrides: Sequence[Mapping[str, str]], *, spot: bool) -> Sequence[Mapping[str, str]]:
-    """Spot: Amazon's own order, of which a caller knows nothing; here by name."""
-    if spot:
+def _prioritized(asked: Mapping[str, Any]) -> bool:
+    strategy = asked.get("SpotOptions", {}).get("AllocationStrategy", "")
+    return str(strategy).endswith("-prioritized")
+
+
+def _ranked(
+    overrides: Sequence[Mapping[str, str]], *, by_price: bool
+) -> Sequence[Mapping[str, str]]:
+    """Amazon's own order by price, of which a caller knows nothing; here by name."""
+    if by_price:
         return sorted(overrides, key=lambda it: (it["InstanceType"], it["SubnetId"]))
     return sorted(overrides, key=lambda it: float(it["Priority"]))
 

@@ -7,6 +7,7 @@ it is ever removed. In a network that the account names, only the group is made.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -26,8 +27,20 @@ from shoal.wire.specs import Cloud
 
 NETWORK_RANGE = "10.142.0.0/16"  # a /20 of it in each zone
 LEAST_VCPU = 8.0  # for a first cluster
-# Quotas of vCPU by what they count (Service Quotas, service "ec2").
-_QUOTAS = {"on-demand": "L-1216C47A", "spot": "L-34B43A08"}
+# Quotas of vCPU by what they count (Service Quotas, service "ec2"), and the families in each.
+_QUOTAS = {
+    "on-demand": "L-1216C47A",
+    "spot": "L-34B43A08",
+    "on-demand G and VT": "L-DB2E81BA",
+    "spot G and VT": "L-3819A6DF",
+    "on-demand P": "L-417A185B",
+    "spot P": "L-7212CCBC",
+}
+_FAMILIES = dict.fromkeys((*"acdhimrtz", "im", "is"), "") | {
+    "g": " G and VT",
+    "vt": " G and VT",
+    "p": " P",
+}
 # Service → the role that must be there before a fleet is asked for by its API
 # (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/using-service-linked-roles.html; not tried).
 _LINKED_ROLES = {
@@ -422,6 +435,10 @@ class AwsSetup:
         found = f"{used} of {limit:g} in use"
         if limit - used >= LEAST_VCPU:
             return Finding(what, found=found)
+        if limit == 0:  # as each account begins
+            problem = "No VM with a GPU of this kind may run."
+            fix = f"If clusters need one, ask for vCPU at {QUOTA_PAGE}"
+            return Finding(what, found, problem, fix, essential=False)
         problem = f"Only {max(limit - used, 0):g} are left."
         return Finding(what, found, problem, f"Raise it at {QUOTA_PAGE}", essential=False)
 
@@ -432,9 +449,16 @@ class AwsSetup:
         for page in pages.paginate(Filters=[_filter("instance-state-name", "pending", "running")]):
             for vm in (vm for it in page["Reservations"] for vm in it["Instances"]):
                 cpu = vm.get("CpuOptions", {})
-                kind = "spot" if vm.get("InstanceLifecycle") == "spot" else "on-demand"
-                used[kind] += cpu.get("CoreCount", 0) * cpu.get("ThreadsPerCore", 1)
+                if (kind := _counted(vm)) in used:
+                    used[kind] += cpu.get("CoreCount", 0) * cpu.get("ThreadsPerCore", 1)
         return used
+
+
+def _counted(vm: Any) -> str:
+    """By which quota; of families that are no worker's (Trainium, F1) by none of these."""
+    bought = "spot" if vm.get("InstanceLifecycle") == "spot" else "on-demand"
+    family = re.match("[a-z]*", vm["InstanceType"])
+    return bought + _FAMILIES.get(family[0] if family else "", " other")
 
 
 def _principal(arn: str) -> str:

@@ -32,6 +32,7 @@ from shoal.wire.specs import Cloud, Role
 TIMING = Timing(listing_lag_s=60.0, boot_timeout_s=600.0)
 _REGIONS_EVERY_S = 3600.0  # which ones are enabled is looked up anew
 _LEFTOVERS_EVERY_S = 300.0  # and, in each, what was left behind; VMs are listed each time
+_LEAST_TYPES_SCORED = 3
 _EXISTS = frozenset({"InvalidLaunchTemplateName.AlreadyExistsException"})
 
 Offers = Callable[[str | None], Sequence[Offer]]
@@ -87,7 +88,10 @@ class AwsCloud:
         return self._launched(answer, batch, outcomes.Alternatives(offers, place.subnets))
 
     async def likely(self, asked: Question) -> Mapping[str, float]:
-        """Amazon scores each zone from 1 to 10, and calls it by its id ("use1-az2")."""
+        """Amazon scores each zone from 1 to 10, and calls it by its id ("use1-az2"). Of fewer than
+        three types each score would be low (the API's reference says so): it is not asked then."""
+        if len(asked.machine_types) < _LEAST_TYPES_SCORED:
+            return {}
         ec2 = self._clients.ec2(asked.region)
 
         def read() -> Mapping[str, float]:

@@ -61,7 +61,8 @@ def fleet(
     installation: InstallationId, batch: Batch, offers: Sequence[Offer], place: Place
 ) -> dict[str, Any]:
     """The arguments of CreateFleet. Of on-demand VMs the first alternative that is to be had is
-    taken; of spot, EC2 weighs their prices against how soon it would want them back."""
+    taken; of spot, EC2 weighs their prices against how soon it would want them back, or, where the
+    user has an order of preference, that order."""
     spot = batch.offers[0].spot
     overrides = [
         {
@@ -88,7 +89,9 @@ def fleet(
     }
     if spot:
         made["SpotOptions"] = {
-            "AllocationStrategy": "price-capacity-optimized",
+            "AllocationStrategy": (
+                "capacity-optimized-prioritized" if batch.preferred else "price-capacity-optimized"
+            ),
             "InstanceInterruptionBehavior": "terminate",
         }
     else:
