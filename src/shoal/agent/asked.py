@@ -55,6 +55,8 @@ def of_worker(orders: WorkerOrders, vm: Vm, security: SecurityArguments) -> Aske
         security=dict(security),
         worker_class=orders.dask.worker_class,
         options=orders.dask.worker_options,
+        cloud=vm.cloud,
+        metadata=vm.metadata,
     )
     return Asked(
         manifest=orders.manifest,

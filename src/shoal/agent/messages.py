@@ -33,6 +33,8 @@ class ConfigureWorker(msgspec.Struct, frozen=True, tag_field="op", tag="worker")
     security: dict[str, Any]
     worker_class: str
     options: dict[str, Any]
+    cloud: str = ""  # whose VM this is, and where its metadata service listens
+    metadata: str = ""
 
 
 class Retire(msgspec.Struct, frozen=True, tag_field="op", tag="retire"):

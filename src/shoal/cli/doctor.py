@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -20,7 +21,10 @@ import click
 from shoal.cli import findings, output
 from shoal.cli.findings import Finding, Grade
 from shoal.cli.setup import CLOUDS
-from shoal.errors import InvalidRequest, ShoalError
+from shoal.client.credentials import evidence
+from shoal.client.credentials.forwarding import Source, sources
+from shoal.client.credentials.found import Place
+from shoal.errors import InvalidRequest, NotPossible, ShoalError
 from shoal.wire.accounts import CloudAccount
 from shoal.wire.specs import Cloud
 from shoal.wire.state_directory import StateDirectory, state_directory
@@ -100,7 +104,7 @@ def examine(state: StateDirectory) -> list[Finding]:
         loopback,
         memory_limits,
     )
-    return [check() for check in checks]
+    return [*(check() for check in checks), *identities(evidence.here())]
 
 
 def python() -> Finding:
@@ -221,3 +225,23 @@ def memory_limits() -> Finding:
         "no cgroup may be made here: each local VM's agent watches its memory instead",
         "Nothing has to be done; with systemd, run in: systemd-run --user --scope -p Delegate=yes",
     )
+
+
+def identities(place: Place) -> list[Finding]:
+    """Which logins of this session its clusters are forwarded."""
+    found = sources(Cloud.AWS, place)
+    if not found:
+        told = "there is no login to a cloud here, so none is forwarded to clusters"
+        return [Finding("credentials", Grade.GOOD, told)]
+    return [_identity(it) for it in found]
+
+
+def _identity(source: Source) -> Finding:
+    check = f"credentials, {source.cloud}"
+    try:
+        found = source.make().read(datetime.now(UTC), frozenset())
+    except NotPossible as error:
+        return Finding(check, Grade.NOTE, f"not forwarded: {error.message}", error.hint)
+    until = found.expires_at.astimezone()
+    told = f"{found.identity} is forwarded to clusters, now until {until:%H:%M}, and renewed"
+    return Finding(check, Grade.GOOD, told)

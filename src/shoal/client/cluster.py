@@ -43,6 +43,8 @@ from shoal.client import (
 from shoal.client.adaptivity import Adaptivity
 from shoal.client.api import Api
 from shoal.client.arguments import Options
+from shoal.client.credentials import evidence
+from shoal.client.credentials.forwarding import Forwarding, sources
 from shoal.client.dask_info import DaskInfo
 from shoal.client.details import Details
 from shoal.client.following import Following
@@ -65,6 +67,7 @@ _log = logging.getLogger(__name__)
 
 _LOOK_S = 1.0  # from a sign that workers came or went to a look at them: there may be more signs
 _LOOK_S_A_WORKER = 0.02  # but not so often when they are many
+_CREDENTIALS_S = 15.0  # that a cluster which is ready waits for those it is to have
 _INTERRUPT_S = 10.0  # for telling the server, after Ctrl+C
 _EXIT_S = 5.0  # the same, when the interpreter ends
 
@@ -95,6 +98,7 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         self._jobs: list[asyncio.Future[None]] = []  # until it is closed
         self._left = False  # by close(), after it was over
         self._over = False  # it has ended, and this session did not ask for that
+        self._forwarding: Forwarding | None = None
         self.security: Security | None = None
         super().__init__(asynchronous=self._asked.asynchronous, loop=loop, quiet=True, name=name)
         self._api = Api(connection.find)
@@ -137,6 +141,9 @@ class Cluster(DaskCluster):  # type: ignore[misc]
             self._settled.set()
 
     async def _bring_up(self) -> None:
+        if self._asked.forward_credentials:
+            self._forwarding = Forwarding(sources(self._asked.spec.cloud, evidence.here()))
+            self._forwarding.begin()
         obtained = await creation.obtain(self._api, self._asked, self.name, self._progress)
         self._view = obtained.view
         chosen = self._asked.shutdown_on_close
@@ -159,7 +166,11 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         )
         await super()._start()
         self._jobs.append(asyncio.ensure_future(self._look_again()))
+        if self._forwarding is not None:
+            self._forwarding.connected(self.scheduler_comm)
         await self._enough_workers(watch)
+        if self._forwarding is not None:
+            await self._forwarding.settle(_CREDENTIALS_S)
 
     async def _enough_workers(self, watch: creation.Watch) -> None:
         """Not more than are wanted: of a cluster that is joined, or that adapts, it may be fewer
@@ -213,6 +224,8 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         for job in self._jobs:
             if job is not asyncio.current_task():
                 job.cancel()
+        if self._forwarding is not None:
+            self._forwarding.stop()
         await super()._close()
 
     @property
@@ -272,6 +285,8 @@ class Cluster(DaskCluster):  # type: ignore[misc]
             await self._tell_to_stop(self._view, reason)
         for job in self._jobs:
             job.cancel()
+        if self._forwarding is not None:
+            self._forwarding.stop()
         await super()._close()
         await self._api.aclose()
 
@@ -365,6 +380,14 @@ class Cluster(DaskCluster):  # type: ignore[misc]
             return super().sync(self._sync_environment)
         return super().sync(func, *args, **kwargs)
 
+    def withdraw_credentials(self) -> Any:
+        """Take back what this session forwards: workers forget it now, and get no more."""
+        return self._sync(self._withdraw_credentials)
+
+    async def _withdraw_credentials(self) -> None:
+        if self._forwarding is not None:
+            await self._forwarding.withdraw(self.scheduler_comm)
+
     async def _sync_environment(self) -> None:
         cluster = self._usable.id
         shown = progress.Progress(self.name, progress.rendering(show=self._asked.show_widget))
@@ -445,7 +468,11 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         return found
 
     async def _details(self) -> Details:
-        return await details.of_cluster(self._api, self.id)
+        found = await details.of_cluster(self._api, self.id)
+        if self._forwarding is None or self._over:
+            return found
+        whose = await self._forwarding.identities(self.scheduler_comm)
+        return msgspec.structs.replace(found, credentials=whose)
 
     async def _explain(self) -> Explanation:
         found: Explanation = await self._api.call(endpoints.EXPLAIN, path={"cluster": self.id})

@@ -12,6 +12,7 @@ from html import escape
 import msgspec
 
 from shoal.client.api import Api
+from shoal.client.credentials.found import ForwardedIdentity
 from shoal.client.progress import dollars
 from shoal.wire import endpoints
 from shoal.wire.telemetry import (
@@ -32,6 +33,7 @@ class Details(msgspec.Struct, frozen=True):
     signals: tuple[SignalView, ...]
     computations: tuple[Computation, ...]  # the newest first
     exceptions: tuple[TaskException, ...]
+    credentials: tuple[ForwardedIdentity, ...] = ()  # in a session that forwards them
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
@@ -46,6 +48,7 @@ class Details(msgspec.Struct, frozen=True):
             told.append(
                 f"Cost: {dollars(view.cost_uusd)} so far{f', {now} an hour' if now else ''}"
             )
+        told += [f"Credentials: {it}" for it in self.credentials]
         for it in self.signals:
             told += ["", *signal_lines(it)]
         if self.computations:
@@ -76,6 +79,7 @@ class Details(msgspec.Struct, frozen=True):
             for it in self.signals
         )
         cost = f"<p>{dollars(view.cost_uusd)} so far</p>" if view.cost_uusd is not None else ""
+        cost += "".join(f"<p>Credentials: {escape(str(it))}</p>" for it in self.credentials)
         head = f"<p><strong>{escape(view.name)}</strong>: {escape(view.sentence)}</p>"
         return f"<div>{head}{cost}{signals}{table}</div>"
 

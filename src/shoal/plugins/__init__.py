@@ -16,5 +16,6 @@ and distributed only. Everything that Dask does not promise to keep is used here
     shuffles           P2P shuffles
     samples            the scheduler, the cluster and its workers over time
     beside             what may fail without harming the scheduler
+    credentials        the session's cloud identity, for the code that tasks run
     guarded_pages      Dask's HTTP pages, for holders of the cluster's certificates alone
 """

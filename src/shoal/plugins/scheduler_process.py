@@ -69,13 +69,22 @@ def _scheduler(asked: Message) -> Any:
 
 
 async def _serve(pipe: Pipe, scheduler: Any, asked: Message) -> None:
+    from .credentials.desk import Desk
     from .retirement import Retirement
     from .telemetry import Telemetry
 
     retirement = Retirement(scheduler)
     reports = _Reports(pipe, scheduler, asked["minimum"])
     record = _Record(pipe, scheduler, Telemetry)
-    jobs = (retirement.carry_out, reports.send, record.telemetry.look, record.hand_on)
+    desk = Desk(scheduler)
+    desk.attach()
+    jobs = (
+        retirement.carry_out,
+        reports.send,
+        record.telemetry.look,
+        record.hand_on,
+        desk.keep,
+    )
     beside = [asyncio.create_task(unharmed(it)) for it in jobs]
     told_to_stop = asyncio.create_task(_obey(pipe, retirement, reports))
     finished = asyncio.create_task(scheduler.finished())

@@ -41,6 +41,7 @@ async def _run(pipe: Pipe) -> int:
         traceback.print_exc()
         pipe.tell("failed", text=f"The Dask worker cannot be made as asked: {error}")
         return CANNOT_BE
+    _credentials(asked).attach(worker)
     await worker
     pipe.tell("listening", **_listening(worker))
     stopping = asyncio.create_task(_stop_when_told(pipe, worker))
@@ -68,6 +69,13 @@ def _worker(asked: Message) -> Any:
     }
     worker_class = _remembering(guarded(import_term(asked["worker_class"]), "worker"))
     return worker_class(asked["scheduler"], **options)
+
+
+def _credentials(asked: Message) -> Any:
+    from .credentials.box import Box
+    from .credentials.passing_on import Beyond
+
+    return Box(Beyond(asked.get("cloud", ""), asked.get("metadata", "")))
 
 
 def _remembering(worker_class: type) -> type:
