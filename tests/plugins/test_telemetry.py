@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 import dask
 import msgspec
 import pytest
-from distributed import Client, Scheduler, Worker, wait
+from distributed import Client, Scheduler, Worker, span, wait, worker_client
 
 from shoal.plugins.telemetry import Telemetry
 from shoal.wire.telemetry import (
+    ClientEvent,
     Computation,
     DaskBatch,
     HostSample,
@@ -243,6 +244,49 @@ def test_a_lost_worker_is_told_at_once_with_what_was_lost_with_it() -> None:
         assert await future == 8
 
     run(scenario, workers=2, ring=lambda: rung.append(1))
+
+
+def test_a_client_that_comes_and_goes_is_told_by_its_name() -> None:
+    async def scenario(here: Setting) -> None:
+        here.take()
+        async with Client(here.scheduler.address, asynchronous=True, name="laptop") as other:
+            await other.submit(double, 1)
+            [came] = of(list(here.take().items), ClientEvent)
+            assert (came.client, came.name, came.connected) == (other.id, "laptop", True)
+            assert came.address.startswith("tcp://127.0.0.1:")
+        async with asyncio.timeout(10):
+            while other.id in here.scheduler.clients:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        [went] = of(list(here.take().items), ClientEvent)
+        assert (went.client, went.connected, went.at >= came.at) == (other.id, False, True)
+
+    run(scenario)
+
+
+def test_clients_of_tasks_are_nobodys_business() -> None:
+    async def scenario(here: Setting) -> None:
+        here.take()
+        await here.client.submit(connects)
+        assert of(list(here.take().items), ClientEvent) == []
+
+    run(scenario)
+
+
+def connects() -> str:
+    with worker_client() as client:
+        return str(client.id)
+
+
+def test_computations_are_told_with_their_spans() -> None:
+    async def scenario(here: Setting) -> None:
+        with span("etl"), span("load"):
+            futures = here.client.map(double, range(3), pure=False)
+        await here.client.gather(futures)
+        here.look()
+        assert {it.spans for it in of(here.everything, Computation)} == {("etl / load",)}
+        assert {it.span for it in of(here.everything, TaskGroupSample)} == {("etl", "load")}
+
+    run(scenario)
 
 
 def test_a_retired_worker_is_told_as_retired() -> None:

@@ -23,6 +23,7 @@ from shoal.wire.requests import CreateCluster, Watch
 from shoal.wire.specs import Role
 from shoal.wire.telemetry import (
     Chunk,
+    ClientEvent,
     CodeFrame,
     Computation,
     HostSample,
@@ -146,6 +147,7 @@ def _chunks(vm: InstanceId) -> tuple[Chunk, ...]:
         ),
         WorkerEvent(_ago(50), vm, "tls://victim:1", added=True),
         ShuffleEvent(_ago(45), "shuffle-victim", 2, "restarted", workers=2),
+        ClientEvent(_ago(70), "Client-victim", connected=True, user="victim"),
         *(SchedulerSample(_ago(s), workers=2, threads=4) for s in range(60, 0, -5)),
         *(HostSample(_ago(s), vm, cpus=4) for s in range(60, 0, -5)),
     ]

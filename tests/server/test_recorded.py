@@ -15,6 +15,7 @@ from shoal.wire.reports import HeadReport, LogChunk
 from shoal.wire.requests import CreateCluster, StopCluster, Watch
 from shoal.wire.telemetry import (
     Chunk,
+    ClientEvent,
     CodeFrame,
     Computation,
     HostSample,
@@ -83,6 +84,25 @@ def test_what_ran_is_found_with_its_code_groups_and_exceptions(
     assert len(get(served, ada, "/v1/clusters/etl/exceptions")["exceptions"]) == 1
     missing = served.ask(ada, "GET", f"/v1/clusters/{cluster}/computations/k-9")
     assert missing.status_code == 404
+
+
+def test_who_was_connected_is_told(served: Served, ada: str, cluster: ClusterId) -> None:
+    came = ClientEvent(ago(9), "Client-1", connected=True, name="notebook", user="ada")
+    reported(served, cluster, came)
+    [told] = get(served, ada, f"/v1/clusters/{cluster}/client-events")["events"]
+    assert (told["client"], told["user"], told["name"]) == ("Client-1", "ada", "notebook")
+
+
+def test_computations_are_found_by_their_spans(
+    served: Served, ada: str, cluster: ClusterId
+) -> None:
+    group = TaskGroupSample("k-1", "mean-1f", "mean", span=("etl", "load"))
+    reported(served, cluster, a_computation(spans=("etl / load",)), group)
+    [found] = get(served, ada, "/v1/computations?span=load")["computations"]
+    assert found["computation"]["spans"] == ["etl / load"]
+    assert get(served, ada, "/v1/computations?span=save")["computations"] == []
+    whole = get(served, ada, f"/v1/clusters/{cluster}/computations/k-1")
+    assert [it["span"] for it in whole["groups"]] == [["etl", "load"]]
 
 
 def test_others_see_nothing_of_it(served: Served, ada: str, cluster: ClusterId) -> None:

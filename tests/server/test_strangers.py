@@ -170,8 +170,8 @@ def test_a_token_for_metrics_opens_nothing_of_the_api(served: Served, grounds: G
 
 _ITS_OWN = (  # answers with something of the workspace
     "clusters", "cluster", "instances", "explain", "cost", "costs", "logs", "computations",
-    "computation", "exceptions", "worker_events", "shuffles", "metrics", "host_metrics", "hosts",
-    "telemetry", "events", "changes", "environment", "server",
+    "computation", "exceptions", "worker_events", "shuffles", "client_events", "metrics",
+    "host_metrics", "hosts", "telemetry", "events", "changes", "environment", "server",
 )  # fmt: skip
 
 

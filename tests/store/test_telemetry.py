@@ -13,6 +13,7 @@ from shoal.wire.ids import ClusterId, InstanceId, WorkspaceName
 from shoal.wire.reports import HeadReport
 from shoal.wire.telemetry import (
     Chunk,
+    ClientEvent,
     CodeFrame,
     Computation,
     HostSample,
@@ -89,8 +90,12 @@ def test_computations_are_found_by_cluster_code_error_and_time(database: Databas
     assert ids(database, text="GROUPBY('carrier')") == ["k-2", "k-1"]
     assert ids(database, text="100%_") == ["k-3"]
     assert ids(database, text="%x") == []
+    tell(database, a_computation(4, spans=("etl / load 100%", 'a "quoted" one')), first=70)
+    assert ids(database, span="LOAD 100%") == ["k-4"]
+    assert ids(database, span='"quoted"') == ["k-4"]
+    assert ids(database, span="l_ad") == ids(database, span="groupby") == []
     assert ids(database, erred=True) == ["k-2"]
-    assert ids(database, since=later(2)) == ["k-3", "k-2"]
+    assert ids(database, since=later(2)) == ["k-4", "k-3", "k-2"]
     assert ids(database, until=later(2)) == ["k-1"]
 
 
@@ -122,6 +127,10 @@ def test_an_event_is_stored_once_however_often_it_is_told(database: Database) ->
     assert ask_samples(database, telemetry.worker_events, CLUSTER) == (lost, added)
     assert ask_samples(database, telemetry.worker_events, CLUSTER, since=later(5)) == (lost,)
     assert [it.what for it in ask_samples(database, telemetry.shuffles, CLUSTER)] == ["started"]
+    assert ask_samples(database, telemetry.clients, CLUSTER) == ()
+    came = ClientEvent(NOW, "Client-1", connected=True, user="ada")
+    tell(database, came, first=90)
+    assert ask_samples(database, telemetry.clients, CLUSTER) == (came,)
 
 
 def test_what_was_dropped_on_the_way_is_counted(database: Database) -> None:

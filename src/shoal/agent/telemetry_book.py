@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from shoal.wire.telemetry import (
     Chunk,
+    ClientEvent,
     Computation,
     HostSample,
     Item,
@@ -86,5 +87,5 @@ def _key(item: Item) -> str | None:
             return f"time {computation} {prefix}"
         case TaskException(id=id):
             return f"exception {id}"
-        case HostSample() | SchedulerSample() | WorkerEvent() | ShuffleEvent():
+        case HostSample() | SchedulerSample() | WorkerEvent() | ShuffleEvent() | ClientEvent():
             return None

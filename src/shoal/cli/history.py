@@ -14,6 +14,7 @@ from shoal.wire.telemetry import ComputationList, ComputationView
 @click.command("history")
 @click.option("--cluster", help="Only this cluster's, by name or id.")
 @click.option("--text", help="Only where the code contains this.")
+@click.option("--span", help="Only with tasks in a span of this name (distributed.span).")
 @click.option("--erred", is_flag=True, help="Only those with tasks that failed.")
 @click.option("--since", type=Ago(), help="Not older than this: 90m, 12h, 30d or a date.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=30, show_default=True)
@@ -21,6 +22,7 @@ from shoal.wire.telemetry import ComputationList, ComputationView
 def command(
     cluster: str | None,
     text: str | None,
+    span: str | None,
     erred: bool,
     since: datetime | None,
     limit: int,
@@ -37,7 +39,7 @@ def command(
     from shoal.wire import endpoints
 
     query = endpoints.ComputationQuery(
-        cluster=cluster, text=text, erred=erred, since=since, limit=limit
+        cluster=cluster, text=text, span=span, erred=erred, since=since, limit=limit
     )
     found: ComputationList = session.ask(endpoints.COMPUTATIONS, query=query)
     if as_json:

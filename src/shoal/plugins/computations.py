@@ -110,6 +110,7 @@ class Computations:
         told["erred"] = max(told["erred"], min(self._erred.get(id, 0), told["tasks"]))
         told["done"] = min(told["done"], told["tasks"] - told["erred"])
         graphs = self._graphs.get(id, Graphs())
+        told["spans"] = sorted({it for it in map(self._span_name, groups[:_MOST_GROUPS]) if it})
         told["graph_bytes"], told["graph_s"] = graphs.largest_bytes, round(graphs.took_s, 3)
         before = self._told.get(_key(told), {})
         told["workers"] = max(len(self._scheduler.workers), before.get("workers", 0))
@@ -117,6 +118,9 @@ class Computations:
             told["workers"] = before.get("workers", told["workers"])
             self._finished[id] = now
         yield from self._if_new(told)
+
+    def _span_name(self, group: Any) -> str:
+        return text(" / ".join(_span(group, self._scheduler)))
 
     def _states(self, keys: Iterable[Any]) -> dict[str, int]:
         """One that is not known any more was computed, and nobody needs it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from .connections import is_person
 from .values import Item, moment
 
 _WAITING = ("waiting", "queued", "no-worker", "memory", "erred")
@@ -46,7 +47,7 @@ def of_scheduler(scheduler: Any, now: float, stall_s: float, transfer_bps: float
     return {
         "item": "scheduler",
         "at": moment(now),
-        "clients": sum(it.startswith("Client-") for it in scheduler.clients if _is_person(it)),
+        "clients": sum(it.startswith("Client-") for it in scheduler.clients if is_person(it)),
         "connections": len(getattr(scheduler, "_comms", ())),
         "queued": states["queued"],
         "waiting": states["waiting"],
@@ -63,10 +64,6 @@ def of_scheduler(scheduler: Any, now: float, stall_s: float, transfer_bps: float
         "desired_workers": scheduler.adaptive_target(),
         **_together(scheduler),
     }
-
-
-def _is_person(client: str) -> bool:
-    return not client.startswith(("fire-and-forget", "Client-worker-"))
 
 
 def _together(scheduler: Any) -> Item:

@@ -22,6 +22,7 @@ from distributed.diagnostics.plugin import SchedulerPlugin
 from . import samples
 from .beside import unharmed
 from .computations import Computations
+from .connections import Connections
 from .failures import Failed, Failures
 from .prefix_times import PrefixTimes
 from .shuffles import Shuffles
@@ -75,6 +76,9 @@ class Telemetry(SchedulerPlugin):  # type: ignore[misc]  # Any, where Dask has n
         self._times = PrefixTimes(scheduler)
         self._failures = Failures()
         self._shuffles = Shuffles(scheduler)
+        self._connections = Connections(scheduler, self._happened)
+        for client in list(scheduler.clients):
+            self._connections.came(client)
         self._ticks = samples.Ticks()
         self._sent_bytes, self._looked_at = 0.0, time.time()
         for ws in list(scheduler.workers.values()):
@@ -182,6 +186,12 @@ class Telemetry(SchedulerPlugin):  # type: ignore[misc]  # Any, where Dask has n
                 "memory_limit_bytes": int(ws.memory_limit or 0),
             }
         )
+
+    def add_client(self, scheduler: Any, client: str) -> None:
+        asyncio.get_running_loop().call_soon(self._connections.came, client)
+
+    def remove_client(self, scheduler: Any, client: str) -> None:
+        self._connections.went(client)
 
     def remove_worker(self, scheduler: Any, worker: str, **named: Any) -> None:
         name, threads, limit = self._names.pop(worker, (text(worker), 0, 0))

@@ -32,6 +32,7 @@ from shoal.wire.events import EventKind
 from shoal.wire.limits import Limits
 from shoal.wire.specs import Cloud, ClusterSpec, Role
 from shoal.wire.telemetry import (
+    ClientEvent,
     Computation,
     HostSample,
     PrefixTime,
@@ -399,9 +400,9 @@ dask_event = Table(
     samples,
     Column("cluster", Prose, primary_key=True),
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
-    Column("kind", Prose, nullable=False),  # "worker", "shuffle"
+    Column("kind", Prose, nullable=False),  # "worker", "shuffle", "client"
     Column("at", Moment, nullable=False),
-    Column("record", Json(WorkerEvent | ShuffleEvent), nullable=False),
+    Column("record", Json(WorkerEvent | ShuffleEvent | ClientEvent), nullable=False),
 )
 Index("ix_dask_event_at", dask_event.c.cluster, dask_event.c.kind, dask_event.c.at)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, assert_never
 
+import msgspec
 from sqlalchemy import Connection, Table, delete, func, select, type_coerce
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import Text
@@ -19,6 +20,7 @@ from shoal.store.questions import reading
 from shoal.wire.ids import ClusterId, WorkspaceName
 from shoal.wire.telemetry import (
     Chunk,
+    ClientEvent,
     Computation,
     ComputationDetail,
     ComputationList,
@@ -39,6 +41,7 @@ MAX_EXCEPTIONS = 1_000
 MAX_EVENTS = 20_000
 
 _Row = dict[str, Any]
+_KINDS = {WorkerEvent: "worker", ShuffleEvent: "shuffle", ClientEvent: "client"}
 
 
 def append(
@@ -76,9 +79,8 @@ def append(
                     "last_at": item.last_at,
                 }
                 rows.setdefault(tables.task_exception, []).append(known | row)
-            case WorkerEvent() | ShuffleEvent():
-                kind = "worker" if isinstance(item, WorkerEvent) else "shuffle"
-                event = {"kind": kind, "at": item.at}
+            case WorkerEvent() | ShuffleEvent() | ClientEvent():
+                event = {"kind": _KINDS[type(item)], "at": item.at}
                 rows.setdefault(tables.dask_event, []).append(known | event)
             case _:
                 assert_never(item)
@@ -120,6 +122,7 @@ def computations(
     *,
     cluster: ClusterId | None = None,
     text: str | None = None,
+    span: str | None = None,
     erred: bool = False,
     since: datetime | None = None,
     until: datetime | None = None,
@@ -127,7 +130,7 @@ def computations(
     limit: int = 100,
 ) -> ComputationList:
     """Newest first. `before` is the second part of the previous answer; `text` is looked for in
-    the code, in capitals and small letters."""
+    the code, `span` in the names of spans, in capitals and small letters."""
     table = tables.computation
     query = (
         select(table.c.cluster, table.c.record, table.c.started_at, table.c.id)
@@ -141,6 +144,9 @@ def computations(
         query = query.where(
             func.lower(type_coerce(table.c.code, Text)).contains(text.lower(), autoescape=True)
         )
+    if span:
+        told = func.lower(type_coerce(table.c.record, Text))
+        query = query.where(told.like(_in_spans(span), escape="/"))
     if erred:
         query = query.where(table.c.erred > 0)
     if since is not None:
@@ -155,6 +161,14 @@ def computations(
         rows = rows[:limit]
         following = f"{rows[-1].started_at.isoformat()}_{rows[-1].id}"
     return ComputationList(tuple(ComputationView(it.cluster, it.record) for it in rows), following)
+
+
+def _in_spans(span: str) -> str:
+    """Spans are the last of a record, and a quote within a value is written as \\"."""
+    wanted = msgspec.json.encode(span.lower()).decode()[1:-1]
+    for special in "/%_":
+        wanted = wanted.replace(special, f"/{special}")
+    return f'%"spans":[%{wanted}%'
 
 
 @reading
@@ -258,6 +272,14 @@ def shuffles(
     tx: Connection, cluster: ClusterId, *, since: datetime | None = None, limit: int = 200
 ) -> tuple[ShuffleEvent, ...]:
     found: tuple[ShuffleEvent, ...] = _events(tx, cluster, "shuffle", since, limit)
+    return found
+
+
+@reading
+def clients(
+    tx: Connection, cluster: ClusterId, *, since: datetime | None = None, limit: int = 200
+) -> tuple[ClientEvent, ...]:
+    found: tuple[ClientEvent, ...] = _events(tx, cluster, "client", since, limit)
     return found
 
 

@@ -104,6 +104,7 @@ class ComputationQuery(msgspec.Struct, frozen=True):
 
     cluster: str | None = None
     text: str | None = None  # in its code
+    span: str | None = None  # in the names of its spans
     erred: bool = False  # only those with tasks that failed
     since: Instant | None = None
     until: Instant | None = None
@@ -343,6 +344,16 @@ SHUFFLES = Endpoint(
     "P2P shuffles that began, began anew, ended or failed, newest first",
     "clusters",
     telemetry.ShuffleList,
+    query=NewestQuery,
+    problems=_MISSING,
+)
+CLIENT_EVENTS = Endpoint(
+    "client_events",
+    "GET",
+    "/v1/clusters/{cluster}/client-events",
+    "Dask clients that connected and went: whose, when, from where; newest first",
+    "clusters",
+    telemetry.ClientEventList,
     query=NewestQuery,
     problems=_MISSING,
 )
@@ -593,6 +604,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     EXCEPTIONS,
     WORKER_EVENTS,
     SHUFFLES,
+    CLIENT_EVENTS,
     METRICS,
     HOST_METRICS,
     HOSTS,

@@ -56,6 +56,7 @@ class Computation(msgspec.Struct, frozen=True, tag_field="item", tag="computatio
     graph_s: float = 0.0  # how long the scheduler took to take its graphs in
     compute_s: float = 0.0  # summed over workers' threads
     workers: int = 0  # the most that were there
+    spans: tuple[str, ...] = ()  # of its groups, each as "outer / inner" (distributed.span)
 
 
 class TaskGroupSample(msgspec.Struct, frozen=True, tag_field="item", tag="group"):
@@ -146,6 +147,18 @@ class ShuffleEvent(msgspec.Struct, frozen=True, tag_field="item", tag="shuffle")
     detail: str = ""
 
 
+class ClientEvent(msgspec.Struct, frozen=True, tag_field="item", tag="client"):
+    """A person's Dask client connects, or is gone. One that was there before the recording began is
+    told as of then."""
+
+    at: datetime
+    client: str  # Dask's id of it, another one each time
+    connected: bool
+    name: str = ""  # of `Client(name=…)`
+    user: str = ""  # by its certificate, where Shoal gave it one
+    address: str = ""  # its own end of the connection
+
+
 class SchedulerSample(msgspec.Struct, frozen=True, tag_field="item", tag="scheduler"):
     """The Dask scheduler and, by workers' heartbeats, the cluster as a whole."""
 
@@ -217,6 +230,7 @@ Item: TypeAlias = (
     | TaskException
     | WorkerEvent
     | ShuffleEvent
+    | ClientEvent
     | SchedulerSample
     | HostSample
 )
@@ -348,6 +362,10 @@ class WorkerEventList(msgspec.Struct, frozen=True):
 
 class ShuffleList(msgspec.Struct, frozen=True):
     events: tuple[ShuffleEvent, ...]  # newest first
+
+
+class ClientEventList(msgspec.Struct, frozen=True):
+    events: tuple[ClientEvent, ...]  # newest first
 
 
 class SchedulerSeries(msgspec.Struct, frozen=True):

@@ -44,6 +44,7 @@ HANDLERS: Mapping[str, Any] = {
     "exceptions": telemetry.exceptions,
     "worker_events": telemetry.worker_events,
     "shuffles": telemetry.shuffles,
+    "client_events": telemetry.client_events,
     "metrics": telemetry.metrics,
     "host_metrics": telemetry.host_metrics,
     "hosts": telemetry.hosts,

@@ -28,6 +28,7 @@ async def computations(desk: Desk, asked: Incoming[ComputationQuery, None]) -> w
         workspace,
         cluster=await _named(desk, workspace, query.cluster),
         text=query.text,
+        span=query.span,
         erred=query.erred,
         since=query.since,
         until=query.until,
@@ -70,6 +71,15 @@ async def shuffles(desk: Desk, asked: Incoming[NewestQuery, None]) -> wire.Shuff
     return wire.ShuffleList(
         await desk.database.run_samples(
             records.shuffles, cluster.id, since=query.since, limit=query.limit
+        )
+    )
+
+
+async def client_events(desk: Desk, asked: Incoming[NewestQuery, None]) -> wire.ClientEventList:
+    cluster, query = await _find(desk, asked), asked.query
+    return wire.ClientEventList(
+        await desk.database.run_samples(
+            records.clients, cluster.id, since=query.since, limit=query.limit
         )
     )
 
