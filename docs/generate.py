@@ -116,7 +116,17 @@ def _signals() -> str:
         "them.\n\n"
         + _table("kind | severity | what it says | it shows when | change", rows)
         + f"\n{severities}\n"
+        + _SIGNALS_LIMIT
     )
+
+
+_SIGNALS_LIMIT = """
+`cross-zone` knows the zones of the cluster's own VMs and what workers send each other. It does not
+know where the buckets and databases are that tasks read and write: neither Dask nor the credentials
+tell. Data that comes from another region, for which clouds charge as well, shows as the workers'
+incoming traffic on the cluster's page and as nothing else. Start a cluster where its data is:
+`region=`.
+"""
 
 
 def _permissions() -> str:

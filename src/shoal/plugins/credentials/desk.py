@@ -20,6 +20,7 @@ from .standing import Standing
 _TELL_S = 5.0
 _AGAIN_S = 5.0
 _TRIES = 4
+_AT_ONCE = 50
 _MOST_WANTED = 30  # resources
 
 
@@ -52,12 +53,12 @@ class Desk:
         """All that this session forwards, now; answered when the workers have it."""
         self._standing.put(sender, read(held))
         await self._tell_all()
-        return {"workers": len(self._told)}
+        return {"workers": self._up_to_date()}
 
     async def withdraw(self, sender: str) -> Message:
         self._standing.withdraw(sender)
         await self._tell_all()
-        return {"workers": len(self._told)}
+        return {"workers": self._up_to_date()}
 
     async def known(self) -> list[Message]:
         """Whose credentials count, and until when; no values."""
@@ -112,6 +113,9 @@ class Desk:
             elif behind := self._behind():
                 await self._tell(behind)
 
+    def _up_to_date(self) -> int:
+        return sum(it == self._version for it in self._told.values())
+
     def _rest_s(self) -> float | None:
         if self._behind():
             return _AGAIN_S
@@ -135,15 +139,23 @@ class Desk:
         self._changed.set()
 
     async def _tell(self, workers: Iterable[str]) -> None:
-        version, addresses = self._version, list(workers)
-        for it in addresses:
-            self._tries[it] = self._tries.get(it, 0) + 1
+        """Each by itself: one that hangs keeps nobody waiting for long."""
         held = [written(it) for it in self._standing.counts()]
-        message = {"op": TAKE, "version": version, "held": held}
-        telling = self._scheduler.broadcast(msg=message, workers=addresses, on_error="ignore")
-        with contextlib.suppress(TimeoutError):
-            answers = await asyncio.wait_for(telling, _TELL_S)
-            self._told |= {it: version for it, answer in answers.items() if answer == version}
+        message = {"op": TAKE, "version": self._version, "held": held}
+        at_once = asyncio.Semaphore(_AT_ONCE)
+
+        async def tell(worker: str) -> None:
+            async with at_once:
+                self._tries[worker] = self._tries.get(worker, 0) + 1
+                telling = self._scheduler.broadcast(
+                    msg=message, workers=[worker], on_error="ignore"
+                )
+                with contextlib.suppress(TimeoutError):
+                    answers = await asyncio.wait_for(telling, _TELL_S)
+                    if worker in answers:
+                        self._told[worker] = int(answers[worker])
+
+        await asyncio.gather(*map(tell, workers))
 
 
 def _plugin(desk: Desk) -> Any:
