@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -258,6 +259,65 @@ def test_a_signal_names_an_argument_and_shows_alone_where_nothing_else_is_wrong(
     assert shown[0].argument
 
 
+@pytest.mark.parametrize("kind", SignalKind)
+def test_a_signal_says_how_much_its_advice_would_save_or_why_that_cannot_be_told(
+    kind: SignalKind,
+) -> None:
+    found = of(TABLE[kind][0], kind)
+    assert found is not None
+    assert re.search(r"\d|cannot be told", found.saves), found.saves
+
+
+SATURATED = series(150, event_loop_s=0.21, workers=4, threads=16, processing=40, executing=4)
+
+
+def test_threads_that_wait_for_the_scheduler_cost_what_they_cost() -> None:
+    found = of(a_scene(samples=SATURATED, instances=vms("a", "a")), SignalKind.SCHEDULER_SATURATED)
+    assert found is not None
+    assert "Up to 75 % of the workers' threads" in found.saves
+    assert found.saves_uusd_per_hour == 1_500_000
+
+
+@pytest.mark.parametrize(("gil_share", "shows"), [(0.81, True), (0.79, False)])
+def test_a_lock_that_is_held_saturates_the_scheduler_too(gil_share: float, shows: bool) -> None:
+    found = of(
+        a_scene(samples=series(150, gil_share=gil_share, **BUSY)), SignalKind.SCHEDULER_SATURATED
+    )
+    assert (found is not None) == shows
+    if found is not None:
+        assert "Python's lock was held 81 % of the time" in found.evidence
+        assert "a plugin, a preload script" in found.advice
+
+
+@pytest.mark.parametrize(
+    ("cloud", "zones", "says", "uusd"),
+    [
+        (Cloud.AWS, ("us-east-1a", "us-east-1b"), "about $0.04 an hour", 36_000),
+        (Cloud.GCP, ("us-east1-b", "us-east1-c"), "about $0.02 an hour", 18_000),
+        (Cloud.AZURE, ("eastus-1", "eastus-2"), "which is not charged", None),
+        (Cloud.SIM, ("a", "b"), "no price is known here", None),
+    ],
+)
+def test_traffic_between_zones_costs_what_the_cloud_charges(
+    cloud: Cloud, zones: tuple[str, ...], says: str, uusd: int | None
+) -> None:
+    spec = ClusterSpec("etl", cloud, Workers(4, 4, 4), EnvironmentId("env-1"))
+    samples = series(150, transfer_bps=1e6, **BUSY)
+    found = of(a_scene(spec=spec, instances=vms(*zones), samples=samples), SignalKind.CROSS_ZONE)
+    assert found is not None
+    assert says in found.saves
+    assert found.saves_uusd_per_hour == uusd
+    assert "regions" not in found.evidence
+
+
+def test_zones_of_two_regions_are_said_to_be() -> None:
+    samples = series(150, transfer_bps=1e6, **BUSY)
+    instances = vms("us-east1-b", "europe-west1-b")
+    found = of(a_scene(instances=instances, samples=samples), SignalKind.CROSS_ZONE)
+    assert found is not None
+    assert "the zones are of 2 regions" in found.evidence
+
+
 def test_every_kind_has_one_rule() -> None:
     assert sorted(it.kind for it in RULES) == sorted(SignalKind)
 
@@ -283,7 +343,8 @@ def test_idle_workers_cost_what_they_cost() -> None:
     unknown = msgspec.structs.replace(scene, instances=vms("a", price=None))
     found = of(unknown, SignalKind.ALL_IDLE)
     assert found is not None
-    assert (found.saves, found.saves_uusd_per_hour) == ("", None)  # never guessed
+    assert found.saves_uusd_per_hour is None  # never guessed
+    assert found.saves == "How much cannot be told: no price is known for these workers."
 
 
 def test_few_long_tasks_are_uneven_work_too() -> None:

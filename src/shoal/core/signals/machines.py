@@ -6,13 +6,27 @@ import itertools
 import statistics
 from datetime import datetime, timedelta
 
-from shoal.core.signals.scene import HISTORY, Finding, Rule, Scene, Start, count, named, size, span
-from shoal.wire.specs import SpotPolicy
+from shoal.core.signals.scene import (
+    HISTORY,
+    Finding,
+    Rule,
+    Scene,
+    Start,
+    count,
+    dollars,
+    named,
+    size,
+    span,
+)
+from shoal.wire.specs import Cloud, SpotPolicy
 from shoal.wire.telemetry import Severity, SignalKind
 from shoal.wire.views import InstanceState
 
 CROSS_BPS, CROSS_S = 1_000_000.0, 120.0
 SLOW_S = 180.0
+# Between two zones of one region, sent and received together; list prices as of 2026-11. Between
+# regions it is more. Azure charges nothing between zones.
+_ACROSS_UUSD_PER_GB = {Cloud.AWS: 20_000, Cloud.GCP: 10_000, Cloud.AZURE: 0}
 _LOSS_NEARBY = timedelta(seconds=30)
 
 
@@ -43,7 +57,8 @@ def shuffle_restarts(scene: Scene) -> Finding | None:
         advice=advice,
         workers=named({it.worker for it in lost}),
         numbers={"restarts": len(again), "threshold": 1},
-        saves="Each restart moves and writes the whole of the shuffled data again.",
+        saves=f"{count(len(again), 'shuffle')} an hour, each of which moves and writes all of its "
+        "data again; how long that takes is not measured.",
     )
 
 
@@ -58,20 +73,40 @@ def cross_zone(scene: Scene) -> Finding | None:
     moved = statistics.fmean(it.transfer_bps for it in samples)
     if moved < CROSS_BPS:
         return None
+    regions = {region(scene.spec.cloud, zone) for zone in zones}
     total = sum(zones.values())
     across = 1 - sum((number / total) ** 2 for number in zones.values())
+    rate = _ACROSS_UUSD_PER_GB.get(scene.spec.cloud)
+    cost = None if rate is None else round(moved * across * 3600 / 1e9 * rate)
     places = ", ".join(f"{number} in {zone}" for zone, number in sorted(zones.items()))
     return Finding(
         evidence=f"The VMs are in {len(zones)} zones ({places}), and workers move "
-        f"{size(moved)} a second, about {size(moved * across)} of it from zone to zone.",
+        f"{size(moved)} a second. If all pairs of them move as much (Dask does not count by pair), "
+        f"{size(moved * across)} of it goes from zone to zone"
+        + (f", and the zones are of {len(regions)} regions." if len(regions) > 1 else "."),
         since=samples[0].at,
         until=scene.now,
         advice="Keep all VMs in one zone: allow_cross_zone=False with use_best_zone=True; if one "
         "zone has not enough machines, allow more kinds: worker_vm_types=, or a wider "
         "worker_cpu=[…, …].",
         numbers={"zones": len(zones), "transfer_bps": moved, "threshold_bps": CROSS_BPS},
-        saves=f"Clouds charge for it: {size(moved * across * 3600)} an hour.",
+        saves=f"{size(moved * across * 3600)} an hour from zone to zone, {_charged(rate, cost)}.",
+        saves_uusd_per_hour=cost or None,
     )
+
+
+def region(cloud: Cloud, zone: str) -> str:
+    """`us-east1-b` (Google) is in us-east1, `us-east-1b` (AWS) in us-east-1; elsewhere zones do
+    not say, and are taken for one region's."""
+    if cloud is Cloud.AWS:
+        return zone.rstrip("abcdefghijklmnopqrstuvwxyz")
+    return zone.rpartition("-")[0] if cloud in (Cloud.GCP, Cloud.AZURE) else ""
+
+
+def _charged(rate: int | None, cost: int | None) -> str:
+    if rate is None:
+        return "for which no price is known here"
+    return f"for which the cloud charges about {dollars(cost)}" if cost else "which is not charged"
 
 
 def slow_start(scene: Scene) -> Finding | None:

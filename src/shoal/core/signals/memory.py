@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
-from shoal.core.signals.scene import HISTORY, Finding, Rule, Scene, count, have, named, share, size
+from shoal.core.signals.scene import (
+    HISTORY,
+    Finding,
+    Rule,
+    Scene,
+    count,
+    dollars,
+    have,
+    named,
+    share,
+    size,
+    span,
+    workers_price,
+)
+from shoal.wire.ids import InstanceId
 from shoal.wire.telemetry import HostSample, Loss, Severity, SignalKind
 
 PRESSURE_SHARE, PRESSURE_S = 0.8, 120.0  # Dask pauses a worker at 80 %
@@ -34,7 +48,17 @@ def pressure(scene: Scene) -> Finding | None:
         "task's data smaller (chunks=, blocksize=, more partitions).",
         workers=named(high),
         numbers={"share": worst, "threshold": PRESSURE_SHARE, "workers": len(high)},
-        saves="Paused workers compute nothing while they are paid for.",
+        saves=_paused(scene, len(high), len(shares)),
+    )
+
+
+def _paused(scene: Scene, high: int, of: int) -> str:
+    price = workers_price(scene)
+    if not price:
+        return "How much cannot be told: no price is known for these workers."
+    return (
+        f"Up to {dollars(price * high / of)}, which these cost whether they compute or pause; how "
+        "long they pause is not measured."
     )
 
 
@@ -65,7 +89,9 @@ def spilling(scene: Scene) -> Finding | None:
             "threshold_share": SPILLED_SHARE,
             "disk_s": disk_s,
         },
-        saves=f"Up to {share(disk_s / all_s)} of the workers' time." if disk_s else "",
+        saves=f"Up to {share(disk_s / all_s)} of the workers' time."
+        if disk_s
+        else "How much cannot be told: no worker has said how long reading and writing took.",
     )
 
 
@@ -90,12 +116,14 @@ def killed(scene: Scene) -> Finding | None:
         "(worker_options={'nthreads': …}); or smaller chunks.",
         workers=named(workers),
         numbers={"losses": len(losses), "threshold": 1, "tasks_again": again},
-        saves=f"{count(again, 'task')} an hour are computed twice." if again else "",
+        saves=f"{count(again, 'task')} an hour are computed twice."
+        if again
+        else "No task was lost with them; a new worker takes some seconds each time.",
     )
 
 
 def unmanaged_growth(scene: Scene) -> Finding | None:
-    grown: dict[str, float] = {}
+    grown: dict[InstanceId, float] = {}
     for name, samples in scene.hosts_of_last(2 * GROWTH_S).items():
         limit = samples[-1].memory_limit_bytes
         long_enough = (samples[-1].at - samples[0].at).total_seconds() >= GROWTH_S
@@ -125,6 +153,20 @@ def unmanaged_growth(scene: Scene) -> Finding | None:
             "threshold_share": GROWTH_SHARE,
             "workers": len(grown),
         },
+        saves=_until_full(scene, grown),
+    )
+
+
+def _until_full(scene: Scene, grown: Mapping[InstanceId, float]) -> str:
+    """At the rate of these ten minutes, when the first is at its limit: its tasks begin anew."""
+    left = []
+    for name, grew in grown.items():
+        newest = scene.hosts[name][-1]
+        room = max(newest.memory_limit_bytes - newest.memory_used_bytes, 0)
+        left.append(room / (grew / GROWTH_S))  # it grew so much in about so long
+    return (
+        f"A worker in about {span(min(left))}: at this rate the fullest is at its limit then, and "
+        "what it holds and runs is computed again."
     )
 
 

@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from shoal.core.cost import total_uusd
 from shoal.core.records import Instance
 from shoal.wire.ids import InstanceId
-from shoal.wire.specs import ClusterSpec
+from shoal.wire.specs import ClusterSpec, Role
 from shoal.wire.telemetry import (
     Computation,
     HostSample,
@@ -25,6 +26,7 @@ from shoal.wire.telemetry import (
     TaskGroupSample,
     WorkerEvent,
 )
+from shoal.wire.views import InstanceState
 
 WINDOW = timedelta(minutes=20)  # of samples
 HISTORY = timedelta(hours=1)  # of computations and events
@@ -83,7 +85,7 @@ class Finding(msgspec.Struct, frozen=True):
     advice: str
     workers: tuple[str, ...] = ()
     numbers: dict[str, float] = {}
-    saves: str = ""
+    saves: str = ""  # an amount; else why none can be told
     saves_uusd_per_hour: int | None = None
 
 
@@ -98,6 +100,24 @@ class Rule(msgspec.Struct, frozen=True):
 
 def named(workers: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(workers)[:_NAMED])
+
+
+# -- money --------------------------------------------------------------------------------------
+
+
+def workers_price(scene: Scene) -> int | None:
+    """Of all workers' VMs, micro-dollars an hour; None where one is not known."""
+    running = [
+        it
+        for it in scene.instances
+        if it.role is Role.WORKER and it.state is InstanceState.LAUNCHED
+    ]
+    return total_uusd(it.price_uusd_per_hour for it in running) if running else None
+
+
+def dollars(uusd: float | None) -> str:
+    """`$1.50 an hour`; nothing where it is not known, or nothing."""
+    return f"${uusd / 1e6:.2f} an hour" if uusd else ""
 
 
 # -- words ----------------------------------------------------------------------------------------

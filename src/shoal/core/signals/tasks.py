@@ -4,7 +4,13 @@ moves, tasks that fail."""
 from __future__ import annotations
 
 from shoal.core.signals.scene import HISTORY, Finding, Rule, Scene, count, share, size, span
-from shoal.wire.telemetry import Computation, Severity, SignalKind, TaskGroupSample
+from shoal.wire.telemetry import (
+    Computation,
+    Severity,
+    SignalKind,
+    TaskException,
+    TaskGroupSample,
+)
 
 TINY_S, TINY_TASKS = 0.01, 1_000
 OVERHEAD_S = 0.001  # about what a scheduler and a worker spend on each task
@@ -13,6 +19,7 @@ SKEW_TIMES, SKEW_BYTES, SKEW_TASKS = 4.0, 100 << 20, 8
 LONG_TASK_S, STRAGGLER_TIMES = 30.0, 10.0
 TRANSFER_S = 30.0
 RETRIED = 3
+_DONE = ("memory", "released", "forgotten")
 
 
 def tiny_tasks(scene: Scene) -> Finding | None:
@@ -115,7 +122,13 @@ def _uneven(it: TaskGroupSample, threads: int) -> str:
 def _waiting(it: TaskGroupSample, threads: int) -> str:
     if it.tasks * 2 <= threads:
         return f"{share(1 - it.tasks / threads)} of the threads wait meanwhile."
-    return "The others wait for the largest part."
+    mean_s = it.compute_s / (it.tasks or 1)
+    if it.longest_s > STRAGGLER_TIMES * mean_s:
+        return f"Up to {span(it.longest_s - mean_s)}, for which all wait that need the last part."
+    return (
+        "How much cannot be told: Dask tells how large parts are, not how long each took. All that "
+        "need the last part wait for the largest."
+    )
 
 
 def transfer(scene: Scene) -> Finding | None:
@@ -155,8 +168,20 @@ def erred_retried(scene: Scene) -> Finding | None:
         "repeated (an HTTP call). retries= of client.map and compute says how often.",
         workers=tuple(dict.fromkeys(it.worker for it in found)),
         numbers={"retried": retried, "threshold": RETRIED},
-        saves="Each try computes the whole task again.",
+        saves=_tried(scene, found),
     )
+
+
+def _tried(scene: Scene, found: list[TaskException]) -> str:
+    """Seconds of computing, by the mean of each prefix."""
+    seconds = 0.0
+    for it in found:
+        groups = [group for group in scene.groups if group.prefix == it.prefix]
+        done = sum(group.states.get(state, 0) for group in groups for state in _DONE)
+        seconds += it.retried * sum(group.compute_s for group in groups) / (done or 1)
+    if not seconds:
+        return "How much cannot be told: none of these tasks has been computed to its end yet."
+    return f"About {span(seconds)} of a worker's thread: each try computes the whole task again."
 
 
 def _recent(scene: Scene) -> list[Computation]:

@@ -5,16 +5,26 @@ from __future__ import annotations
 import math
 import statistics
 from datetime import datetime
+from typing import Any
 
-from shoal.core.cost import total_uusd
-from shoal.core.signals.scene import Finding, Rule, Scene, count, have, share, span
-from shoal.wire.specs import Role
+from shoal.core.signals.scene import (
+    Finding,
+    Rule,
+    Scene,
+    count,
+    dollars,
+    have,
+    share,
+    span,
+    workers_price,
+)
 from shoal.wire.telemetry import SchedulerSample, Severity, SignalKind
-from shoal.wire.views import InstanceState
 
 IDLE_S = 300.0
 LOW_CPU_S, LOW_CPU_SHARE, LOW_CPU_BUSY = 180.0, 0.3, 0.8
 OVERSIZED_S, OVERSIZED_SHARE, OVERSIZED_THREADS = 900.0, 0.4, 8
+NO_PRICE = "How much cannot be told: no price is known for these workers."
+GIL_SHARE = 0.8
 SATURATED_S, TICK_S, SATURATED_PERCENT, STALL_S, STALLS = 120.0, 0.2, 90.0, 3.0, 3
 
 
@@ -26,7 +36,7 @@ def all_idle(scene: Scene) -> Finding | None:
     timeout_s = scene.spec.stop.idle_timeout_s
     ends = f"It ends after {span(timeout_s)} of that." if timeout_s else "Nothing ends it."
     idle_s = (scene.now - _idle_since(scene)).total_seconds()
-    price = _workers_price(scene)
+    price = workers_price(scene)
     return Finding(
         evidence=f"{count(workers, 'worker')} {have(workers)} had nothing to do for "
         f"{span(idle_s)}. {ends}",
@@ -36,7 +46,7 @@ def all_idle(scene: Scene) -> Finding | None:
         f'{scene.spec.workers.maximum}]; or end it sooner: idle_timeout="5 minutes"; or close it '
         "now.",
         numbers={"idle_s": idle_s, "threshold_s": IDLE_S, "workers": workers},
-        saves=_dollars(price),
+        saves=f"{dollars(price)}." if price else NO_PRICE,
         saves_uusd_per_hour=price,
     )
 
@@ -51,6 +61,8 @@ def low_cpu(scene: Scene) -> Finding | None:
         return None
     executing = statistics.fmean(it.executing for it in busy)
     io = [it.cpu_iowait_percent for h in scene.hosts_of_last(LOW_CPU_S).values() for it in h]
+    price = workers_price(scene)
+    spared = None if price is None else round(price * (1 - max(used, 0.05)))
     waits = f" The disk is waited for {statistics.fmean(io):.0f} % of the time." if io else ""
     return Finding(
         evidence=f"About {count(round(executing), 'task')} ran at a time, and each used "
@@ -61,7 +73,9 @@ def low_cpu(scene: Scene) -> Finding | None:
         f'worker_options={{"nthreads": {_threads_wanted(samples[-1], used)}}}. If they hold '
         "Python's lock (GIL), fewer threads in more workers: nthreads 1 or 2.",
         numbers={"share": used, "threshold": LOW_CPU_SHARE, "executing": executing},
-        saves=f"The same work needs about {share(max(used, 0.05))} of the CPUs.",
+        saves=f"The same work needs about {share(max(used, 0.05))} of the CPUs"
+        + (f": up to {dollars(spared)}." if spared else "."),
+        saves_uusd_per_hour=spared,
     )
 
 
@@ -81,7 +95,7 @@ def oversized(scene: Scene) -> Finding | None:
         return None
     workers = min(it.workers for it in samples)
     enough = max(math.ceil(peak * 1.25 / (threads / workers)), 1)
-    price = _workers_price(scene)
+    price = workers_price(scene)
     saved = None if price is None else round(price * (1 - enough / workers))
     return Finding(
         evidence=f"At most {peak} of {threads} threads computed at any time in the last "
@@ -96,7 +110,7 @@ def oversized(scene: Scene) -> Finding | None:
             "threshold_share": OVERSIZED_SHARE,
             "enough_workers": enough,
         },
-        saves=_dollars(saved) or f"{share(1 - enough / workers)} of the workers.",
+        saves=f"{dollars(saved)}." if saved else f"{share(1 - enough / workers)} of the workers.",
         saves_uusd_per_hour=saved,
     )
 
@@ -108,11 +122,18 @@ def scheduler_saturated(scene: Scene) -> Finding | None:
     tick = statistics.median(it.event_loop_s for it in samples)
     cpu = statistics.fmean(it.scheduler_cpu_percent for it in samples)
     stalls = [it.stall_s for it in samples if it.stall_s > STALL_S]
-    if tick <= TICK_S and cpu <= SATURATED_PERCENT and len(stalls) < STALLS:
+    gil = statistics.fmean(it.gil_share for it in samples)
+    calm = tick <= TICK_S and cpu <= SATURATED_PERCENT and gil <= GIL_SHARE
+    if calm and len(stalls) < STALLS:
         return None
-    gil = max(it.gil_share for it in samples)
     stood = f" It stood still for up to {span(max(stalls))}." if stalls else ""
-    locked = f" Python's lock was contended {share(gil)} of the time." if gil else ""
+    locked = f" Python's lock was held {share(gil)} of the time." if gil else ""
+    held = gil > GIL_SHARE and cpu <= SATURATED_PERCENT
+    code = (
+        " Something else than Dask holds the lock in its process: a plugin, a preload script."
+        if held
+        else ""
+    )
     return Finding(
         evidence=f"The scheduler used {cpu:.0f} % of its one CPU, and its event loop came round "
         f"every {span(tick)} instead of every 20 ms.{stood}{locked}",
@@ -120,16 +141,37 @@ def scheduler_saturated(scene: Scene) -> Finding | None:
         until=scene.now,
         advice="Fewer, larger tasks are what helps: larger chunks= or blocksize=. More CPUs do "
         "not (it uses one); faster ones do: scheduler_vm_types=. Large results are better "
-        "written by workers than gathered.",
+        f"written by workers than gathered.{code}",
         numbers={
             "event_loop_s": tick,
             "threshold_s": TICK_S,
             "cpu_percent": cpu,
             "threshold_percent": SATURATED_PERCENT,
             "stall_s": max(stalls, default=0.0),
+            "gil_share": gil,
+            "threshold_gil_share": GIL_SHARE,
         },
-        saves="Workers wait while the scheduler is behind.",
+        **_waiting(scene, samples),
     )
+
+
+def _waiting(scene: Scene, samples: list[SchedulerSample]) -> dict[str, Any]:
+    """What of the workers waited although there was work for all of them."""
+    full = [it for it in samples if it.threads and it.processing + it.queued >= it.threads]
+    if not full:
+        return {
+            "saves": "How much cannot be told: there was never work for all workers at once, so "
+            "they may wait for other reasons than the scheduler."
+        }
+    idle = statistics.fmean(max(1 - it.executing / it.threads, 0.0) for it in full)
+    price = workers_price(scene)
+    lost = None if price is None else round(price * idle)
+    of = f": {dollars(lost)}" if lost else ""
+    return {
+        "saves": f"Up to {share(idle)} of the workers' threads, which waited though there was "
+        f"work{of}.",
+        "saves_uusd_per_hour": lost,
+    }
 
 
 def _work(it: SchedulerSample) -> int:
@@ -144,19 +186,6 @@ def _idle_since(scene: Scene) -> datetime:
             break
         since = it.at
     return since
-
-
-def _workers_price(scene: Scene) -> int | None:
-    running = [
-        it
-        for it in scene.instances
-        if it.role is Role.WORKER and it.state is InstanceState.LAUNCHED
-    ]
-    return total_uusd(it.price_uusd_per_hour for it in running) if running else None
-
-
-def _dollars(uusd: int | None) -> str:
-    return f"${uusd / 1e6:.2f} an hour." if uusd else ""
 
 
 RULES = (
@@ -190,7 +219,8 @@ RULES = (
         Severity.WARNING,
         "The scheduler is the bottleneck",
         "over 2 minutes of work its event loop took more than 200 ms a turn, or it used more than "
-        "90 % of a CPU, or it stood still for 3 s three times",
+        "90 % of a CPU, or it stood still for 3 s three times, or Python's lock (GIL) was held in "
+        "its process more than 80 % of the time (measured where `gilknocker` is installed)",
         "chunks",
         scheduler_saturated,
     ),
