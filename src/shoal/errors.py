@@ -82,7 +82,10 @@ class ClusterFailed(ShoalError):
 
 
 class EnvironmentFailed(ShoalError):
+    """`passing`: trying again may help, as with a network that was away."""
+
     code = "environment-failed"
+    passing = False
 
 
 class CloudError(ShoalError):

@@ -13,6 +13,7 @@ from shoal.agent.asked import Asked
 from shoal.agent.messages import ConfigureWorker
 from shoal.agent.next_step import (
     Child,
+    GiveWay,
     Prepare,
     Rest,
     Seen,
@@ -65,6 +66,10 @@ UP = Child(NEW, HERE)
         (asked(), Seen(0.0, prepared=OLD, child=Child(OLD, HERE)), Prepare()),
         (asked(), Seen(0.0, prepared=OLD, child=Child(OLD, HERE), preparing=True), Wait()),
         (asked(), Seen(0.0, prepared=OLD, child=Child(OLD, HERE), broken=NEW), Wait()),
+        (asked(), Seen(0.0, prepared=NEW, child=Child(OLD, HERE)), GiveWay()),
+        (asked(), Seen(0.0, prepared=NEW, child=Child(OLD, HERE, stopping=True)), Wait()),
+        (asked(), Seen(0.0, prepared=OLD, broken=NEW), Spawn()),
+        (asked(), Seen(0.0, prepared=OLD, broken=NEW, child=Child(OLD)), SendConfiguration(HERE)),
         (asked(follows=False), Seen(0.0, prepared=OLD, child=Child(OLD, HERE)), Wait()),
         (asked(follows=False), Seen(0.0, prepared=OLD), Prepare()),
         # retired
@@ -81,7 +86,7 @@ def test_the_next_step(wish: Asked | None, seen: Seen, step: Step) -> None:
 @pytest.mark.parametrize(
     ("wish", "child"),
     [
-        (asked(), Child(OLD, HERE)),
+        (asked(), Child(OLD)),
         (asked(configuration=THERE), UP),
         (asked(retire=True), Child(NEW)),
     ],
@@ -105,7 +110,7 @@ def perform(step: Step, seen: Seen, wish: Asked) -> Seen:
         case SendConfiguration(configuration):
             assert seen.child is not None
             return change(seen, child=change(seen.child, configured=configuration))
-        case StopChild():
+        case StopChild() | GiveWay():
             return change(seen, child=None)
         case Wait(until_s):
             assert until_s is not None

@@ -150,7 +150,7 @@ def test_a_stage_keeps_its_beginning_while_its_detail_changes() -> None:
 
 def test_the_address_is_told_while_the_worker_serves_and_not_after() -> None:
     standing = Standing(InstanceId("shoal-c-1"), Role.WORKER, Clock())
-    standing.ready("tls://here")
+    standing.ready("tls://here", "env-1")
     standing.draining()
     assert (standing.report.stage, standing.report.dask_address) == (Stage.DRAINING, "tls://here")
     standing.stage(Stage.DRAINED)

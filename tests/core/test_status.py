@@ -63,6 +63,25 @@ def test_it_scales_while_workers_are_on_their_way() -> None:
     assert (shown.workers.ready, shown.workers.launching) == (1, 1)
 
 
+def test_it_is_not_ready_while_workers_run_the_environment_from_before() -> None:
+    two, three = worker(2), worker(3)
+    told = (seen(two, environment="env-0"), seen(three, environment="env-1"))
+    shown = view(cluster(2), scheduler(), two, three, told=told)
+    assert shown.status is ClusterStatus.SCALING
+    assert "1 still with the environment from before" in shown.sentence
+
+
+def test_it_is_degraded_by_what_no_vm_can_be_though_enough_run() -> None:
+    two = worker(2)
+    why = "1 of 1 workers: seaweed could not be installed"
+    told = (seen(two, environment="env-0", broken="env-1", failure="seaweed could not"),)
+    shown = view(cluster(1, unable=why), scheduler(), two, told=told)
+    assert shown.status is ClusterStatus.DEGRADED
+    assert why in shown.sentence
+    assert "1 go on with the environment from before" in shown.sentence
+    assert instance_view(two, told[0], NOW).detail == "seaweed could not"
+
+
 def test_it_is_degraded_by_what_its_own_attempts_ran_into() -> None:
     two = worker(2)
     why = "no capacity for m4 in z1"

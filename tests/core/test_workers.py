@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from shoal.core.actions import Action, Avoid, End, Intend, Launch, Release, Retire, Scale
-from shoal.core.records import Instance, Tally, World
+import msgspec
+
+from shoal.core.actions import Action, Avoid, End, GiveUp, Intend, Launch, Release, Retire, Scale
+from shoal.core.records import Instance, Observation, Tally, World
 from shoal.wire.specs import SpotPolicy, Workers
 from shoal.wire.views import InstanceState, Stage
 from tests.core.worlds import (
@@ -277,3 +279,45 @@ def test_a_worker_that_the_cloud_takes_back_leaves_at_once_and_its_pool_is_avoid
     later = world(cluster(1), scheduler(), leaving, observations=[told])
     assert not planned(later, Retire, Avoid)
     assert only(later, Intend)
+
+
+def _unmade(it: Instance, environment: str = "env-1", stage: Stage = Stage.FAILED) -> Observation:
+    return seen(it, stage, failure="No module named 'no'", broken=environment)
+
+
+def test_what_no_vm_can_be_ends_a_cluster_at_its_beginning_in_the_agents_words() -> None:
+    head_vm, *workers = scheduler(), worker(2), worker(3)
+    told = [seen(head_vm), *map(_unmade, workers)]
+    actions = planned(world(cluster(2), head_vm, *workers, observations=told), End, Intend)
+    [end] = actions
+    assert isinstance(end, End)
+    assert end.why == "2 of 2 workers: No module named 'no'"
+
+
+def test_a_cluster_that_worked_before_is_left_as_it_is_and_tries_no_more() -> None:
+    head_vm, runs, fails = scheduler(), worker(2), worker(3)
+    tallies = {C1: Tally(C1, 2, 3, 2, workers_ready=1)}
+    told = [seen(head_vm), seen(runs), _unmade(fails)]
+    this = world(cluster(2), head_vm, runs, fails, observations=told, tallies=tallies)
+    [give_up] = planned(this, End, GiveUp, Intend)
+    assert give_up == GiveUp(C1, 1, "1 of 2 workers: No module named 'no'")
+    unable = msgspec.structs.replace(this, clusters=(cluster(2, unable=give_up.why),))
+    assert not planned(unable, End, GiveUp, Intend)
+
+
+def test_a_running_worker_tells_that_a_new_environment_cannot_be() -> None:
+    head_vm, runs = scheduler(), worker(2)
+    tallies = {C1: Tally(C1, 2, 2, 1, workers_ready=1)}
+    told = [seen(head_vm), _unmade(runs, stage=Stage.READY)]
+    this = world(cluster(2), head_vm, runs, observations=told, tallies=tallies)
+    [give_up] = planned(this, Release, GiveUp, Intend)
+    assert isinstance(give_up, GiveUp)
+
+
+def test_what_could_not_be_of_another_environment_matters_no_more() -> None:
+    head_vm, runs = scheduler(), worker(2)
+    tallies = {C1: Tally(C1, 2, 2, 1, workers_ready=1)}
+    told = [seen(head_vm), _unmade(runs, "env-0", Stage.READY)]
+    this = world(cluster(2), head_vm, runs, observations=told, tallies=tallies)
+    assert not planned(this, Release, GiveUp)
+    assert planned(this, Intend)

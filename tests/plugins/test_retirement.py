@@ -83,6 +83,40 @@ def test_what_a_leaving_worker_holds_is_kept_by_one_that_stays() -> None:
     run(scenario)
 
 
+def test_workers_that_begin_anew_do_so_some_at_a_time_and_nothing_is_lost() -> None:
+    async def scenario(here: Setting) -> None:
+        for name in ("a", "b", "c", "d"):
+            await here.worker(name)
+        held = [await here.hold(f"precious {name}", name) for name in ("a", "b", "c", "d")]
+        here.retirement.ask([], ["a", "b", "c", "d"])
+        await here.until_only("c", "d")
+        assert not here.retirement._ready()  # until the first are back
+        await here.worker("a")
+        here.retirement.ask([], ["b", "c", "d"])
+        await here.until_only("a", "d")
+        await here.worker("b")
+        await here.worker("c")
+        here.retirement.ask([], ["d"])
+        await here.until_only("a", "b", "c")
+        assert await here.client.gather(held) == [f"precious {name}" for name in "abcd"]
+
+    run(scenario)
+
+
+def test_the_only_worker_begins_anew_too() -> None:
+    async def scenario(here: Setting) -> None:
+        await here.worker("only")
+        result = here.client.submit("{}!".format, "computed", key="task")
+        await result
+        here.retirement.ask([], ["only"])
+        await here.until_only()
+        await here.worker("only")
+        here.retirement.ask([])
+        assert await result == "computed!"  # again
+
+    run(scenario)
+
+
 def test_the_last_workers_leave_though_nobody_can_take_their_data() -> None:
     async def scenario(here: Setting) -> None:
         await here.worker("only")

@@ -158,7 +158,7 @@ class Head:
         if self._desk.orders is not None and self._desk.serving is not None:
             orders, taken_back = self._desk.orders, self._desk.taken_back
             names = dict.fromkeys((*orders.retire, *map(InstanceId, taken_back)))
-            self._tender.tell_child(Retire(tuple(names), orders.minimum))
+            self._tender.tell_child(Retire(tuple(names), orders.minimum, self._desk.moving))
 
     async def _tell_own(self) -> None:
         count = -1

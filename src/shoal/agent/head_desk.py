@@ -11,7 +11,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -45,6 +45,7 @@ _log = logging.getLogger(__name__)
 
 SAMPLES_EVERY_S = 5.0  # a reader that waits for changes is told mere samples this often
 _ANSWERS_APART_S = 0.04
+_SILENT_S = 60.0  # whoever was to begin anew and says nothing for so long is not waited for
 _FORGET_S = 300.0  # a host that was not sampled for so long is not counted
 _SAMPLES_A_SECOND = 40  # of hosts; what comes more often is not recorded
 
@@ -85,6 +86,7 @@ class HeadDesk:
         self._vm = vm
         self._clock = clock
         self._first_version = int(clock.now().timestamp() * 1000)
+        self.moving: tuple[InstanceId, ...] = ()  # workers that wait to begin anew
         self.taken_back: dict[str, str] = {}  # by the cloud, soon: names of VMs, and what it says
         self._posts: dict[InstanceId, Post] = {}
         self._stop = ""
@@ -101,6 +103,7 @@ class HeadDesk:
         if orders != self.orders:
             self.orders = orders
             _keep(self._vm.orders_file, orders)
+            self._look_who_moves()
             self.ordered.ring()
             self._refresh()
 
@@ -188,9 +191,26 @@ class HeadDesk:
         if beat.telemetry_dropped:
             self.book.unrecorded(beat.telemetry_dropped)
         self.record(beat.telemetry)
+        if news:
+            self._look_who_moves()
         if news or beat.logs:
             self._ring_news()
         return BeatAnswer(self.post(beat.vm.instance).version)
+
+    def _look_who_moves(self) -> None:
+        wanted = self.orders.manifest.id if self.orders else ""
+        silent_since = self._clock.now() - timedelta(seconds=_SILENT_S)
+        moving = tuple(
+            sorted(
+                name
+                for name, it in self.book.vms().items()
+                if it.moves_to and it.moves_to == wanted
+                if it.heard_at is None or it.heard_at > silent_since
+            )
+        )
+        if moving != self.moving:
+            self.moving = moving
+            self.ordered.ring()
 
     # -- telemetry ---------------------------------------------------------------------------
 

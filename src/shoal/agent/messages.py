@@ -38,10 +38,12 @@ class ConfigureWorker(msgspec.Struct, frozen=True, tag_field="op", tag="worker")
 
 
 class Retire(msgspec.Struct, frozen=True, tag_field="op", tag="retire"):
-    """To the scheduler: all workers that are to leave, and how many are kept in any case."""
+    """To the scheduler: all workers that are to leave, and how many are kept in any case; and those
+    whose agents wait to start them anew, some at a time."""
 
     names: tuple[InstanceId, ...]
     minimum: int
+    renew: tuple[InstanceId, ...] = ()
 
 
 class Stop(msgspec.Struct, frozen=True, tag_field="op", tag="stop"):

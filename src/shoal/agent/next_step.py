@@ -56,11 +56,16 @@ class StopChild(msgspec.Struct, frozen=True):
     why: str
 
 
+class GiveWay(msgspec.Struct, frozen=True):
+    """To a process of another environment, once the scheduler has retired this one: its results
+    go to other workers first."""
+
+
 class Rest(msgspec.Struct, frozen=True):
     """Retired and empty: nothing is left to run here."""
 
 
-Step: TypeAlias = Wait | Prepare | Spawn | SendConfiguration | StopChild | Rest
+Step: TypeAlias = Wait | Prepare | Spawn | SendConfiguration | StopChild | GiveWay | Rest
 
 
 def next_step(asked: Asked | None, seen: Seen) -> Step:
@@ -72,12 +77,14 @@ def next_step(asked: Asked | None, seen: Seen) -> Step:
         return Wait() if seen.preparing or seen.broken == asked.manifest.id else Prepare()
     if seen.child is None:
         return _start(seen)
-    return _keep(asked, seen.child)
+    return _keep(asked, seen, seen.child)
 
 
 def _needs_environment(asked: Asked, seen: Seen) -> bool:
     if asked.retire or (seen.child is not None and not asked.follows_manifest):
         return False
+    if seen.prepared is not None and seen.broken == asked.manifest.id:
+        return False  # what was here before goes on
     return seen.prepared != asked.manifest.id
 
 
@@ -87,11 +94,14 @@ def _start(seen: Seen) -> Step:
     return Spawn() if seen.now_s >= seen.restart_at_s else Wait(seen.restart_at_s)
 
 
-def _keep(asked: Asked, child: Child) -> Step:
+def _keep(asked: Asked, seen: Seen, child: Child) -> Step:
     if child.stopping:
         return Wait()
-    if asked.follows_manifest and not asked.retire and child.environment != asked.manifest.id:
-        return _stop(child, "another environment is asked for")
+    follows = asked.follows_manifest and not asked.retire and seen.broken != asked.manifest.id
+    if follows and child.environment != asked.manifest.id:
+        if child.configured is None:  # it never began
+            return _stop(child, "another environment is asked for")
+        return GiveWay()
     if asked.configuration is None:
         return Wait()
     if child.configured is None:

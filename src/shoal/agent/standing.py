@@ -49,18 +49,37 @@ class Standing:
             )
         )
 
-    def ready(self, dask_address: str) -> None:
+    def ready(self, dask_address: str, environment: str) -> None:
+        """Of `environment` from now on."""
         self.stage(Stage.READY)
-        self._replace(msgspec.structs.replace(self.report, dask_address=dask_address))
+        moves_to = self.report.moves_to if self.report.moves_to != environment else ""
+        self._replace(
+            msgspec.structs.replace(
+                self.report, dask_address=dask_address, environment=environment, moves_to=moves_to
+            )
+        )
 
     def draining(self) -> None:
         """Asked to leave, while something runs here; what never ran is drained at once."""
         if self.report.stage is Stage.READY:
             self.stage(Stage.DRAINING, "its data is moving to other workers")
 
-    def failed(self, failure: str) -> None:
+    def failed(self, failure: str, broken: str = "") -> None:
+        """`broken`: the environment that no VM can run."""
         self.stage(Stage.FAILED, failure.partition("\n")[0])
-        self._replace(msgspec.structs.replace(self.report, failure=failure))
+        self._replace(
+            msgspec.structs.replace(self.report, failure=failure, broken=broken, moves_to="")
+        )
+
+    def goes_on(self, failure: str, broken: str = "") -> None:
+        """What was asked for cannot be; what runs here goes on."""
+        self._replace(
+            msgspec.structs.replace(self.report, failure=failure, broken=broken, moves_to="")
+        )
+
+    def moves(self, environment: str) -> None:
+        """As soon as the scheduler has let go of what runs here."""
+        self._replace(msgspec.structs.replace(self.report, moves_to=environment))
 
     def noticed(self, notice: str) -> None:
         """Whatever it does: the cloud takes the VM back."""

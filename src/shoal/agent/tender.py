@@ -35,6 +35,7 @@ from shoal.agent.messages import (
 )
 from shoal.agent.next_step import (
     Child,
+    GiveWay,
     Prepare,
     Rest,
     Seen,
@@ -112,12 +113,16 @@ class Tender:
         self._python: Path | None = None
         self._child: DaskChild | None = None
         self._exits: tuple[restarts.Exit, ...] = ()
+        self._unmade = ("", "")  # why the broken one is, and its id if no VM can run it
         self._group = memory.own_group()
         self._stopping = False
 
     def ask(self, asked: Asked) -> None:
         if asked != self._asked:
-            self._asked = asked
+            before, self._asked = self._asked, asked
+            if before is not None and before.manifest.id != asked.manifest.id:
+                self._see(gave_up=False)
+                self._standing.goes_on("")
             self.wake.ring()
 
     def tell_child(self, command: Command) -> None:
@@ -144,6 +149,9 @@ class Tender:
                     case StopChild(why):
                         group.create_task(self._stop_child(why))
                         self._see_child(stopping=True)
+                    case GiveWay():
+                        self._standing.moves(self._wish().manifest.id)
+                        await self.wake.after(count)
                     case Rest():
                         self._standing.stage(Stage.DRAINED)
                         await self.wake.after(count)
@@ -184,10 +192,11 @@ class Tender:
                 report,
             )
         except EnvironmentFailed as error:
-            self._broken(manifest.id, str(error))
+            self._broken(manifest.id, str(error), lasting=not error.passing)
             return
         except OSError as error:
-            self._broken(manifest.id, f"The environment could not be written: {error}")
+            why = f"The environment could not be written: {error}"
+            self._broken(manifest.id, why, lasting=False)
             return
         self._see(preparing=False, prepared=manifest.id, gave_up=False)
         if told := preparation.other_python(manifest, self._vm):
@@ -200,19 +209,25 @@ class Tender:
             detail = f"{told.phase} {told.detail}"
             self._standing.stage(Stage.PREPARING, detail, progress=told.fraction)
 
-    def _broken(self, environment: EnvironmentId, why: str) -> None:
+    def _broken(self, environment: EnvironmentId, why: str, *, lasting: bool) -> None:
+        """`lasting`: another VM would fare no better."""
         _log.error("environment %s: %s", environment, why)
         self._see(preparing=False, broken=environment)
-        if self._seen.child is None:
-            self._standing.failed(why)
+        self._unmade = (why, environment if lasting else "")
+        if self._seen.prepared is None:
+            self._standing.failed(*self._unmade)
+        elif self._wish().manifest.id == environment:
+            self._standing.goes_on(*self._unmade)
         self.wake.ring()
 
     # -- the child ---------------------------------------------------------------------------
 
     def _spawn(self, group: asyncio.TaskGroup) -> None:
         asked = self._wish()
+        environment_id = self._seen.prepared
         assert self._python is not None
-        prefix = self._vm.prefix(asked.manifest.id)
+        assert environment_id is not None
+        prefix = self._vm.prefix(environment_id)
         environment = child_environment(os.environ, asked.environ, prefix, self._vm.dask)
         try:
             child = DaskChild.start(self._role, self._python, environment, self._vm.dask)
@@ -220,7 +235,7 @@ class Tender:
             self._give_up(f"It cannot be started: {error}")
             return
         self._child = child
-        self._see(child=Child(asked.manifest.id))
+        self._see(child=Child(environment_id))
         told = preparation.other_python(asked.manifest, self._vm)
         self._standing.stage(
             Stage.STARTING, f"importing Dask; {told}" if told else "importing Dask"
@@ -262,12 +277,16 @@ class Tender:
         asked_to = self._seen.child is not None and self._seen.child.stopping
         retired = self._asked is not None and self._asked.retire
         self._see(child=None)
+        if watched.retired and self._standing.report.moves_to and not retired:
+            self._see(restart_at_s=0.0)
+            self._events.restarting("another environment is asked for")
+            return
         if asked_to and not retired:
             self._events.restarting(why)
         if asked_to or retired:
             return
         if status == CANNOT_BE and watched.failure:
-            self._give_up(why)
+            self._give_up(why, broken=self._wish().manifest.id)
             return
         clean = status == 0
         _log.log(logging.INFO if clean else logging.ERROR, "%s: %s", self._process_name(), why)
@@ -287,20 +306,26 @@ class Tender:
             case _:
                 assert_never(verdict)
 
-    def _give_up(self, why: str) -> None:
+    def _give_up(self, why: str, broken: str = "") -> None:
         _log.error("%s: given up: %s", self._process_name(), why)
         self._see(gave_up=True)
-        self._standing.failed(why)
+        self._standing.failed(why, broken)
+
+    def _ready(self, address: str) -> None:
+        child = self._seen.child
+        self._standing.ready(address, child.environment if child else "")
+        if self._asked is not None and self._seen.broken == self._asked.manifest.id:
+            self._standing.goes_on(*self._unmade)
 
     def _heard(self, told: Told, watched: _Watched) -> None:
         match told:
             case Listening(address, memory_limit_bytes, terminate_fraction):
                 watched.limit_bytes = memory_limit_bytes
                 watched.terminate_bytes = int(memory_limit_bytes * terminate_fraction)
-                self._standing.ready(address)
+                self._ready(address)
             case Serving(address=address):
                 if self._standing.report.dask_address != address:
-                    self._standing.ready(address)
+                    self._ready(address)
                 self._events.serving(told)
             case Telemetry():
                 self._events.recorded(told)

@@ -9,6 +9,7 @@
     environment    the local environment, registered at the server
     creation       from arguments to a cluster whose scheduler answers
     following      what happens to a cluster for as long as a session holds it
+    syncing        until every worker runs the environment that was asked for
     progress       what is shown meanwhile: one source of values, three renderings
     adaptivity     what `Cluster.adapt` gives back
     details        one cluster at a glance: signals, computations, exceptions, cost

@@ -39,6 +39,7 @@ from shoal.client import (
     following,
     pages,
     progress,
+    syncing,
 )
 from shoal.client.adaptivity import Adaptivity
 from shoal.client.api import Api
@@ -372,12 +373,14 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         return self._known.spec.workers.wanted
 
     def sync(self, func: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Bring the cluster's environment to what the local one is now, by the difference.
+        """Bring the workers' environment to what the local one is now, by the difference, and wait
+        until they have it (`wait=False`: do not). Some begin anew at a time, and hand over their
+        results first; the scheduler keeps its environment.
 
         (Dask calls a method of this name with a function, to run it in the event loop.)
         """
         if func is None:
-            return super().sync(self._sync_environment)
+            return super().sync(self._sync_environment, *args, **kwargs)
         return super().sync(func, *args, **kwargs)
 
     def withdraw_credentials(self) -> Any:
@@ -388,18 +391,26 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         if self._forwarding is not None:
             await self._forwarding.withdraw(self.scheduler_comm)
 
-    async def _sync_environment(self) -> None:
+    async def _sync_environment(self, *, wait: bool = True) -> None:
         cluster = self._usable.id
         shown = progress.Progress(self.name, progress.rendering(show=self._asked.show_widget))
         target = environment.target_of(self._asked.spec)
         copied = await environment.copy(self._asked.software, target, shown)
         registered = await environment.register(self._api, copied, shown)
-        shown.close()
-        self._view = await self._api.call(
+        view: ClusterView = await self._api.call(
             endpoints.SYNC_CLUSTER,
             path={"cluster": cluster},
             body=UpdateEnvironment(environment=registered),
         )
+        self._view = view
+        failed = True
+        try:
+            if wait:
+                await syncing.until_moved(self._api, view, shown)
+                self._view = await self._api.call(endpoints.CLUSTER, path={"cluster": cluster})
+            failed = False
+        finally:
+            shown.close(failed=failed)
 
     # -- what is known
 

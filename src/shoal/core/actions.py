@@ -86,6 +86,14 @@ class Scale(msgspec.Struct, frozen=True, tag=True):
     why: str
 
 
+class GiveUp(msgspec.Struct, frozen=True, tag=True):
+    """No VM can be a worker of this cluster, if it is still of this generation: none is tried."""
+
+    cluster: ClusterId
+    generation: int
+    why: str
+
+
 class End(msgspec.Struct, frozen=True, tag=True):
     """Nobody can use this cluster any more."""
 
@@ -145,6 +153,7 @@ Action = (
     | Sweep
     | Gone
     | Scale
+    | GiveUp
     | End
     | Settle
     | Hold

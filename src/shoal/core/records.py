@@ -39,6 +39,7 @@ class Cluster(msgspec.Struct, frozen=True):
     end_kind: EndKind | None = None
     end_reason: str = ""
     settled_at: datetime | None = None  # ended, and its last VM is gone
+    unable: str = ""  # why no VM can be a worker as asked, until something else is asked
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -132,6 +133,8 @@ class Observation(msgspec.Struct, frozen=True):
     memory_limit_bytes: int = 0
     restarts: int = 0
     notice: str = ""  # the cloud is about to take it back: how it says so
+    environment: str = ""  # which its Dask process runs
+    broken: str = ""  # which no VM can run, with the options asked for: `failure` says why
 
 
 class HeadObservation(msgspec.Struct, frozen=True):

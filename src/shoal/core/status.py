@@ -58,7 +58,8 @@ def cluster_view(
         else worker_counts(cluster, instances, observations)
     )
     hindered = (*held_back(hold), *hindrances(instances, marks, now))
-    status = _status(cluster, counts, head, hindered)
+    behind = _behind(cluster, instances, observations)
+    status = _status(cluster, counts, head, hindered, behind)
     wanted = cluster.ended_at is None
     return ClusterView(
         id=cluster.id,
@@ -66,7 +67,7 @@ def cluster_view(
         workspace=cluster.workspace,
         owner=cluster.owner,
         status=status,
-        sentence=_sentence(cluster, status, counts, hindered, instances, observations),
+        sentence=_sentence(cluster, status, counts, hindered, instances, observations, behind),
         spec=cluster.spec,
         workers=counts,
         created_at=cluster.created_at,
@@ -107,6 +108,8 @@ def instance_view(it: Instance, seen: Observation | None, now: datetime) -> Inst
         launched_at=it.launched_at,
         gone_at=it.gone_at,
         released_at=it.released_at,
+        environment=seen.environment if seen else "",
+        broken=seen.broken if seen else "",
     )
 
 
@@ -200,6 +203,7 @@ def _status(
     counts: WorkerCounts,
     head: HeadObservation | None,
     hindered: Sequence[Hindrance],
+    behind: int,
 ) -> ClusterStatus:
     if cluster.ended_at is not None:
         if cluster.end_kind is EndKind.FAILED:
@@ -207,9 +211,28 @@ def _status(
         return ClusterStatus.ENDED if cluster.settled_at else ClusterStatus.ENDING
     if head is None or not head.scheduler_address:
         return ClusterStatus.STARTING
+    if cluster.unable:
+        return ClusterStatus.DEGRADED
     if counts.ready >= counts.wanted:
-        return ClusterStatus.READY
+        return ClusterStatus.SCALING if behind else ClusterStatus.READY
     return ClusterStatus.DEGRADED if _missing(counts) and hindered else ClusterStatus.SCALING
+
+
+def _behind(
+    cluster: Cluster,
+    instances: Iterable[Instance],
+    observations: Mapping[InstanceId, Observation],
+) -> int:
+    """Workers that run another environment than the one that is asked for."""
+    seen = (
+        observations[it.id]
+        for it in instances
+        if it.role is Role.WORKER and it.state in ACTIVE and it.id in observations
+    )
+    return sum(
+        it.stage is Stage.READY and it.environment not in ("", cluster.spec.environment)
+        for it in seen
+    )
 
 
 def _missing(counts: WorkerCounts) -> int:
@@ -224,6 +247,7 @@ def _sentence(
     hindered: Sequence[Hindrance],
     instances: Sequence[Instance],
     observations: Mapping[InstanceId, Observation],
+    behind: int,
 ) -> str:
     workers = f"{counts.ready} of {counts.wanted} workers are ready"
     match status:
@@ -242,7 +266,14 @@ def _sentence(
         case ClusterStatus.READY:
             return f"ready: {workers}"
         case ClusterStatus.SCALING:
-            return f"scaling: {workers}"
+            still = f"; {behind} still with the environment from before" if behind else ""
+            return f"scaling: {workers}{still}"
+        case ClusterStatus.DEGRADED if cluster.unable:
+            kept = f"; {behind} go on with the environment from before" if behind else ""
+            return (
+                f"degraded: {workers}{kept}; no VM can be a worker as asked, so no more are tried: "
+                f"{cluster.unable}"
+            )
         case ClusterStatus.DEGRADED:
             why = "; ".join(it.why + (f" – {it.hint}" if it.hint else "") for it in hindered)
             return f"degraded: {workers}; {_missing(counts)} cannot be had now: {why}"

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from shoal.core.choose import covers, fitting
-from shoal.core.records import Cluster, Instance, Offer, PoolMark
+from shoal.core.records import Cluster, Instance, Observation, Offer, PoolMark
+from shoal.wire.ids import InstanceId
 from shoal.wire.specs import Role
 from shoal.wire.views import InstanceState
 
@@ -47,6 +48,18 @@ def cannot_be_had(cluster: Cluster, every: Sequence[Instance], marks: Sequence[P
         parts[0] += f" (tried {', '.join(zones)})"
     hints = dict.fromkeys(mark.hint for mark in marks if mark.hint)
     return "; ".join(parts) + "".join(f" – {hint}" for hint in hints)
+
+
+def cannot_be_made(
+    cluster: Cluster, workers: Sequence[Instance], seen: Mapping[InstanceId, Observation]
+) -> str:
+    """`3 of 20 workers: mine could not be installed: …`, if what is asked for now cannot be on any
+    VM; else empty."""
+    told = [seen[it.id] for it in workers if it.id in seen]
+    whys = Counter(it.failure for it in told if it.broken == cluster.spec.environment)
+    asked = max(cluster.spec.workers.wanted, len(workers))
+    parts = [f"{count} of {asked} workers: {why}" for why, count in whys.most_common()]
+    return "; ".join(parts)
 
 
 def waiting_for(every: Sequence[Instance]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from shoal.core import holding, words
-from shoal.core.actions import Action, End, Release, Retire, Scale
+from shoal.core.actions import Action, End, GiveUp, Release, Retire, Scale
 from shoal.core.batches import intend, tally_of
 from shoal.core.choose import choose, home_zone, paused
 from shoal.core.patience import must_wait, rounds
@@ -31,6 +31,13 @@ def provide(
     every: Sequence[Instance],
 ) -> Iterator[Action]:
     """`workers`: those that are active; `every`: instances that are not gone, for their reasons."""
+    why = words.cannot_be_made(cluster, workers_of(every), world.observations)
+    if why and not tally_of(world, cluster).workers_ready:
+        yield End(cluster.id, EndKind.FAILED, why)
+        return
+    if why and not cluster.unable:
+        yield GiveUp(cluster.id, cluster.generation, why)
+        return
     orphans = set(_orphans(world, scheduler, workers))
     if orphans:
         ids = tuple(it.id for it in workers if it.id in orphans)
@@ -44,12 +51,16 @@ def provide(
         return
     having = [it for it in workers if it.retiring_since is None and it.id not in orphans]
     missing = cluster.spec.workers.wanted - len(having)
-    if missing > 0:
+    if missing > 0 and not cluster.unable:
         yield from _more(world, cluster, scheduler, having, missing, every)
         return
     yield from holding.unheld(world, cluster)
     if missing < 0:
         yield from _fewer(world, cluster, head, having, -missing)
+
+
+def workers_of(instances: Sequence[Instance]) -> list[Instance]:
+    return [it for it in instances if it.role is Role.WORKER]
 
 
 def _orphans(

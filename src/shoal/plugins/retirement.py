@@ -7,6 +7,8 @@ it. Three things it does not know are decided here:
   of another that leaves as well.
 - A worker that takes part in a P2P shuffle waits, since leaving restarts the whole shuffle – but
   not for ever.
+- A worker that is only to begin anew (with another environment) leaves like the others, but no more
+  than half of them at a time: until those are back, the rest holds the data.
 - When nobody stays behind, there is nobody to give the data to: the worker is closed, as expected
   (distributed counts an unexpected loss against the tasks that ran there).
 """
@@ -40,13 +42,17 @@ class Retirement:
     def __init__(self, scheduler: Any) -> None:
         self._scheduler = scheduler
         self._asked: dict[str, float] = {}  # worker name -> when, by the loop's clock
+        self._renew: frozenset[str] = frozenset()  # to begin anew, until they have
         self._leaving: set[str] = set()
         self._changed = asyncio.Event()
 
-    def ask(self, names: Iterable[str]) -> None:
-        """All names that are to leave, as of now; repeating one changes nothing."""
+    def ask(self, names: Iterable[str], renew: Iterable[str] = ()) -> None:
+        """All names that are to leave, and those that are to come back, as of now; repeating one
+        changes nothing."""
         now = asyncio.get_running_loop().time()
-        self._asked = {name: self._asked.get(name, now) for name in names}
+        leave = set(names)
+        self._renew = frozenset(renew) - leave
+        self._asked = {it: self._asked.get(it, now) for it in [*leave, *self._renew]}
         self._changed.set()
 
     async def carry_out(self) -> None:
@@ -68,7 +74,16 @@ class Retirement:
             for ws in self._scheduler.workers.values()
             if ws.address in busy and now < self._asked.get(str(ws.name), now) + _SHUFFLE_WAIT_S
         }
-        return self._present(self._asked) - self._leaving - waits
+        ready = self._present(self._asked) - self._leaving - waits
+        return ready - self._not_yet(ready)
+
+    def _not_yet(self, ready: set[str]) -> set[str]:
+        """Those to begin anew whose turn it is not."""
+        away = self._renew - self._present(self._renew)
+        under_way = away | (self._renew & self._leaving)
+        turns = (len(self._scheduler.workers) + len(away)) // 2 or 1
+        waiting = sorted(ready & self._renew)
+        return set(waiting[max(0, turns - len(under_way)) :])
 
     def _present(self, names: Iterable[str]) -> set[str]:
         return set(names) & {str(ws.name) for ws in self._scheduler.workers.values()}
@@ -88,7 +103,8 @@ class Retirement:
             self._changed.set()
 
     def _anybody_stays(self) -> bool:
-        return any(str(ws.name) not in self._asked for ws in self._scheduler.workers.values())
+        going = {*self._asked} - self._renew | self._leaving
+        return any(str(ws.name) not in going for ws in self._scheduler.workers.values())
 
     async def _close(self, names: set[str]) -> None:
         logger.warning("No worker stays to take over the data of %s", ", ".join(sorted(names)))

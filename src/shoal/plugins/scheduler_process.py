@@ -100,7 +100,7 @@ async def _obey(pipe: Pipe, retirement: Any, reports: _Reports) -> None:
     """Return when told to stop."""
     while (message := await pipe.next())["op"] != "stop":
         if message["op"] == "retire":
-            retirement.ask(message["names"])
+            retirement.ask(message["names"], message["renew"])
             reports.minimum = message["minimum"]
 
 

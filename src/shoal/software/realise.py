@@ -204,11 +204,13 @@ def _venv(work: _Work, environment: Path) -> None:
         if done.returncode == 0:
             return
         words = words or last_words(done.stderr)
-    raise EnvironmentFailed(
+    error = EnvironmentFailed(
         f"Python {version} is not to be had on this VM{_no_other(work.manifest)}:\n{words}",
         hint=f"Take an image with Python {will_do[-1]}, or start the server with "
         "--python-mirror URL.",
     )
+    error.passing = _PASSING.search(words) is not None
+    raise error
 
 
 def _no_other(manifest: Manifest) -> str:
@@ -272,10 +274,20 @@ def _failed(output: str) -> EnvironmentFailed:
     unbroken = " ".join(words.split())  # uv breaks long lines, also within a requirement
     named = re.search(r"`([A-Za-z0-9][A-Za-z0-9._-]*)(?:==[^`]*| @ [^`]*)`", unbroken)
     package = f"{named[1]} could not be installed" if named else "The environment could not be made"
-    return EnvironmentFailed(
+    error = EnvironmentFailed(
         f"{package}:\n{words}",
         hint="If a package is not for workers, leave it out with package_sync_ignore.",
     )
+    error.passing = _PASSING.search(unbroken) is not None
+    return error
+
+
+# uv's words for an index that does not answer, and the system's for a full disk
+_PASSING = re.compile(
+    r"fail(ed|ure) (to|when) (fetch|download|send)|request failed|dns error|timed? ?out|"
+    r"connect(ion)? |\b(429|5\d\d) |os error (11|12|24|28)\b",
+    re.IGNORECASE,
+)
 
 
 def _import_dask(environment: Path) -> None:

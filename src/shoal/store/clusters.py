@@ -100,14 +100,36 @@ def before(tx: Connection, it: Cluster) -> Cluster | None:
 def change_workers(
     tx: Connection, id: ClusterId, generation: int | None, workers: Workers, event: Event
 ) -> Cluster | None:
-    """None if it has ended, or is not of that generation any more."""
-    return _respecified(tx, id, generation, event, lambda spec: _with(spec, workers=workers))
+    """None if it has ended, or is not of that generation any more. What a person asks, of any
+    generation, is tried again, though it could not be had before."""
+    able = generation is None
+    change = functools.partial(_with, workers=workers)
+    return _respecified(tx, id, generation, event, change, able=able)
 
 
 def change_environment(
     tx: Connection, id: ClusterId, environment: EnvironmentId, event: Event
 ) -> Cluster | None:
-    return _respecified(tx, id, None, event, lambda spec: _with(spec, environment=environment))
+    change = functools.partial(_with, environment=environment)
+    return _respecified(tx, id, None, event, change, able=True)
+
+
+def give_up(tx: Connection, id: ClusterId, generation: int, why: str, event: Event) -> bool:
+    """No VM can be one of its workers as they are asked for now."""
+    did = changed(
+        tx,
+        update(_cluster)
+        .where(
+            _cluster.c.id == id,
+            _cluster.c.generation == generation,
+            _cluster.c.ended_at.is_(None),
+            _cluster.c.unable == "",
+        )
+        .values(unable=why),
+    )
+    if did:
+        events.append(tx, event)
+    return bool(did)
 
 
 def _with(spec: ClusterSpec, **changes: object) -> ClusterSpec:
@@ -120,11 +142,14 @@ def _respecified(
     generation: int | None,
     event: Event,
     change: Callable[[ClusterSpec], ClusterSpec],
+    *,
+    able: bool,
 ) -> Cluster | None:
     found = get(tx, id)
     if found.ended_at is not None or generation not in (None, found.generation):
         return None
     spec = change(found.spec)
+    unable = "" if able else found.unable
     did = changed(
         tx,
         update(_cluster)
@@ -133,12 +158,12 @@ def _respecified(
             _cluster.c.generation == found.generation,
             _cluster.c.ended_at.is_(None),
         )
-        .values(spec=spec, generation=found.generation + 1),
+        .values(spec=spec, generation=found.generation + 1, unable=unable),
     )
     if not did:
         return None
     events.append(tx, event)
-    return msgspec.structs.replace(found, spec=spec, generation=found.generation + 1)
+    return msgspec.structs.replace(found, spec=spec, generation=found.generation + 1, unable=unable)
 
 
 def end(

@@ -90,10 +90,15 @@ def _record_vms(tx: Connection, report: HeadReport, now: datetime) -> list[Event
     seen = [vms[InstanceId(id)] for id in sorted(ours)]
     upsert(tx, _observation, [values(_observed(it, now)) for it in seen])
     _first_ready(tx, [it.instance for it in seen if it.stage is Stage.READY], now)
-    return [
+    staged = [
         _staged(report.cluster, it, before[it.instance].stage if it.instance in before else "")
         for it in seen
         if it.instance not in before or before[it.instance].stage is not it.stage
+    ]
+    return staged + [
+        told
+        for it in seen
+        if (told := _about_environment(report.cluster, it, before.get(it.instance))) is not None
     ]
 
 
@@ -126,6 +131,8 @@ def _observed(vm: VmReport, now: datetime) -> Observation:
         memory_limit_bytes=vm.memory_limit_bytes,
         restarts=vm.restarts,
         notice=vm.notice,
+        environment=vm.environment,
+        broken=vm.broken,
     )
 
 
@@ -149,6 +156,30 @@ def _staged(cluster: ClusterId, vm: VmReport, before: str) -> Event:
         instance=vm.instance,
         before=before,
         after=vm.stage,
+    )
+
+
+def _about_environment(
+    cluster: ClusterId, vm: VmReport, before: Observation | None
+) -> Event | None:
+    """That a worker runs another one than before, or goes on with the old one, and why."""
+    if before is None or vm.stage is Stage.FAILED:
+        return None
+    if before.environment and vm.environment not in ("", before.environment):
+        why = "it has begun anew with the environment that is asked for"
+    elif vm.failure and vm.failure != before.failure:
+        why = f"it goes on with {vm.environment or 'what it had'}: {vm.failure}"
+    else:
+        return None
+    return Event(
+        at=vm.heard_at or vm.since,
+        kind=EventKind.INSTANCE_ENVIRONMENT,
+        actor="agent",
+        why=why,
+        cluster=cluster,
+        instance=vm.instance,
+        before=before.environment,
+        after=vm.environment,
     )
 
 

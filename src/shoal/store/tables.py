@@ -86,6 +86,7 @@ cluster = Table(
     Column("settled_at", Moment),
     Column("name", Prose, nullable=False),
     Column("cloud", Word(Cloud), nullable=False),
+    _text("unable"),
 )
 Index(
     "uq_cluster_wanted_name",
@@ -195,6 +196,8 @@ observation = Table(
     Column("memory_limit_bytes", BigInteger, nullable=False),
     Column("restarts", Integer, nullable=False),
     _text("notice"),
+    _text("environment"),
+    _text("broken"),
 )
 
 head = Table(

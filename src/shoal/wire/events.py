@@ -18,12 +18,14 @@ class EventKind(enum.StrEnum):
     CLUSTER_SCALED = "cluster.scaled"  # what is wanted changed: by a user, adaptively, by a limit
     CLUSTER_SYNCED = "cluster.synced"  # another environment is wanted
     CLUSTER_READY = "cluster.ready"  # the scheduler accepts clients
+    CLUSTER_UNABLE = "cluster.unable"  # no VM can be one of its workers; no more are tried
     CLUSTER_ENDING = "cluster.ending"  # nobody wants it any more; `why` says who or which rule
     CLUSTER_ENDED = "cluster.ended"  # its last VM is gone
     BATCH_INTENDED = "batch.intended"  # VMs are on record, before a cloud is asked
     BATCH_REFUSED = "batch.refused"  # a cloud said no: no capacity, quota, permission
     INSTANCE_LAUNCHED = "instance.launched"  # the cloud has accepted a VM
     INSTANCE_STAGE = "instance.stage"  # its agent reports another stage of life
+    INSTANCE_ENVIRONMENT = "instance.environment"  # a worker has changed it, or cannot
     INSTANCE_RETIRING = "instance.retiring"  # a worker is asked to leave, its data first
     INSTANCE_RELEASED = "instance.released"  # a VM is not wanted any more, or went wrong
     INSTANCE_GONE = "instance.gone"  # a listing late enough lacks the VM

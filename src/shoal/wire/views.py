@@ -92,6 +92,8 @@ class InstanceView(msgspec.Struct, frozen=True):
     launched_at: datetime | None = None
     gone_at: datetime | None = None
     released_at: datetime | None = None
+    environment: str = ""  # which its Dask process runs
+    broken: str = ""  # which no VM can run; the detail says why
 
 
 class WorkerCounts(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ from shoal.core.actions import (
     Avoid,
     Bind,
     End,
+    GiveUp,
     Gone,
     Hold,
     Intend,
@@ -51,7 +52,21 @@ _OFFERS_AGE = timedelta(hours=1)
 _OFFERS_RETRY = timedelta(seconds=10)
 
 Call = Launch | Terminate | Sweep
-Write = Intend | Bind | Retire | Release | Gone | Scale | End | Settle | Hold | Warn | Avoid | Alarm
+Write = (
+    Intend
+    | Bind
+    | Retire
+    | Release
+    | Gone
+    | Scale
+    | GiveUp
+    | End
+    | Settle
+    | Hold
+    | Warn
+    | Avoid
+    | Alarm
+)
 
 
 class Reconciler:
@@ -180,6 +195,9 @@ class Reconciler:
                 return bool(await run(instances.gone, ids, now, why))
             case Scale():
                 return await self._scale(action, now)
+            case GiveUp(cluster=cluster, generation=generation, why=why):
+                event = telling.given_up(action, now)
+                return await run(clusters.give_up, cluster, generation, why, event)
             case End(cluster=cluster, kind=kind, why=why):
                 return await run(clusters.end, cluster, kind, why, now, telling.ended(action, now))
             case Settle(cluster=cluster):

@@ -14,6 +14,7 @@ from shoal.core.actions import (
     Avoid,
     Bind,
     End,
+    GiveUp,
     Gone,
     Hold,
     Intend,
@@ -59,6 +60,10 @@ def scaled(action: Scale, before: int, now: datetime) -> Event:
     )
 
 
+def given_up(action: GiveUp, now: datetime) -> Event:
+    return Event(now, EventKind.CLUSTER_UNABLE, _ACTOR, action.why, cluster=action.cluster)
+
+
 def ended(action: End | Settle, now: datetime) -> Event:
     kind = EventKind.CLUSTER_ENDING if isinstance(action, End) else EventKind.CLUSTER_ENDED
     return Event(now, kind, _ACTOR, action.why, cluster=action.cluster)
@@ -101,7 +106,7 @@ def is_about(action: Action, cluster: ClusterId, instances: Collection[InstanceI
             return action.batch.cluster == cluster
         case Bind():
             return action.instance in instances
-        case Retire() | Release() | Gone() | Scale() | End() | Settle() | Hold():
+        case Retire() | Release() | Gone() | Scale() | GiveUp() | End() | Settle() | Hold():
             return action.cluster == cluster
         case Terminate() | Sweep():
             return any(it.cluster == cluster for it in action.vms)
@@ -126,7 +131,7 @@ def _subject(action: Action) -> str:
             return _several([it.id for it in action.vms])
         case Scale():
             return f"{action.cluster} to {action.wanted}"
-        case End() | Settle() | Hold():
+        case GiveUp() | End() | Settle() | Hold():
             return action.cluster
         case Warn():
             return action.user or action.workspace
