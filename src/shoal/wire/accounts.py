@@ -41,7 +41,7 @@ class AzureAccount(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
     resource_group: str = "shoal"
     network: str = "shoal"  # virtual network; one a region: "<network>-<region>"
     subnet: str = "shoal"
-    identity: str = ""  # resource id of the VMs' user-assigned identity; empty: they have none
+    identity: str = ""  # resource id, of VMs; "none", or empty before setup: they have none
     image: str = ""  # resource id or urn, also by kind; empty: Ubuntu LTS
     public_scheduler: bool = True
     public_workers: bool = True

@@ -11,7 +11,7 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError
 
 from shoal.clouds.account import Finding
-from shoal.clouds.azure import permissions
+from shoal.clouds.azure import identity, permissions
 from shoal.clouds.azure.account import AzureSetup
 from shoal.clouds.provider import Refused
 from tests.clouds.azure.rig import Rig, batch
@@ -50,7 +50,7 @@ def test_preparing_twice_changes_nothing(bare: Rig) -> None:
 
 def test_the_plan_tells_what_is_still_to_be_done(bare: Rig) -> None:
     plan = asyncio.run(account(bare).plan("eastus"))
-    assert [it.done for it in plan] == [False, False, False]
+    assert [it.done for it in plan] == [False, False, False, False]
     assert all(it.command.startswith("az ") for it in plan)
     asyncio.run(account(bare).prepare("eastus"))
     assert all(it.done for it in asyncio.run(account(bare).plan("eastus")))
@@ -68,7 +68,7 @@ def test_removing_leaves_nothing_in_any_region(bare: Rig) -> None:
     for region in ("eastus", "westeurope"):
         asyncio.run(account(bare).prepare(region))
     removed = asyncio.run(account(bare).remove())
-    assert len(removed) == 5
+    assert len(removed) == 6
     assert bare.arm.resources == {}
     assert bare.arm.groups == {}
     assert asyncio.run(account(bare).remove()) == []
@@ -176,3 +176,25 @@ def test_without_a_login_the_next_step_is_one_line(rig: Rig) -> None:
     (only,) = asyncio.run(AzureSetup(rig.account, trust=trust).check("eastus"))
     assert only.problem == "There is no valid login to Azure here."
     assert "az login" in only.fix
+
+
+def test_vms_get_an_identity_that_may_do_nothing(bare: Rig) -> None:
+    bare.account = asyncio.run(account(bare).prepare("eastus"))
+    assert bare.account.identity.endswith("/userAssignedIdentities/shoal-vm")
+    asked = batch(1)
+    bare.launch(asked)
+    held = bare.vm(asked.instances[0])["identity"]["userAssignedIdentities"]
+    assert list(held) == [bare.account.identity]
+
+
+def test_another_identity_is_looked_for_and_none_is_fine(bare: Rig) -> None:
+    asyncio.run(account(bare).prepare("eastus"))
+    theirs = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/shoal/providers/{identity.KIND}/theirs"
+    bare.account = msgspec.structs.replace(bare.account, identity=theirs)
+    [missing] = problems(bare)
+    assert missing.what == "identity theirs of VMs"
+    bare.account = msgspec.structs.replace(bare.account, identity="none")
+    assert problems(bare) == []
+    asked = batch(1)
+    bare.launch(asked)
+    assert "identity" not in bare.vm(asked.instances[0])

@@ -315,7 +315,7 @@ def _sku(it: Any) -> Body:
 
 
 def prepared(arm: Arm, group: str = "shoal", region: str = "eastus") -> Arm:
-    """With the network that `prepare` makes."""
+    """With the network and the identity that `prepare` makes."""
     from tests.doubles.azure.arm import SECURITY_GROUP
 
     arm.groups[group] = {"name": group, "location": region, "tags": {}}
@@ -330,4 +330,6 @@ def prepared(arm: Arm, group: str = "shoal", region: str = "eastus") -> Arm:
     arm.put(Path(group, NETWORK, f"shoal-{region}"), network)
     closed = {"location": region, "tags": {"shoal-made-by": "setup"}}
     arm.put(Path(group, SECURITY_GROUP, f"shoal-closed-{region}"), closed)
+    identities = "microsoft.managedidentity/userassignedidentities"
+    arm.put(Path(group, identities, "shoal-vm"), dict(closed))
     return arm

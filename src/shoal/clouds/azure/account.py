@@ -2,8 +2,8 @@
 
 Prepared are a resource group and, a region, a virtual network with a subnet and a closed security
 group. Every step is a PUT by name, so the whole is idempotent; what is there already and is not
-tagged as ours is used and never removed. The VMs' identity is the user's to make, and is named in
-the account: giving it rights needs an owner.
+tagged as ours is used and never removed. The VMs' identity is made too, and may do nothing: giving
+it rights needs an owner.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from shoal.clouds.account import Finding, Permission, Step
-from shoal.clouds.azure import names, network, permissions
+from shoal.clouds.azure import identity, names, network, permissions
 from shoal.clouds.azure.clients import Clients, Trust, record
 from shoal.clouds.azure.errors import QUOTA_PAGE
 from shoal.clouds.azure.images import UBUNTU
@@ -88,6 +88,7 @@ class AzureSetup:
             *await self._registrations(),
             *await self._permissions(),
             *[await self._present(it) for it in self._things(region)],
+            *await self._named_identity(),
             *await self._quotas(region),
             await self._image(region),
         ]
@@ -102,7 +103,9 @@ class AzureSetup:
         for it in self._things(region):
             if await self._clients.found(it.get) is None:
                 await self._clients.call(it.put)
-        return self._account
+        return msgspec.structs.replace(
+            self._account, identity=self._account.identity or identity.own(self._account)
+        )
 
     async def remove(self) -> Sequence[Step]:
         """Networks and security groups that `prepare` or a launch made; the group too when it is
@@ -138,6 +141,15 @@ class AzureSetup:
                 lambda: groups.resource_groups.create_or_update(group, network.group(account)),
             )
         ]
+        if account.identity in ("", identity.own(account)):
+            made.append(
+                _Prepared(
+                    identity.WHAT,
+                    identity.command(account),
+                    lambda: identity.get(groups, identity.own(account)),
+                    lambda: identity.put(groups, account),
+                )
+            )
         if not account.network.startswith("/"):
             made.append(
                 _Prepared(
@@ -182,7 +194,14 @@ class AzureSetup:
             for it in listed:
                 if it.prepared:
                     found.append((it, _deletion(client, group, it.name), kind))
-        return found
+        return [*found, *await self._prepared_identity()]
+
+    async def _prepared_identity(self) -> Sequence[tuple[_Thing, Callable[[], Any], str]]:
+        groups, account = self._clients.groups, self._account
+        body = await self._clients.found(lambda: identity.get(groups, identity.own(account)))
+        if body is None or not record(body, _Thing).prepared:
+            return []
+        return [(record(body, _Thing), lambda: identity.delete(groups, account), "identity")]
 
     async def _vms(self) -> Sequence[_Thing]:
         group, compute = self._account.resource_group, self._clients.compute
@@ -251,6 +270,16 @@ class AzureSetup:
             fix=f"shoal setup azure, or: {thing.command}",
         )
 
+    async def _named_identity(self) -> Sequence[Finding]:
+        named = self._account.identity
+        if named in ("", identity.NONE, identity.own(self._account)):
+            return []
+        what = f"identity {named.rpartition('/')[2]} of VMs"
+        if await self._clients.found(lambda: identity.get(self._clients.groups, named)) is not None:
+            return [Finding(what, found="there")]
+        fix = "Name one that exists: shoal setup azure --set identity=ID (none: without)"
+        return [Finding(what, problem=f"There is no {named}.", fix=fix)]
+
     async def _quotas(self, region: str) -> Sequence[Finding]:
         compute = await self._usages("Microsoft.Compute", region, "2024-07-01")
         addresses = await self._usages("Microsoft.Network", region, "2024-05-01")
@@ -309,6 +338,9 @@ def _deletion(client: Any, group: str, name: str) -> Callable[[], Any]:
 
 
 def _removed(kind: str, thing: _Thing, account: AzureAccount) -> Step:
+    if kind == "identity":
+        command = f"az identity delete -g {account.resource_group} -n {thing.name}"
+        return Step(f"identity {thing.name}", command, done=True)
     what = {"nsg": "security group", "vnet": "virtual network"}[kind]
     command = f"az network {kind} delete -g {account.resource_group} -n {thing.name}"
     return Step(f"{what} {thing.name}", command, done=True)

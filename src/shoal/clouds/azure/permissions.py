@@ -1,7 +1,7 @@
 """What the server's identity must be allowed in Azure, each with the reason, and the role of it.
 
 The role is for the resource group, but for what Azure only tells of a whole subscription. `setup`
-needs more, and runs as the user.
+needs more (SETUP), and runs as the user.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from shoal.clouds.account import Permission
 from shoal.wire.accounts import AzureAccount
 
 _COMPUTE, _NETWORK, _RESOURCES = "Microsoft.Compute", "Microsoft.Network", "Microsoft.Resources"
+_IDENTITY = "Microsoft.ManagedIdentity/userAssignedIdentities"
 
 IN_GROUP = (
     Permission(f"{_RESOURCES}/deployments/read", "whether a batch was launched, and what became"),
@@ -36,7 +37,7 @@ IN_GROUP = (
     Permission(f"{_NETWORK}/networkSecurityGroups/join/action", "close a VM to the outside"),
     Permission(f"{_NETWORK}/virtualNetworks/read", "the network is there"),
     Permission(f"{_NETWORK}/virtualNetworks/subnets/join/action", "a VM's place in the network"),
-    Permission("Microsoft.ManagedIdentity/userAssignedIdentities/assign/action", "VMs' identity"),
+    Permission(f"{_IDENTITY}/assign/action", "VMs' identity"),
 )
 IN_SUBSCRIPTION = (
     Permission(f"{_COMPUTE}/virtualMachines/read", "list VMs, and whether they run"),
@@ -49,7 +50,28 @@ IN_SUBSCRIPTION = (
 )
 ALL = IN_GROUP + IN_SUBSCRIPTION
 
-PROVIDERS = ("Microsoft.Compute", "Microsoft.Network", "Microsoft.Resources")
+# What whoever runs `shoal setup azure` needs besides, in the resource group: once, not the server.
+SETUP = (
+    Permission(f"{_RESOURCES}/subscriptions/resourceGroups/write", "the group, if it is not there"),
+    Permission(f"{_RESOURCES}/subscriptions/resourceGroups/delete", "take it away again"),
+    Permission(f"{_RESOURCES}/subscriptions/resourceGroups/resources/read", "what is still in it"),
+    Permission(f"{_NETWORK}/virtualNetworks/write", "the network"),
+    Permission(f"{_NETWORK}/virtualNetworks/delete", "take it away again"),
+    Permission(f"{_NETWORK}/networkSecurityGroups/delete", "take groups away again"),
+    Permission(f"{_IDENTITY}/read", "see whether the VMs' identity is there"),
+    Permission(f"{_IDENTITY}/write", "the VMs' identity, which may do nothing by itself"),
+    Permission(f"{_IDENTITY}/delete", "take it away again"),
+    Permission("Microsoft.Authorization/permissions/read", "shoal doctor: what is granted"),
+    Permission(
+        f"{_COMPUTE}/locations/publishers/artifacttypes/offers/skus/versions/read", "images"
+    ),
+)
+PROVIDERS = (
+    "Microsoft.Compute",
+    "Microsoft.ManagedIdentity",
+    "Microsoft.Network",
+    "Microsoft.Resources",
+)
 
 
 class Grant(msgspec.Struct, frozen=True, rename="camel"):

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from shoal.clouds import images as own_images
-from shoal.clouds.azure import images, names
+from shoal.clouds.azure import identity, images, names
 from shoal.core.batches import BATCH_TAG, CLUSTER_TAG, INSTALLATION_TAG
 from shoal.core.records import Batch, Offer
 from shoal.wire.accounts import AzureAccount
@@ -122,7 +122,7 @@ class Maker(msgspec.Struct, frozen=True):
         }
         if offer.zone != offer.region:
             made["zones"] = [offer.zone.removeprefix(f"{offer.region}-")]
-        if self.account.identity:
+        if self.account.identity not in ("", identity.NONE):
             made["identity"] = {
                 "type": "UserAssigned",
                 "userAssignedIdentities": {self.account.identity: {}},
