@@ -15,6 +15,7 @@ from shoal.server.clouds import Clouds
 from shoal.server.gate import Caller
 from shoal.server.passes.reconcile import Reconciler
 from shoal.server.passes_book import PassesBook
+from shoal.server.request_book import RequestBook
 from shoal.server.settings import Settings
 from shoal.software.bundles import Bundles
 from shoal.store.database import Database
@@ -41,6 +42,7 @@ class Desk(msgspec.Struct):
     url: str = ""
     last_request_at: float = 0.0  # monotonic
     passes: PassesBook = msgspec.field(default_factory=PassesBook)
+    requests: RequestBook = msgspec.field(default_factory=RequestBook)
 
     @property
     def providers(self) -> Mapping[Cloud, Provider]:

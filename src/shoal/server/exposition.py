@@ -15,13 +15,14 @@ MEDIA_TYPE = "text/plain; version=0.0.4"
 class Value(msgspec.Struct, frozen=True):
     labels: Mapping[str, str]
     value: float
+    suffix: str = ""  # of a histogram: "_bucket", "_sum", "_count"
 
 
 class Family(msgspec.Struct, frozen=True):
     """Values of one name. A counter's name ends in _total; a gauge may go down."""
 
     name: str
-    kind: str  # "gauge" or "counter"
+    kind: str  # "gauge", "counter" or "histogram"
     help: str
     values: tuple[Value, ...]
 
@@ -32,7 +33,9 @@ def text(families: Iterable[Family]) -> str:
 
 def _lines(it: Family) -> str:
     head = f"# HELP {it.name} {it.help}\n# TYPE {it.name} {it.kind}\n"
-    return head + "".join(f"{it.name}{_labels(one.labels)} {one.value:.16g}\n" for one in it.values)
+    return head + "".join(
+        f"{it.name}{one.suffix}{_labels(one.labels)} {one.value:.16g}\n" for one in it.values
+    )
 
 
 def _labels(labels: Mapping[str, str]) -> str:

@@ -11,19 +11,21 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 
+import psutil
 from starlette.requests import Request
 from starlette.responses import Response
 
 from shoal.core import status
 from shoal.core.cost import DayCost, start_of_day
-from shoal.errors import NotAllowed, ShoalError
+from shoal.errors import InvalidRequest, NotAllowed, ShoalError
 from shoal.server import gate
 from shoal.server.desk import Desk
 from shoal.server.exposition import MEDIA_TYPE, Family, Value, text
 from shoal.server.gate import Caller
 from shoal.server.handlers.limits import view_of
 from shoal.server.passes_book import Loop
-from shoal.store import ledger, series, sizes, viewing
+from shoal.server.request_book import BOUNDS_S
+from shoal.store import ledger, series, sizes, telemetry, viewing
 from shoal.store import signals as signal_rows
 from shoal.store.viewing import ClusterFacts
 from shoal.version import VERSION
@@ -31,13 +33,14 @@ from shoal.wire import problems
 from shoal.wire.endpoints import ClusterQuery
 from shoal.wire.ids import ClusterId
 from shoal.wire.limits import EACH, LimitName, LimitsView
-from shoal.wire.telemetry import SchedulerSample
+from shoal.wire.telemetry import HostSample, SchedulerSample
 from shoal.wire.views import ClusterView
 
 SCOPE = "metrics"
 _MOST = 1_000  # clusters
 _USD = 1_000_000
 _FRESH = timedelta(seconds=60)
+WORKERS, MOST_WORKERS = 100, 10_000  # VMs that are told one by one
 
 
 def page(desk: Desk) -> Callable[[Request], Awaitable[Response]]:
@@ -51,7 +54,9 @@ def page(desk: Desk) -> Callable[[Request], Awaitable[Response]]:
                     f"{caller.user}'s token may not read metrics.",
                     hint="Make one that may: shoal token create prometheus --scope metrics",
                 )
-            return Response(text(await families(desk, caller)), media_type=MEDIA_TYPE)
+            return Response(
+                text(await families(desk, caller, _workers_wanted(request))), media_type=MEDIA_TYPE
+            )
         except ShoalError as error:
             problem = problems.from_error(error)
             headers = {"WWW-Authenticate": "Bearer"} if problem.status == 401 else None
@@ -60,7 +65,17 @@ def page(desk: Desk) -> Callable[[Request], Awaitable[Response]]:
     return answer
 
 
-async def families(desk: Desk, caller: Caller) -> list[Family]:
+def _workers_wanted(request: Request) -> int:
+    """`/metrics?workers=500`: of so many workers at most each is told."""
+    try:
+        return min(max(int(request.query_params.get("workers", WORKERS)), 0), MOST_WORKERS)
+    except ValueError as error:
+        raise InvalidRequest(
+            "`workers` is not a number.", hint=f"Say how many: /metrics?workers={WORKERS}"
+        ) from error
+
+
+async def families(desk: Desk, caller: Caller, workers: int = WORKERS) -> list[Family]:
     run, now, workspace = desk.database.run, desk.clock(), caller.workspace
     seen, _ = await run(viewing.page, workspace, ClusterQuery(limit=_MOST))
     views = [_view(desk, it) for it in seen.facts]
@@ -71,9 +86,15 @@ async def families(desk: Desk, caller: Caller) -> list[Family]:
     newest = await desk.database.run_samples(
         series.newest_of_clusters, [it.id for it in views], now - _FRESH
     )
+    ids = [it.id for it in views]
+    fresh = now - _FRESH
+    hosts = await desk.database.run_samples(series.newest_hosts_of_clusters, ids, fresh)
+    lost = await desk.database.run_samples(telemetry.dropped_of_clusters, ids)
     return [
         _one("shoal_info", "The server's version.", 1, version=VERSION),
         _one("shoal_start_time_seconds", "When the server started.", desk.started_at.timestamp()),
+        *_process(),
+        _requests(desk),
         *_loops(desk.passes.loops.values()),
         *await _sizes(desk),
         *_clusters(views),
@@ -97,11 +118,39 @@ async def families(desk: Desk, caller: Caller) -> list[Family]:
             ),
         ),
         *_schedulers(views, newest),
+        *_workers(views, hosts, workers),
+        *_dropped(views, lost),
     ]
 
 
 def _one(name: str, help: str, value: float, **labels: str) -> Family:
     return Family(name, "gauge", help, (Value(labels, value),))
+
+
+def _process() -> list[Family]:
+    process = psutil.Process()
+    cpu = process.cpu_times()
+    name = "shoal_server_cpu_seconds_total"
+    return [
+        Family(
+            name, "counter", "CPU of the server's process.", (Value({}, cpu.user + cpu.system),)
+        ),
+        _one("shoal_server_memory_bytes", "Its resident memory.", process.memory_info().rss),
+    ]
+
+
+def _requests(desk: Desk) -> Family:
+    values: list[Value] = []
+    for (kind, answered), taken in sorted(desk.requests.taken.items()):
+        labels = {"kind": kind, "status": answered}
+        bounds = [*(f"{it:g}" for it in BOUNDS_S), "+Inf"]
+        counts = taken.cumulative
+        values += [
+            Value({**labels, "le": bound}, count, "_bucket")
+            for bound, count in zip(bounds, counts, strict=True)
+        ]
+        values += [Value(labels, taken.total_s, "_sum"), Value(labels, counts[-1], "_count")]
+    return Family("shoal_request_seconds", "histogram", "How long requests took.", tuple(values))
 
 
 def _usd(days: Sequence[DayCost]) -> float:
@@ -206,6 +255,7 @@ _SCHEDULER = {
     "memory_limit_bytes": ("memory_limit_bytes", "What they may use."),
     "spilled_bytes": ("spilled_bytes", "Results on disk."),
     "cpu_percent": ("cpu_percent", "CPU of all Dask workers; 100 is one core."),
+    "gil_share": ("gil_share", "Of the scheduler's time, Python's lock held (gilknocker)."),
     "event_loop_seconds": ("event_loop_s", "Mean tick of the scheduler's event loop."),
 }
 
@@ -223,4 +273,52 @@ def _schedulers(
             ),
         )
         for name, (field, help) in _SCHEDULER.items()
+    ]
+
+
+def _workers(
+    views: Sequence[ClusterView],
+    hosts: Mapping[ClusterId, Sequence[HostSample]],
+    most: int,
+) -> list[Family]:
+    """One by one, but of no more than `most`: those closest to their memory limit."""
+    known = {it.id: it for it in views}
+    every = [(known[id], it) for id, told in hosts.items() for it in told]
+    every.sort(key=lambda it: it[1].memory_used_bytes / (it[1].memory_limit_bytes or 1))
+    shown = [
+        ({"cluster": view.id, "name": view.name, "vm": it.instance}, it)
+        for view, it in reversed(every)
+    ][:most]
+
+    def family(name: str, help: str, value: Callable[[HostSample], float]) -> Family:
+        values = tuple(Value(labels, value(it)) for labels, it in shown)
+        return Family(f"shoal_vm_{name}", "gauge", help, values)
+
+    return [
+        family(
+            "cpu_percent",
+            "CPU of a VM; 100 is all of its cores.",
+            lambda it: it.cpu_user_percent + it.cpu_system_percent,
+        ),
+        family("memory_bytes", "Memory of a VM in use.", lambda it: it.memory_used_bytes),
+        family("memory_limit_bytes", "What it may use.", lambda it: it.memory_limit_bytes),
+        family("spilled_bytes", "Dask results on its disk.", lambda it: it.spilled_bytes),
+        _one(
+            "shoal_vms_untold",
+            "VMs beyond those that are told one by one.",
+            len(every) - len(shown),
+        ),
+    ]
+
+
+def _dropped(
+    views: Sequence[ClusterView], lost: Mapping[ClusterId, tuple[int, int]]
+) -> list[Family]:
+    def family(name: str, help: str, part: int) -> Family:
+        values = tuple(Value(_labels(it), lost.get(it.id, (0, 0))[part]) for it in views)
+        return Family(f"shoal_dropped_{name}_total", "counter", help, values)
+
+    return [
+        family("items", "Items of telemetry that were lost on their way to the server.", 0),
+        family("log_lines", "Log lines that were.", 1),
     ]

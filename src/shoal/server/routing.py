@@ -23,6 +23,7 @@ from shoal import errors
 from shoal.server import gate
 from shoal.server.desk import Desk, Incoming, Upload
 from shoal.server.openapi import document
+from shoal.server.request_book import Timed
 from shoal.wire import problems
 from shoal.wire.endpoints import ENDPOINTS, Endpoint
 
@@ -45,6 +46,7 @@ def app(
     routes.append(Route("/v1/openapi.json", _openapi(desk), methods=["GET"]))
     made = Starlette(routes=[*routes, *pages])
     made.add_exception_handler(HTTPException, _not_routed)
+    made.add_middleware(Timed, book=desk.requests)
     return made
 
 

@@ -229,6 +229,28 @@ def newest_of_clusters(
 
 
 @reading
+def newest_hosts_of_clusters(
+    tx: Connection, clusters: Sequence[ClusterId], since: datetime
+) -> dict[ClusterId, list[HostSample]]:
+    """Each VM's newest sample as told, if it is not older."""
+    query = (
+        select(series.c.cluster, series.c.instance, *(host_sample.c[name] for name in _HOST))
+        .join(host_sample, host_sample.c.series == series.c.id)
+        .where(
+            series.c.cluster.in_(clusters),
+            series.c.seen_at >= since - _SEEN_EVERY,
+            host_sample.c.resolution_s == TOLD,
+            host_sample.c.at >= since,
+        )
+        .order_by(host_sample.c.at)
+    )
+    found: dict[ClusterId, dict[str, HostSample]] = {}
+    for cluster, name, at, *numbers in tx.execute(query):
+        found.setdefault(cluster, {})[name] = HostSample(at, name, *numbers)
+    return {cluster: list(told.values()) for cluster, told in found.items()}
+
+
+@reading
 def count(tx: Connection, cluster: ClusterId) -> int:
     ids = select(series.c.id).where(series.c.cluster == cluster)
     hosts = select(func.count()).select_from(host_sample).where(host_sample.c.series.in_(ids))

@@ -324,6 +324,20 @@ def dropped(tx: Connection, cluster: ClusterId) -> tuple[int, int]:
 
 
 @reading
+def dropped_of_clusters(
+    tx: Connection, clusters: Sequence[ClusterId]
+) -> dict[ClusterId, tuple[int, int]]:
+    """Items and log lines that were lost on the way."""
+    gap = tables.gap
+    query = (
+        select(gap.c.cluster, func.sum(gap.c.lost), func.sum(gap.c.log_lines))
+        .where(gap.c.cluster.in_(clusters))
+        .group_by(gap.c.cluster)
+    )
+    return {row[0]: (int(row[1]), int(row[2])) for row in tx.execute(query)}
+
+
+@reading
 def forgotten(tx: Connection, cluster: ClusterId) -> tuple[int, int]:
     """Items and log lines that went before their time, for want of room."""
     table = tables.forgotten
