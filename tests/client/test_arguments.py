@@ -109,7 +109,9 @@ def test_wait_for_workers_is_a_bool_a_count_or_a_fraction(wait: object, expected
         ({"software": "prod", "package_sync_strict": True}, "together with a package_sync"),
         ({"package_sync_ignore": ["x"], "package_sync_only": ["x"]}, "x: in package_sync_ignore"),
         ({"environ": {"A=B": "1"}}, "not the name of a variable"),
-        ({"environ": {"A": None}}, "is not text"),
+        ({"environ": {"A": None}}, "is NoneType, not text"),
+        ({"environ": {"A": b"x"}}, "is bytes, not text"),
+        ({"cloud": "local", "worker_disk_size": "10 TiB"}, "this machine's own disk"),
         ({"worker_options": {"f": object()}}, r"worker_options\['f'\] cannot be sent"),
         ({"worker_class": "Worker"}, "not the path of a class"),
         ({"credentials": "remote"}, "credentials='remote'"),
@@ -210,3 +212,23 @@ def test_an_environment_is_for_what_its_vms_run_wherever_the_session_is(
     found = environment.target_of(spec)
     assert (found.platform if found else None) == target
     assert spec.worker.arm == spec.scheduler.arm
+
+
+@pytest.mark.parametrize(
+    ("options", "configured", "seconds"),
+    [
+        ({}, None, 120.0),
+        ({"shutdown_on_close": True}, None, 120.0),
+        ({"shutdown_on_close": False}, None, None),
+        ({"shutdown_on_close": False, "no_client_timeout": "5 minutes"}, None, 300.0),
+        ({"shutdown_on_close": False, "no_client_timeout": "2 minutes"}, None, 120.0),
+        ({"shutdown_on_close": False}, "1 hour", 3600.0),
+    ],
+)
+def test_a_detached_cluster_needs_no_client_unless_it_was_said(
+    options: dict[str, object], configured: str | None, seconds: float | None
+) -> None:
+    settings = {"shoal.no-client-timeout": configured} if configured else {}
+    with dask.config.set(settings):
+        rules = arguments.asked(None, options, local_cpus=2).spec.stop
+    assert rules.no_client_timeout_s == seconds

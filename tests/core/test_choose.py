@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from shoal.core.choose import choose, home_zone, paused, rank
+from shoal.core.choose import choose, fits, home_zone, paused, rank
 from shoal.core.records import Offer, PoolMark
-from shoal.wire.specs import Hardware, Role, SpotPolicy
+from shoal.wire.specs import Cloud, Hardware, Role, SpotPolicy
 from tests.core.worlds import cluster, mark, offer, pause
 
 A, B = offer("z1"), offer("z2")
@@ -117,3 +118,11 @@ def test_a_pool_that_was_seen_empty_is_not_likely_whatever_is_said() -> None:
     asked = cluster(1, spot_policy=SpotPolicy.SPOT_WITH_FALLBACK)
     offers = [A, B, SPOT_A, SPOT_B]
     assert home_zone(asked, offers, (mark(SPOT_A),), {"z1": 1.0, "z2": 0.1}) == "z2"
+
+
+def test_on_ones_own_machine_arm_is_had_only_where_it_is_one() -> None:
+    x86 = offer(cloud=Cloud.LOCAL)
+    arm = msgspec.structs.replace(x86, arch="aarch64")
+    asked, not_asked = Hardware(arm=True), Hardware()
+    assert [fits(asked, x86), fits(asked, arm)] == [False, True]
+    assert [fits(not_asked, x86), fits(not_asked, arm)] == [True, True]

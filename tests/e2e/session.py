@@ -6,9 +6,11 @@ each with a limit.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -19,6 +21,8 @@ from pathlib import Path
 
 import psutil
 import uv
+
+from shoal.clouds.local_groups import ControlGroup
 
 PROJECT = Path(__file__).parents[2]
 
@@ -94,12 +98,41 @@ class Session:
         directory = self.state / "local" / "vms"
         return sorted(os.listdir(directory)) if directory.exists() else []
 
+    def control_groups(self) -> list[str]:
+        """Of all VMs that this session ever had."""
+        return [name for name, _ in self._vms() if ControlGroup.of(name).pids() is not None]
+
+    def ports(self) -> list[str]:
+        """On which something listens at the own address of a VM that this session ever had."""
+        hosts = {address.rpartition(":")[0] for _, address in self._vms()} - {"", "127.0.0.1"}
+        return [
+            f"{it.laddr.ip}:{it.laddr.port}"
+            for it in psutil.net_connections(kind="tcp")
+            if it.status == psutil.CONN_LISTEN and it.laddr.ip in hosts
+        ]
+
+    def _vms(self) -> list[tuple[str, str]]:
+        """Name and address of each, from the record: what is gone is there too."""
+        record = self.state / "shoal.db"
+        if not record.exists():
+            return []
+        with contextlib.closing(sqlite3.connect(f"file:{record}?mode=ro", uri=True)) as database:
+            return database.execute("SELECT id, address FROM instance").fetchall()
+
     def nothing_left(self, timeout_s: float = 20.0) -> None:
-        """No process, no directory, no control group of any VM."""
-        until(lambda: not self.processes() and not self.vm_directories(), timeout_s, self.left)
+        """No process, directory, control group or listening port of any VM."""
+        until(lambda: not any(self._left().values()), timeout_s, self.left)
 
     def left(self) -> str:
-        return f"{[p.cmdline() for p in self.processes()]} {self.vm_directories()}"
+        return str({what: found for what, found in self._left().items() if found})
+
+    def _left(self) -> dict[str, list[str]]:
+        return {
+            "processes": [str(it.cmdline()) for it in self.processes() if it.is_running()],
+            "directories": self.vm_directories(),
+            "control groups": self.control_groups(),
+            "ports": self.ports(),
+        }
 
 
 class Script:

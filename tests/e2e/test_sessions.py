@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 
 import pytest
 
+from shoal.clouds import local_groups
 from tests.e2e.session import Session
 
 pytestmark = pytest.mark.long
@@ -51,6 +53,35 @@ def test_a_second_session_joins_by_name(session: Session) -> None:
     assert "ended" not in session.shoal("cluster", "show", "shared").stdout
     first.interrupt()
     first.over(30)
+
+
+def test_a_detached_cluster_outlives_its_session_and_its_rules_say_so(session: Session) -> None:
+    session.run(
+        """
+        import shoal
+        if __name__ == "__main__":
+            cluster = shoal.Cluster("left", n_workers=1, worker_cpu=1, shutdown_on_close=False)
+        """
+    )
+    shown = json.loads(session.shoal("cluster", "show", "left", "--json").stdout)["cluster"]
+    assert shown["status"] in ("ready", "scaling")
+    assert shown["spec"]["stop"]["no_client_timeout_s"] is None
+    assert session.control_groups() or not local_groups.version()
+    assert session.ports()
+    session.shoal("cluster", "stop", "left")
+
+
+def test_a_detached_cluster_with_a_rule_of_its_own_keeps_it(session: Session) -> None:
+    session.run(
+        """
+        import shoal
+        if __name__ == "__main__":
+            shoal.Cluster("lent", n_workers=1, worker_cpu=1, shutdown_on_close=False,
+                          no_client_timeout="2 s")
+        """
+    )
+    session.nothing_left(40)
+    assert "client" in session.shoal("cluster", "show", "lent").stdout
 
 
 def test_workers_come_and_go_as_asked(session: Session) -> None:

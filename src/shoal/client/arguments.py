@@ -34,7 +34,6 @@ _Values = Mapping[str, object]  # of each setting, wherever it comes from
 
 MOST_WORKERS = 100_000
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
-_FILES = (".toml", ".txt", ".lock", ".yml", ".yaml")
 _TAG_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _CLOUD_WORKERS = Workers(minimum=4, wanted=4, maximum=20)
 
@@ -105,7 +104,7 @@ class Asked(msgspec.Struct, frozen=True):
 
 def asked(name: str | None, options: Mapping[str, object], *, local_cpus: int) -> Asked:
     """`local_cpus`: of this machine, for the defaults of the local cloud."""
-    given = _gather(options)
+    given = _detached(options, _gather(options))
     cloud = values.one_of("cloud", given["cloud"], Cloud)
     workers = _workers(given["n_workers"], _default_workers(cloud, local_cpus))
     name = name if name is not None else values.text("name", configuration.value("name"))
@@ -140,6 +139,15 @@ def _gather(options: Mapping[str, object]) -> _Values:
             f"Cluster has no argument {unknown!r}", hint=values.close(unknown, [*known, "name"])
         )
     return {name: _value(name, options) for name in known}
+
+
+def _detached(options: Mapping[str, object], given: _Values) -> _Values:
+    """A cluster that outlives its session is not to end for want of a client, unless somebody said
+    after how long."""
+    said = "no_client_timeout" in options or not configuration.is_default("no_client_timeout")
+    if given["shutdown_on_close"] is not False or said:
+        return given
+    return {**given, "no_client_timeout": None}
 
 
 def _value(name: str, options: Mapping[str, object]) -> object:
@@ -274,8 +282,11 @@ def _environ(given: object) -> dict[str, str]:
     for name, value in items.items():
         if not name or "=" in name or "\0" in name:
             raise InvalidRequest(f"environ: {name!r} is not the name of a variable")
-        if value is None or isinstance(value, list | dict | tuple):
-            raise InvalidRequest(f"environ[{name!r}]={value!r} is not text")
+        if not isinstance(value, str | int | float):
+            raise InvalidRequest(
+                f"environ[{name!r}] is {type(value).__name__}, not text",
+                hint="Text and numbers can be variables; bytes must be decoded first",
+            )
     return {name: str(value) for name, value in items.items()}
 
 
@@ -326,10 +337,6 @@ def _software(given: _Values) -> Software:
     if both:
         raise InvalidRequest(f"{', '.join(both)}: in package_sync_ignore and in package_sync_only")
     return software
-
-
-def _shutdown(given: object) -> bool | None:
-    return values.optional("shutdown_on_close", given, values.flag)
 
 
 def _credentials(given: object) -> bool:

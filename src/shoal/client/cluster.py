@@ -492,10 +492,35 @@ class Cluster(DaskCluster):  # type: ignore[misc]
     async def _events(self) -> tuple[Event, ...]:
         return tuple([event async for event in pages.events(self._api, self.id)])
 
+    def get_logs(
+        self,
+        cluster: bool = True,
+        scheduler: bool = True,
+        workers: bool | Iterable[str] = True,
+        *,
+        agents: bool | None = None,
+        kernel: bool | None = None,
+    ) -> Any:
+        """What happened ("Cluster") and what each process said: "Scheduler", workers by their
+        address, and each VM's agent and kernel ("agent of VM", "kernel of VM"), which are chosen
+        with `cluster` unless it is said otherwise."""
+        chosen = [it for it, wanted in (("agent", agents), ("kernel", kernel)) if wanted]
+        chosen += [
+            it
+            for it, wanted in (("agent", agents), ("kernel", kernel))
+            if wanted is None and cluster
+        ]
+        return self._sync(self._get_logs, cluster, scheduler, workers, tuple(chosen))
+
     async def _get_logs(
-        self, cluster: bool = True, scheduler: bool = True, workers: bool | Iterable[str] = True
+        self,
+        cluster: bool = True,
+        scheduler: bool = True,
+        workers: bool | Iterable[str] = True,
+        of_vms: Iterable[str] = (),
     ) -> Logs:
         """From the server, which keeps them: those of machines that are gone are there too."""
+        workers = workers if isinstance(workers, bool) else frozenset(workers)
         logs = Logs()
         if cluster:
             logs["Cluster"] = Log("\n".join(map(event_line, await self._events())))
@@ -507,12 +532,12 @@ class Cluster(DaskCluster):  # type: ignore[misc]
             if line.process == "scheduler" and scheduler:
                 lines.setdefault("Scheduler", []).append(line.text)
             elif line.process == "worker":
-                lines.setdefault(addresses.get(line.instance, line.instance), []).append(line.text)
-        chosen = (set(lines) if workers else set()) if isinstance(workers, bool) else set(workers)
-        for key, texts in lines.items():
-            if key == "Scheduler" or key in chosen:
-                logs[key] = Log("\n".join(texts))
-        return logs
+                address = addresses.get(line.instance, line.instance)
+                if workers is True or (workers is not False and address in workers):
+                    lines.setdefault(address, []).append(line.text)
+            elif line.process in of_vms:
+                lines.setdefault(f"{line.process} of {line.instance}", []).append(line.text)
+        return logs | {key: Log("\n".join(texts)) for key, texts in lines.items()}
 
     async def _wait_for_workers(self, n_workers: int = 0, timeout: Any = None) -> None:
         self._usable  # noqa: B018 (it raises)

@@ -24,6 +24,11 @@ def default(name: str) -> object:
     return _DEFAULTS[name.replace("_", "-")]
 
 
+def is_default(name: str) -> bool:
+    """Nobody has configured another value."""
+    return value(name) == default(name)
+
+
 def text(name: str) -> str:
     found = value(name)
     return "" if found is None else str(found)

@@ -27,6 +27,12 @@ def worker(cloud: Cloud, given: Mapping[str, object]) -> Hardware:
         arm=values.flag("arm", given["arm"]),
         disk_gib=sizes.disk_gib("worker_disk_size", given["worker_disk_size"]),
     )
+    if cloud is Cloud.LOCAL and hardware.disk_gib is not None:
+        raise InvalidRequest(
+            f"worker_disk_size={given['worker_disk_size']!r} with cloud='local': its VMs are "
+            "processes on this machine's own disk",
+            hint="Leave it out (also from shoal.worker-disk-size), or choose another cloud",
+        )
     return _agreeing("worker", cloud, hardware)
 
 

@@ -171,7 +171,9 @@ def _plain(gpu_type: str) -> str:
 
 
 def _processor(asked: Sizes, it: Offer) -> bool:
-    return it.cloud is Cloud.LOCAL or asked.arm in (None, it.arch == "aarch64")
+    if it.cloud is Cloud.LOCAL:  # one's own machine is what it is; only what was asked counts
+        return not asked.arm or it.arch == "aarch64"
+    return asked.arm in (None, it.arch == "aarch64")
 
 
 _GIB = 1 << 30

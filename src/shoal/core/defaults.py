@@ -178,6 +178,11 @@ def _check_kind(spec: ClusterSpec, asked: Hardware, offers: Sequence[Offer]) -> 
     ):
         raise unknown("GPU", asked.gpu_type, gpus)
     if asked.arm and not any(it.arch == "aarch64" for it in offers):
+        if spec.cloud is Cloud.LOCAL:
+            raise NotPossible(
+                "arm=True with cloud='local': this machine's processor is not ARM.",
+                hint="Leave arm out, or choose another cloud.",
+            )
         raise NotPossible(f"No ARM machine is known in {_where(spec)}.", hint=_ELSEWHERE)
 
 
