@@ -108,6 +108,18 @@ def test_temporary_credentials_go_as_they_are(sts: str, monkeypatch: pytest.Monk
     assert timedelta(minutes=59) < found.expires_at - now() <= timedelta(hours=1)  # a lease
 
 
+def test_temporary_credentials_go_also_where_sts_is_out_of_reach(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ASIA1")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
+    found = AwsLogin().read(now(), NOTHING)
+    assert found.identity == "access key ASIA1"
+    assert found.content["session_token"] == "token"
+
+
 def test_a_profile_that_would_ask_for_a_code_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,6 +177,38 @@ def test_a_service_accounts_key_stays_here_and_a_token_goes(
     assert found.content["universe"] == "googleapis.com"
     assert "PRIVATE KEY" not in str(found.content)
     assert timedelta(minutes=55) < found.expires_at - now() <= timedelta(hours=1)
+
+
+def test_a_users_credentials_tell_whose_they_are_by_their_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Google(Json):
+        def do_POST(self) -> None:
+            sent = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            if self.path == "/token":
+                self.tell({"access_token": f"of {sent['refresh_token'][0]}", "expires_in": 3599})
+            elif sent["access_token"] == ["of ann"]:
+                self.tell({"email": "ann@example.com"})
+
+    user = {
+        "type": "authorized_user",
+        "client_id": "x",
+        "client_secret": "x",
+        "refresh_token": "ann",
+        "quota_project_id": "shoal-bills",
+    }
+    (tmp_path / "user.json").write_text(json.dumps(user))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "user.json"))
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "shoal-tides")
+    with serving(Google) as url:
+        monkeypatch.setattr(
+            "google.oauth2.credentials._GOOGLE_OAUTH2_TOKEN_ENDPOINT", f"{url}/token"
+        )
+        found = GcpLogin(token_information=f"{url}/tokeninfo").read(now(), NOTHING)
+    assert found.identity == found.content["email"] == "ann@example.com"
+    assert found.content["access_token"] == "of ann"
+    assert found.content["quota_project"] == "shoal-bills"
+    assert found.content["project"] == "shoal-tides"
 
 
 def test_a_broken_login_to_google_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from moto.server import ThreadedMotoServer
 
 from tests.e2e.session import PROJECT, Script, Session, make_environment
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 LOGIN = {
     "AWS_ACCESS_KEY_ID": "ASIAOFANNSSESSION",
@@ -49,7 +50,7 @@ SCRIPT = """
                     print("EACH", found)
                 print(it.details())
                 print("UP", flush=True)
-                time.sleep(120)
+                time.sleep(300)
     """
 
 
@@ -69,20 +70,29 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     python = make_environment(root / "venv", ["-e", str(PROJECT), "boto3"])
     session = Session(root, python)
     session.environment["HOME"] = str(root)
-    session.shoal("server", "start")
+    start = [python.parent / "shoal", "server", "start"]  # its environment is made first
+    subprocess.run(start, env=session.environment, check=True, timeout=300, capture_output=True)
     yield session
     session.shoal("server", "stop", check=False)
     for it in session.processes():
         it.kill()
 
 
-def start(session: Session, sts: str, name: str, **options: object) -> Script:
+@contextlib.contextmanager
+def started(session: Session, sts: str, name: str, **options: object) -> Iterator[Script]:
+    """A session that is logged in, whose cluster has two workers; it ends the cluster."""
     before = dict(session.environment)
     session.environment |= {**LOGIN, "AWS_ENDPOINT_URL_STS": sts}
+    script = session.start(SCRIPT.format(sts=sts, name=name, options=options))
+    session.environment = before
     try:
-        return session.start(SCRIPT.format(sts=sts, name=name, options=options))
+        script.says("UP", 400)
+        yield script
+        script.interrupt()
+        script.over()
     finally:
-        session.environment = before
+        script.kill()
+    session.nothing_left(60)
 
 
 def files_with(root: Path, *values: bytes) -> list[Path]:
@@ -112,20 +122,16 @@ def found_in_processes(session: Session) -> list[str]:
 
 
 def test_a_login_reaches_each_worker_and_is_written_nowhere(session: Session, sts: str) -> None:
-    script = start(session, sts, "forwarded")
-    script.says("UP", 150)
-    told = [it for it in script.lines if it.startswith(("FIRST", "EACH"))]
-    assert len(told) == 3
-    assert all("ASIAOFANNSSESSION in eu-west-3: arn:aws:" in it for it in told), told
-    [line] = [it for it in script.lines if it.startswith("Credentials:")]
-    assert line.startswith("Credentials: aws: arn:aws:")
-    assert len(session.processes()) >= 6  # three agents, three of Dask
-    assert files_with(session.state, b"dask.scheduler", b"distributed.scheduler")  # it can find
-    assert found_in_processes(session) == []
-    assert files_with(session.state, *SECRETS) == []
-    script.interrupt()
-    script.over()
-    session.nothing_left(60)
+    with started(session, sts, "forwarded") as script:
+        told = [it for it in script.lines if it.startswith(("FIRST", "EACH"))]
+        assert len(told) == 3
+        assert all("ASIAOFANNSSESSION in eu-west-3: arn:aws:" in it for it in told), told
+        [line] = [it for it in script.lines if it.startswith("Credentials:")]
+        assert line.startswith("Credentials: aws: arn:aws:")
+        assert len(session.processes()) >= 6  # three agents, three of Dask
+        assert files_with(session.state, b"distributed.scheduler")  # it can find
+        assert found_in_processes(session) == []
+        assert files_with(session.state, *SECRETS) == []
     logs = session.shoal("cluster", "logs", "forwarded").stdout
     events = session.shoal("cluster", "events", "forwarded", "--json").stdout
     assert "'op': 'shoal_credentials'" in logs  # Dask did log the messages, without values
@@ -135,10 +141,7 @@ def test_a_login_reaches_each_worker_and_is_written_nowhere(session: Session, st
 
 
 def test_nothing_is_forwarded_when_none_is_asked_for(session: Session, sts: str) -> None:
-    script = start(session, sts, "kept-here", credentials=None)
-    script.says("UP", 150)
-    told = [it for it in script.lines if it.startswith(("FIRST", "EACH"))]
-    assert [it.partition(" ")[2] for it in told] == ["nobody"] * 3
-    assert not any(it.startswith("Credentials:") for it in script.lines)
-    script.interrupt()
-    script.over()
+    with started(session, sts, "kept-here", credentials=None) as script:
+        told = [it for it in script.lines if it.startswith(("FIRST", "EACH"))]
+        assert [it.partition(" ")[2] for it in told] == ["nobody"] * 3
+        assert not any(it.startswith("Credentials:") for it in script.lines)

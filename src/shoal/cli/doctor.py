@@ -22,9 +22,9 @@ from shoal.cli import findings, output
 from shoal.cli.findings import Finding, Grade
 from shoal.cli.setup import CLOUDS
 from shoal.client.credentials import evidence
-from shoal.client.credentials.forwarding import Source, sources
-from shoal.client.credentials.found import Place
-from shoal.errors import InvalidRequest, NotPossible, ShoalError
+from shoal.client.credentials.forwarding import Source, sources, told
+from shoal.client.credentials.found import READING_FAILED, Place
+from shoal.errors import InvalidRequest, ShoalError
 from shoal.wire.accounts import CloudAccount
 from shoal.wire.specs import Cloud
 from shoal.wire.state_directory import StateDirectory, state_directory
@@ -231,8 +231,8 @@ def identities(place: Place) -> list[Finding]:
     """Which logins of this session its clusters are forwarded."""
     found = sources(Cloud.AWS, place)
     if not found:
-        told = "there is no login to a cloud here, so none is forwarded to clusters"
-        return [Finding("credentials", Grade.GOOD, told)]
+        text = "there is no login to a cloud here, so none is forwarded to clusters"
+        return [Finding("credentials", Grade.GOOD, text)]
     return [_identity(it) for it in found]
 
 
@@ -240,8 +240,10 @@ def _identity(source: Source) -> Finding:
     check = f"credentials, {source.cloud}"
     try:
         found = source.make().read(datetime.now(UTC), frozenset())
-    except NotPossible as error:
-        return Finding(check, Grade.NOTE, f"not forwarded: {error.message}", error.hint)
+    except READING_FAILED as error:
+        fix = error.hint if isinstance(error, ShoalError) else ""
+        why = error.message if isinstance(error, ShoalError) else told(error)
+        return Finding(check, Grade.NOTE, f"not forwarded: {why}", fix)
     until = found.expires_at.astimezone()
-    told = f"{found.identity} is forwarded to clusters, now until {until:%H:%M}, and renewed"
-    return Finding(check, Grade.GOOD, told)
+    text = f"{found.identity} is forwarded to clusters, now until {until:%H:%M}, and renewed"
+    return Finding(check, Grade.GOOD, text)

@@ -73,11 +73,18 @@ class AwsLogin:
         return keys, told["Expiration"]
 
     def _arn(self, key: str, secret: str, token: str) -> str:
-        """Anyone may ask this of AWS about themselves, whatever they are allowed."""
+        """Anyone may ask this of AWS about themselves; where STS cannot be reached, the key's id
+        has to do."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
         if key not in self._who:
-            answer = self._sts(
+            sts = self._sts(
                 aws_access_key_id=key, aws_secret_access_key=secret, aws_session_token=token
-            ).get_caller_identity()
+            )
+            try:
+                answer = sts.get_caller_identity()
+            except (BotoCoreError, ClientError):
+                return f"access key {key}"
             self._who = {key: str(answer["Arn"])}
         return self._who[key]
 

@@ -18,7 +18,13 @@ from typing import Any, NamedTuple, TypeVar
 from shoal.client.credentials import evidence, renewal
 from shoal.client.credentials.aws import AwsLogin
 from shoal.client.credentials.azure import AzureLogin
-from shoal.client.credentials.found import Forwarded, ForwardedIdentity, Login, Place
+from shoal.client.credentials.found import (
+    READING_FAILED,
+    Forwarded,
+    ForwardedIdentity,
+    Login,
+    Place,
+)
 from shoal.client.credentials.gcp import GcpLogin
 from shoal.errors import ShoalError
 from shoal.plugins.credentials.held import KNOWN, TAKE, WANTED, WITHDRAW
@@ -147,7 +153,7 @@ class Forwarding:
                 if login is None:
                     login = await _in_thread(source.make)
                 found = await _in_thread(login.read, now, self._resources)
-            except (ShoalError, OSError, ValueError, LookupError) as error:
+            except READING_FAILED as error:
                 self._why_not[source.cloud] = told(error)
             else:
                 self._why_not.pop(source.cloud, None)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from shoal.errors import NotPossible
+from shoal.errors import NotPossible, ShoalError
 from shoal.wire.specs import Cloud
 
 
@@ -51,8 +51,22 @@ class ForwardedIdentity(msgspec.Struct, frozen=True):
         return f"{self.cloud}: {self.identity}, until {day}{until:%H:%M}"
 
 
+# What reading may raise: SDKs of others meet files of others.
+READING_FAILED = (
+    ShoalError,
+    OSError,
+    ImportError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+)
+
+
 class Login(Protocol):
-    """One cloud's. `read` blocks, and may ask the cloud; it raises NotPossible, with what to do."""
+    """One cloud's. `read` blocks, and may ask the cloud. What is wrong with the login is
+    NotPossible, with what to do."""
 
     @property
     def cloud(self) -> Cloud: ...
