@@ -12,6 +12,7 @@ _WITH_ZONES = """australiaeast brazilsouth canadacentral centralindia centralus 
     eastus2 francecentral germanywestcentral italynorth japaneast koreacentral northeurope
     norwayeast polandcentral southafricanorth southcentralus southeastasia swedencentral
     switzerlandnorth uaenorth uksouth westeurope westus2 westus3"""
+_WITHOUT_ZONES = """canadaeast northcentralus southindia ukwest westcentralus westus"""
 
 # series: letters, suffix, GiB a vCPU, sizes, and what differs.
 _X86_SIZES = (2, 4, 8, 16, 32, 48, 64, 96)
@@ -60,7 +61,7 @@ def types() -> tuple[MachineType, ...]:
 
 
 def regions() -> tuple[Region, ...]:
-    return tuple(_region(name) for name in sorted(_WITH_ZONES.split()))
+    return tuple(_region(name) for name in sorted([*_WITH_ZONES.split(), *_WITHOUT_ZONES.split()]))
 
 
 def _region(name: str) -> Region:
@@ -69,4 +70,5 @@ def _region(name: str) -> Region:
         families |= {f"{a}{b}": "*" for a, b, *_, arch in _RULES if arch == "aarch64"}
     if name in _GPU_REGIONS.split():
         families |= {family: "*" for _, family, *_ in _GPU}
-    return Region(name, tuple(f"{name}-{n}" for n in (1, 2, 3)), families)
+    zones = () if name in _WITHOUT_ZONES.split() else tuple(f"{name}-{n}" for n in (1, 2, 3))
+    return Region(name, zones, families)

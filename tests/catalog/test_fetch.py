@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -14,10 +15,12 @@ import pytest
 from moto import mock_aws
 
 from shoal.clouds.catalog import files
+from shoal.clouds.catalog.facts import MachineType, Region
 from shoal.clouds.catalog.fetch import aws, azure, gcp
 from shoal.errors import CloudError
-from shoal.wire.accounts import AzureAccount
 from shoal.wire.specs import Cloud
+from tests.doubles.azure.arm import Arm
+from tests.doubles.azure.server import AzureDouble, prepared
 
 TODAY = date(2026, 11, 23)
 
@@ -76,17 +79,36 @@ def retail() -> Iterator[str]:
     server.server_close()
 
 
-def test_azures_linux_prices_are_read_from_all_pages(retail: str) -> None:
-    found = azure.fetch(AzureAccount("s", "eastus"), "eastus", TODAY, url=retail)
+@pytest.fixture
+def subscription(tmp_path: Path) -> Iterator[AzureDouble]:
+    with AzureDouble(prepared(Arm()), tmp_path) as made:
+        yield made
+
+
+def test_azures_sizes_and_linux_prices_are_read_from_all_pages(
+    retail: str, subscription: AzureDouble
+) -> None:
+    double = subscription
+    found = azure.fetch(double.account, "eastus", TODAY, url=retail, trust=double.trust)
+    assert {it.name for it in found.types} == set(double.arm.skus)
+    assert [it.name for it in found.regions] == ["eastus"]
     asked, spot = found.prices
     assert asked.uusd_per_hour == {"Standard_D4s_v5": 192_000}
     assert spot.uusd_per_hour == {"Standard_D4s_v5": 40_500}
     assert "armRegionName" in Retail.asked[0]
 
 
-def test_a_price_list_that_does_not_answer_is_the_clouds_error() -> None:
+def test_a_price_list_that_does_not_answer_is_the_clouds_error(subscription: AzureDouble) -> None:
+    account, trust = subscription.account, subscription.trust
     with pytest.raises(CloudError, match="did not answer"):
-        azure.fetch(AzureAccount("s", "eastus"), "eastus", TODAY, url="http://127.0.0.1:9/")
+        azure.fetch(account, "eastus", TODAY, url="http://127.0.0.1:9/", trust=trust)
+
+
+def test_a_size_without_zones_is_had_in_its_region() -> None:
+    it = MachineType("Standard_D4s_v5", "Ds_v5", "x86_64", 4, 16384)
+    assert Region("westus", (), {"Ds_v5": "*"}).zones_of(it) == ("westus",)
+    apart = Region("eastus", ("eastus-1",), {"Ds_v5": "*"}, {it.name: ""})
+    assert apart.zones_of(it) == ("eastus",)
 
 
 def test_awss_on_demand_prices_are_those_of_an_hour() -> None:
@@ -180,6 +202,26 @@ def test_googles_machines_with_gpus_have_no_price_of_a_machine_without() -> None
     [it] = gcp.machine_types([google("n2-standard-4", 4, 16384, **gpu)])
     assert (it.gpu, it.gpu_type) == (1, "nvidia-l4")
     assert gcp.prices([it], SKUS, "us-east1", TODAY, spot=False).uusd_per_hour == {}
+
+
+def test_googles_gpus_and_compute_optimized_cores_have_names_of_their_own_in_billing() -> None:
+    skus = [
+        sku("G2 Instance Core running in Virginia", 25_000_000),
+        sku("G2 Instance Ram running in Virginia", 3_000_000),
+        sku("Nvidia L4 GPU running in Virginia", 560_000_000),
+        sku("Nvidia L4 Virtual Workstation GPU running in Virginia", 760_000_000),
+        sku("Compute optimized Core running in Americas", 34_000_000),
+        sku("Compute optimized Ram running in Americas", 4_500_000),
+        sku("Nvidia L4 GPU attached to Spot Preemptible VMs running in X", 1, "Preemptible"),
+    ]
+    gpu = {"accelerators": [{"guestAcceleratorType": "nvidia-l4", "guestAcceleratorCount": 2}]}
+    types = gcp.machine_types(
+        [google("g2-standard-24", 24, 98304, **gpu), google("c2-standard-4", 4, 16384)]
+    )
+    assert gcp.prices(types, skus, "us-east1", TODAY, spot=False).uusd_per_hour == {
+        "g2-standard-24": 24 * 25_000 + 96 * 3_000 + 2 * 560_000,
+        "c2-standard-4": 4 * 34_000 + 16 * 4_500,
+    }
 
 
 def test_googles_types_are_where_they_were_listed() -> None:

@@ -69,6 +69,8 @@ def test_a_days_old_price_is_asked_again_once_a_day(served: Served) -> None:
     ]
     files.keep(desk.settings.state.catalog, "us-east-1", Facts(Cloud.AWS, today, "EC2"))
     assert list(stale(desk, [ours])) == []
+    used = {(Cloud.AWS, "eu-west-1"), (Cloud.AWS, "us-east-1"), (Cloud.GCP, "us-west1")}
+    assert list(stale(desk, [ours], used)) == [(ours, "eu-west-1")]
     old = Facts(Cloud.AWS, today - timedelta(days=1), "EC2")
     files.keep(desk.settings.state.catalog, "us-east-1", old)
     assert list(stale(desk, [ours])) == [(ours, "us-east-1")]

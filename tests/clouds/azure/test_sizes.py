@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from datetime import date
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,12 @@ from shoal.clouds.catalog import Catalog, files
 from shoal.wire.specs import Cloud
 from tests.clouds.azure.rig import NOW, Rig
 
-TODAY = date(2026, 11, 23)
+TODAY = files.snapshot(Cloud.AZURE).as_of + timedelta(days=1)
 
 
 def test_a_refresh_gives_offers_in_the_zones_of_each_size(rig: Rig, tmp_path: Path) -> None:
     clients = Clients(rig.account, clock=lambda: NOW, trust=rig.azure.trust)
-    found = asyncio.run(sizes.facts(clients, "eastus", TODAY))
+    found = sizes.facts(clients, "eastus", TODAY)
     files.keep(tmp_path / "refreshed", "eastus", found)
     offers = Catalog(tmp_path / "refreshed").offers(Cloud.AZURE, "eastus")
     ours = {(it.zone, it.spot): it for it in offers if it.machine_type == "Standard_D4s_v5"}

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 
 import msgspec
+from azure.core.exceptions import AzureError
 
 from shoal.clouds.azure.clients import Clients, record
 from shoal.clouds.catalog.facts import Facts, MachineType, Region
@@ -57,9 +58,12 @@ class Sku(msgspec.Struct, frozen=True, rename="camel"):
         return self.resource_type == "virtualMachines" and not barred
 
 
-async def facts(clients: Clients, region: str, today: date) -> Facts:
-    """Raises one of the four."""
-    skus = [it for it in await clients.call(lambda: _skus(clients, region)) if it.usable]
+def facts(clients: Clients, region: str, today: date) -> Facts:
+    """Blocks. Raises one of the four."""
+    try:
+        skus = [it for it in _skus(clients, region) if it.usable]
+    except AzureError as error:
+        raise clients.error(error) from error
     return Facts(
         cloud=Cloud.AZURE,
         as_of=today,
@@ -95,7 +99,7 @@ def family_of(name: str) -> str:
 
 
 def place(region: str, skus: Iterable[Sku]) -> Region:
-    """Each type by itself: its zones differ within a family, and by subscription."""
+    """Each type by itself: its zones differ within a family and by subscription; some have none."""
     found = {it.name: "".join(it.zones) for it in skus}
     zones = sorted({zone for letters in found.values() for zone in letters})
     return Region(region, tuple(f"{region}-{it}" for it in zones), {}, found)

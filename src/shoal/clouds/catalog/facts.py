@@ -33,11 +33,12 @@ class Region(msgspec.Struct, frozen=True):
     """`zones` by their full names; empty where a region has none (some of Azure's).
 
     `families` tells in which of them a family is; `exceptions` does so for single types, and wins.
+    What is to be had without a zone has the region itself as its place.
     """
 
     name: str
     zones: tuple[str, ...]
-    families: dict[str, str]  # a family: last letters of its zones; "*": in all
+    families: dict[str, str]  # a family: last letters of its zones; "*": in all; "": without
     exceptions: dict[str, str] = {}
 
     def zones_of(self, it: MachineType) -> tuple[str, ...]:
@@ -45,7 +46,9 @@ class Region(msgspec.Struct, frozen=True):
         if letters is None:
             return ()
         if letters == "*":
-            return self.zones
+            return self.zones or (self.name,)
+        if letters == "":
+            return (self.name,)
         return tuple(zone for zone in self.zones if zone[-1] in letters)
 
 

@@ -29,6 +29,7 @@ ALL = (
     Permission("compute.firewalls.create", "who may reach a scheduler"),
     Permission("compute.networks.updatePolicy", "who may reach a scheduler"),
     Permission("compute.regions.get", "quotas"),
+    Permission("compute.machineTypes.list", "machine types of the catalog, once a day"),
     Permission("compute.images.useReadOnly", "boot the image"),
     Permission("compute.advice.capacity", "ask where spot VMs are likely to be had"),
 )

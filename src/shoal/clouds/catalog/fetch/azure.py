@@ -1,20 +1,21 @@
-"""Azure Retail Prices: public, no login. (prices.azure.com/api/retail/prices, read 2026-11.)
+"""Sizes and zones by Azure's Resource SKUs, with the login; prices by Azure Retail Prices, public.
 
-Shapes and places come with the snapshot. Windows and low-priority meters are left out.
+Windows and low-priority meters are left out. (prices.azure.com/api/retail/prices, read 2026-11.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 
 import httpx2
 import msgspec
 
+from shoal.clouds.azure import sizes
+from shoal.clouds.azure.clients import Clients, Trust
 from shoal.clouds.catalog.facts import Facts, PriceList
 from shoal.errors import CloudError
 from shoal.wire.accounts import AzureAccount
-from shoal.wire.specs import Cloud
 
 SOURCE = "Azure Retail Prices"
 _URL = "https://prices.azure.com/api/retail/prices"
@@ -35,10 +36,19 @@ class Page(msgspec.Struct, frozen=True):
     next_page: str | None = msgspec.field(name="NextPageLink", default=None)
 
 
-def fetch(account: AzureAccount, region: str, today: date, *, url: str = _URL) -> Facts:
+def fetch(
+    account: AzureAccount,
+    region: str,
+    today: date,
+    *,
+    url: str = _URL,
+    trust: Trust | None = None,
+) -> Facts:
+    clients = Clients(account, clock=lambda: datetime.now(UTC), trust=trust)
+    found = sizes.facts(clients, region, today)
     items = list(_items(region, url))
     lists = tuple(prices(items, region, today, spot=spot) for spot in (False, True))
-    return Facts(Cloud.AZURE, today, SOURCE, prices=lists)
+    return msgspec.structs.replace(found, prices=lists)
 
 
 def prices(items: Iterable[Item], region: str, today: date, *, spot: bool) -> PriceList:

@@ -1,8 +1,9 @@
 """Compute Engine's machine types of a region's zones, and prices put together from billing SKUs.
 
 Google sells a predefined machine as so many vCPU-hours and so many GiB-hours of its family; both
-SKUs must be there for a price. GPUs and local disks are SKUs of their own: machines with them have
-no price here. (cloudbilling.googleapis.com, service 6F81-5844-456A is Compute Engine.)
+SKUs must be there for a price, and that of its GPU, which is sold by itself. Local disks are not
+among them yet: machines with such a disk have no price here. (cloudbilling.googleapis.com, service
+6F81-5844-456A is Compute Engine.)
 """
 
 from __future__ import annotations
@@ -29,9 +30,23 @@ _SKUS = "https://cloudbilling.googleapis.com/v1/services/6F81-5844-456A/skus"
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _TIMEOUT_S = 60.0
 _PART = re.compile(
-    r"(?:Spot Preemptible )?(?P<family>[A-Z]\d[A-Z]?)(?: Predefined| AMD| Arm)? "
-    r"Instance (?P<part>Core|Ram) running in .*"
+    r"(?:Spot Preemptible )?(?:(?P<family>[A-Z]\d[A-Z]?)(?: Predefined| AMD| Arm)? Instance"
+    r"|Compute optimized) (?P<part>Core|Ram) running in .*"
 )
+_GPU_PART = re.compile(
+    r"Nvidia (?:Tesla )?(?P<kind>[A-Z]\d+(?: \d+GB)?) GPU "
+    r"(?:attached to Spot Preemptible VMs )?running in .*"
+)
+# As Compute Engine calls an accelerator: as billing does.
+_GPUS = {
+    "nvidia-l4": "L4",
+    "nvidia-tesla-t4": "T4",
+    "nvidia-tesla-v100": "V100",
+    "nvidia-tesla-p100": "P100",
+    "nvidia-tesla-a100": "A100",
+    "nvidia-a100-80gb": "A100 80GB",
+    "nvidia-h100-80gb": "H100 80GB",
+}
 _ARM = {"ARM64": "aarch64"}
 
 
@@ -97,8 +112,9 @@ def prices(
     found = {}
     for it in types:
         core, ram = parts.get((it.family, "Core")), parts.get((it.family, "Ram"))
-        if core and ram and not (it.gpu or it.scratch_gib or it.burstable):
-            nanos = core * it.vcpu + ram * it.memory_mib / 1024
+        gpu = parts.get((_GPUS.get(it.gpu_type, ""), "GPU")) if it.gpu else 0
+        if core and ram and gpu is not None and not (it.scratch_gib or it.burstable):
+            nanos = core * it.vcpu + ram * it.memory_mib / 1024 + gpu * it.gpu
             found[it.name] = round(nanos / 1000)
     return PriceList(region, spot, today, SOURCE, found)
 
@@ -106,14 +122,21 @@ def prices(
 def _parts(
     skus: Iterable[Mapping[str, Any]], region: str, *, spot: bool
 ) -> Iterator[tuple[tuple[str, str], int]]:
-    """Nano-dollars an hour of a vCPU, of a GiB."""
+    """Nano-dollars an hour of a vCPU, of a GiB, of a GPU."""
     usage = "Preemptible" if spot else "OnDemand"
     for it in skus:
-        told = _PART.fullmatch(it["description"])
+        told = _sold(it["description"])
         if told and region in it["serviceRegions"] and it["category"]["usageType"] == usage:
             rate = it["pricingInfo"][-1]["pricingExpression"]["tieredRates"][-1]["unitPrice"]
             nanos = int(rate.get("units", 0)) * 1_000_000_000 + rate.get("nanos", 0)
-            yield (told["family"].lower(), told["part"]), nanos
+            yield told, nanos
+
+
+def _sold(description: str) -> tuple[str, str] | None:
+    if part := _PART.fullmatch(description):
+        return (part["family"] or "C2").lower(), part["part"]
+    gpu = _GPU_PART.fullmatch(description)
+    return (gpu["kind"], "GPU") if gpu else None
 
 
 def _listed(session: AuthorizedSession, url: str, region: str) -> Iterator[Mapping[str, Any]]:
