@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
-import msgspec
 
 from shoal import errors
 from shoal.cli.main import cli
@@ -29,7 +28,7 @@ from shoal.clouds.gcp import permissions as gcp
 from shoal.core import batches
 from shoal.core.records import EndKind
 from shoal.core.signals import RULES
-from shoal.server.settings import Settings
+from shoal.server.settings import flags
 from shoal.wire import problems
 from shoal.wire.endpoints import ENDPOINTS, EVERYWHERE
 from shoal.wire.events import EventKind
@@ -54,18 +53,19 @@ def pages() -> dict[str, str]:
 
 
 def _settings() -> str:
-    schema = msgspec.json.schema(Settings, schema_hook=lambda kind: {"type": "string"})
-    fields = schema["$defs"]["Settings"]["properties"]
     rows = [
-        f"| `--{name.replace('_', '-')}` | {it.get('description', '')} | {_default(it)} |"
-        for name, it in fields.items()
+        f"| `{it.name}` | {f'`{it.variable}`' if it.variable else ''} | {it.help} "
+        f"| {'' if it.default is None else f'`{it.default}`'} |"
+        for it in flags()
     ]
-    return _table("flag | meaning | default", rows)
-
-
-def _default(schema: dict[str, object]) -> str:
-    default = schema.get("default")
-    return "" if default is None else f"`{default}`"
+    return (
+        "Flags of `shoal server start`, or variables in the environment that it is started in; the "
+        "flag goes before the variable. `--state-dir` and `--embedded` are flags of "
+        "`python -m shoal.server` alone. A machine's own server is started when it is needed: it "
+        "takes the variables, but those of a team's server (`--listen`, `--database`, "
+        "`--tls-cert`, `--tls-key`, `--behind-proxy`).\n\n"
+        + _table("flag | variable | meaning | default", rows)
+    )
 
 
 def _commands(command: click.Command, path: str) -> Iterator[str]:

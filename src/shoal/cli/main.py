@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import click
 
+from shoal.cli import mistakes
 from shoal.errors import InvalidRequest, ShoalError
 from shoal.version import VERSION
 
@@ -101,6 +102,12 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:  # `shoal … | head`: Python would complain once more at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (OSError, ValueError) as error:
+        mistake = mistakes.in_words(error)
+        if mistake is None:
+            raise
+        _tell(mistake)
+        return 2 if isinstance(mistake, InvalidRequest) else 1
     return status if isinstance(status, int) else 0
 
 

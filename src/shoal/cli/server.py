@@ -5,12 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 
 from shoal.cli import output
+from shoal.errors import Conflict
+from shoal.server.settings import OF_THE_PLACE, TEAM, Flag, check, flags, given
+from shoal.wire.state_directory import state_directory
 from shoal.wire.views import ServerInfo
+
+Command = Callable[..., Any]
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -30,20 +38,36 @@ def command() -> None:
     """
 
 
+def _option(flag: Flag) -> Callable[[Command], Command]:
+    if flag.kind is bool:
+        return click.option(flag.name, flag.field, is_flag=True, default=None, help=flag.help)
+    default = "" if flag.default in (None, "") else f" Default: {flag.default}."
+    kind = click.Path(dir_okay=False) if flag.kind is Path else flag.kind
+    metavar = _METAVARS.get(flag.field)
+    return click.option(
+        flag.name, flag.field, type=kind, metavar=metavar, help=f"{flag.help}{default}"
+    )
+
+
+_METAVARS = {"listen": "HOST:PORT", "database": "URL", "seen_as": "CIDR", "otlp_endpoint": "URL"}
+_FLAGS = tuple(it for it in flags() if it.field not in OF_THE_PLACE)
+
+
+def _settings(function: Command) -> Command:
+    """An option for each of the server's settings."""
+    for flag in reversed(_FLAGS):
+        function = _option(flag)(function)
+    return function
+
+
 @command.command()
-@click.option("--listen", metavar="HOST:PORT", help="Serve a team here, in the foreground.")
-@click.option("--database", metavar="URL", help="Where the record is kept (default: SQLite).")
-@click.option("--tls-cert", type=click.Path(exists=True, dir_okay=False), help="PEM file.")
-@click.option("--tls-key", type=click.Path(exists=True, dir_okay=False), help="PEM file.")
-@click.option("--behind-proxy", is_flag=True, help="A proxy in front of it ends TLS.")
-def start(
-    listen: str | None,
-    database: str | None,
-    tls_cert: str | None,
-    tls_key: str | None,
-    behind_proxy: bool,
-) -> None:
-    """Start this machine's own server, or (with --listen) a team's.
+@_settings
+@output.json_option
+def start(as_json: bool, **settings: object) -> None:
+    """Start this machine's own server, or (with --listen) a team's, in the foreground.
+
+    Each setting may be a variable in place of a flag: --log-days is SHOAL_SERVER_LOG_DAYS. This
+    machine's own server is started again when it is needed, with the variables that are set then.
 
     \b
     Examples:
@@ -51,20 +75,25 @@ def start(
       shoal server start --listen 0.0.0.0:8780 --tls-cert cert.pem --tls-key key.pem \\
           --database postgresql+psycopg://shoal@db/shoal
     """
-    flags = {
-        "--listen": listen,
-        "--database": database,
-        "--tls-cert": tls_cert,
-        "--tls-key": tls_key,
-    }
-    given = [part for flag, value in flags.items() if value for part in (flag, value)]
-    given += ["--behind-proxy"] if behind_proxy else []
-    if not given:
-        _start_embedded()
-    elif not listen:
-        raise click.UsageError("A team's server needs --listen HOST:PORT.")
+    words = [it for flag in _FLAGS for it in _words(flag, settings[flag.field])]
+    listen = settings["listen"] or os.environ.get("SHOAL_SERVER_LISTEN")
+    if not listen:
+        if any(settings[it] for it in TEAM):
+            raise click.UsageError("A team's server needs --listen HOST:PORT.")
+        place = {"state_dir": state_directory().root, "embedded": True}
+        check(given(place | settings, os.environ))
+        _start_embedded(words, as_json=as_json)
+    elif as_json:
+        raise click.UsageError("A team's server runs in the foreground and prints no JSON.")
     else:
-        _serve(given)
+        check(given({"state_dir": state_directory().root, **settings}, os.environ))
+        _serve(words)
+
+
+def _words(flag: Flag, value: object) -> list[str]:
+    if value is None:
+        return []
+    return [flag.name] if flag.kind is bool else [flag.name, str(value)]
 
 
 @command.command()
@@ -75,7 +104,6 @@ def stop(as_json: bool) -> None:
     Example: shoal server stop
     """
     from shoal.client import embedded
-    from shoal.wire.state_directory import state_directory
 
     state = state_directory()
     stopped = embedded.stop(state)
@@ -120,13 +148,18 @@ def _print(found: Status, info: ServerInfo) -> None:
 
 def _status() -> Status:
     from shoal.cli import session
-    from shoal.client import connection, embedded
+    from shoal.client import connection
     from shoal.wire import endpoints
-    from shoal.wire.state_directory import state_directory
 
     team = connection.configured()
     if team is not None:
         return Status(running=True, url=team.url, info=session.ask(endpoints.SERVER))
+    return _own_status()
+
+
+def _own_status() -> Status:
+    from shoal.client import embedded
+
     state = state_directory()
     log = str(state.server_log)
     found = embedded.running(state)
@@ -135,12 +168,20 @@ def _status() -> Status:
     return Status(running=True, url=found.url, log=log, info=embedded.info(found))
 
 
-def _start_embedded() -> None:
+def _start_embedded(settings: list[str], *, as_json: bool) -> None:
     from shoal.client import embedded
-    from shoal.wire.state_directory import state_directory
 
-    place = embedded.ensure(state_directory(), output.note)
-    output.note(f"The server listens on {place.url}.")
+    state = state_directory()
+    if settings and embedded.running(state) is not None:
+        raise Conflict(
+            "The server runs already, with the settings that it was started with.",
+            hint="End it first; clusters go on meanwhile: shoal server stop",
+        )
+    place = embedded.ensure(state, output.note, settings)
+    if as_json:
+        output.json(_own_status())
+    else:
+        output.note(f"The server listens on {place.url}.")
 
 
 def _serve(arguments: list[str]) -> None:
@@ -161,6 +202,5 @@ def _server_python() -> str:
     ):
         return sys.executable
     from shoal.software import runtime
-    from shoal.wire.state_directory import state_directory
 
     return str(runtime.ensure("server,postgres", root=state_directory().runtime))

@@ -12,7 +12,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import filelock
@@ -37,8 +37,12 @@ _LOG_LINES = 12
 _HINT = "Start it with: shoal server start"
 
 
-def ensure(state: StateDirectory, report: Report = lambda sentence: None) -> Place:
-    """The running server, started if there is none."""
+def ensure(
+    state: StateDirectory,
+    report: Report = lambda sentence: None,
+    settings: Sequence[str] = (),
+) -> Place:
+    """The running server, started if there is none; with these flags then."""
     found = running(state)
     if found is None or outdated(found) or lacks(state, found):
         with filelock.FileLock(state.start_lock, timeout=START_TIMEOUT_S + STOP_TIMEOUT_S):
@@ -49,7 +53,7 @@ def ensure(state: StateDirectory, report: Report = lambda sentence: None) -> Pla
                 report(f"replacing the Shoal server {found.version} by {better}")
                 stop(state)
                 found = None
-            found = found or _start(state, report)
+            found = found or _start(state, report, settings)
     return place(found)
 
 
@@ -149,7 +153,7 @@ def _request(place: Place, endpoint: endpoints.Endpoint) -> httpx2.Response:
         )
 
 
-def _start(state: StateDirectory, report: Report) -> ServerFile:
+def _start(state: StateDirectory, report: Report, settings: Sequence[str]) -> ServerFile:
     """Held by the start lock: nobody else starts one."""
     from shoal.software import runtime
 
@@ -159,7 +163,7 @@ def _start(state: StateDirectory, report: Report) -> ServerFile:
     state.server_file.unlink(missing_ok=True)  # of one that was killed
     _set_aside(state.server_log)
     before = state.server_log.stat().st_size if state.server_log.exists() else 0
-    process = _spawn([str(python), *arguments(state)], state)
+    process = _spawn([str(python), *arguments(state), *settings], state)
     deadline = time.monotonic() + START_TIMEOUT_S
     while (found := read(state)) is None:
         if process.poll() is not None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import logging
+import os
 import sys
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from shoal.errors import ShoalError
+from shoal.errors import InvalidRequest, ShoalError
 from shoal.server.desk import Desk
 from shoal.server.embedded import place
-from shoal.server.settings import Settings, check
+from shoal.server.settings import Settings, check, flags, given
 from shoal.wire.state_directory import StateDirectory, state_directory
 
 
@@ -34,11 +35,20 @@ def main(arguments: list[str] | None = None) -> int:
             _serve(settings)
     except ShoalError as error:
         print(f"Error: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, InvalidRequest) else 1
     except OSError as error:
-        print(f"Error: the server cannot run: {error}", file=sys.stderr)
+        print(f"Error: {_in_words(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+def _in_words(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            f"The server cannot run: no space is left on the disk ({error}).\n"
+            "Free some and start it again; nothing that was recorded is lost."
+        )
+    return f"The server cannot run: {error}"
 
 
 def _serve(settings: Settings) -> None:
@@ -46,10 +56,14 @@ def _serve(settings: Settings) -> None:
 
     try:
         asyncio.run(serve(settings, ready=_tell))
-    except* ShoalError as group:
-        raise group.exceptions[0] from group
-    except* OSError as group:
-        raise group.exceptions[0] from group
+    except* (ShoalError, OSError) as group:
+        raise _first(group) from group
+
+
+def _first(group: BaseExceptionGroup[Any]) -> BaseException:
+    """The one that says why: whatever else failed did so on account of it."""
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 def _tell(desk: Desk) -> None:
@@ -58,26 +72,19 @@ def _tell(desk: Desk) -> None:
 
 def _settings(arguments: list[str] | None) -> Settings:
     """A flag for each field of Settings."""
-    parser = argparse.ArgumentParser(prog="python -m shoal.server", description=__doc__)
-    schema = msgspec.json.schema(Settings, schema_hook=lambda kind: {"type": "string"})
-    for field in schema["$defs"]["Settings"]["properties"].items():
-        _add_flag(parser, *field)
-    given = {k: v for k, v in vars(parser.parse_args(arguments)).items() if v is not None}
-    given.setdefault("state_dir", str(state_directory().root))
-    given["state_dir"] = str(Path(given["state_dir"]).expanduser().resolve())
-    return msgspec.convert(given, Settings, strict=False, dec_hook=_path)
-
-
-def _add_flag(parser: argparse.ArgumentParser, name: str, schema: dict[str, Any]) -> None:
-    flag, text = "--" + name.replace("_", "-"), schema.get("description", "")
-    if schema.get("type") == "boolean":
-        parser.add_argument(flag, action="store_true", default=None, help=text)
-    else:
-        parser.add_argument(flag, help=text)
-
-
-def _path(kind: type, value: Any) -> Any:
-    return Path(value) if kind is Path else value
+    parser = argparse.ArgumentParser(
+        prog="python -m shoal.server", description=__doc__, allow_abbrev=False
+    )
+    for flag in flags():
+        if flag.kind is bool:
+            parser.add_argument(flag.name, action="store_true", default=None, help=flag.help)
+        else:
+            parser.add_argument(flag.name, help=flag.help)
+    named = vars(parser.parse_args(arguments))
+    if named["state_dir"] is None:
+        named["state_dir"] = str(state_directory().root)
+    settings = given(named, os.environ)
+    return msgspec.structs.replace(settings, state_dir=settings.state_dir.resolve())
 
 
 if __name__ == "__main__":

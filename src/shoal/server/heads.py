@@ -55,10 +55,19 @@ async def attend_all(desk: Desk) -> None:
             for cluster, it in wanted.items():
                 if cluster not in running:
                     attendant = _Attendant(desk, it)
-                    running[cluster] = (it.address, group.create_task(attendant.attend()))
+                    running[cluster] = (it.address, group.create_task(_attend(attendant)))
             seen = await desk.wanted.after(seen, timeout_s=2.0)
         for _, task in running.values():
             task.cancel()
+
+
+async def _attend(attendant: _Attendant) -> None:
+    """What fails in one conversation ends it alone: another attendant begins anew."""
+    try:
+        await attendant.attend()
+    except Exception:
+        _log.exception("%r: attending it failed; it is attended anew", attendant)
+        await asyncio.sleep(_MOST_DELAY_S)
 
 
 async def _attended(desk: Desk) -> list[Attended]:
@@ -92,6 +101,9 @@ class _Attendant:
         self._sent: Orders | None = None
         self._missing: tuple[str, ...] = ()
         self._needs_wheels = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return self._cluster
 
     async def attend(self) -> None:
         client = httpx2.AsyncClient(

@@ -1,4 +1,4 @@
-"""The drivers: what runs again and again, and the one place where any exception is caught.
+"""The drivers of what the server does by itself, where any exception is caught (jobs.py too).
 
 A reconciler a cloud: list the cloud now and then, plan and perform whenever something changed, and
 every few seconds in any case. The next pass is the retry. A jump of the wall clock is noticed here
@@ -19,6 +19,7 @@ from shoal.core.records import Listing
 from shoal.errors import ShoalError
 from shoal.server.desk import Desk
 from shoal.server.heads import attend_all
+from shoal.server.jobs import repeat
 from shoal.server.passes import catalog, record, signalling
 from shoal.server.passes.accounts import care_for_accounts
 from shoal.server.passes.environments import care_for_environments
@@ -57,7 +58,9 @@ async def run(desk: Desk) -> None:
             ),
             *((name, seconds, partial(work, desk)) for name, seconds, work in record.JOBS),
         ]
-        tasks += [group.create_task(_every(desk, *it)) for it in jobs]
+        tasks += [group.create_task(repeat(desk, *it)) for it in jobs]
+        if desk.settings.otlp_endpoint:
+            tasks.append(group.create_task(_export(desk, desk.settings.otlp_endpoint)))
         await desk.stopping.wait()
         for task in tasks:
             task.cancel()
@@ -140,19 +143,6 @@ class Driver:
         self._offset = offset
 
 
-async def _every(
-    desk: Desk, name: str, seconds: float, work: Callable[[], Awaitable[None]]
-) -> None:
-    while True:
-        with desk.passes.passing(name, seconds):
-            try:
-                await work()
-            except ShoalError as error:
-                desk.passes.failed(name, str(error))
-                _log.warning("%s", error)
-        await asyncio.sleep(seconds)
-
-
 async def _book(desk: Desk) -> None:
     """A few at a time: others want to write too."""
     booked = _BOOKED_AT_ONCE
@@ -163,6 +153,6 @@ async def _book(desk: Desk) -> None:
 async def _export(desk: Desk, endpoint: str) -> None:
     exporter = Exporter(endpoint, desk.installation, desk.database)
     async with httpx2.AsyncClient(timeout=10.0) as client:
-        await _every(
+        await repeat(
             desk, "export telemetry", EVERY_S, lambda: exporter.export(desk.clock(), client)
         )

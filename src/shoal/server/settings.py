@@ -1,13 +1,18 @@
 """How a server is told to run: its place, its database, where it listens, when it may end.
 
-Every field is a flag of `shoal server start` and of `python -m shoal.server`; the reference in
-docs/reference/settings.md is checked against this struct.
+Every field is a flag of `python -m shoal.server` and, but for the first two, of `shoal server
+start` and a variable SHOAL_SERVER_…; all of them and docs/reference/settings.md are made from this
+struct.
 """
 
 from __future__ import annotations
 
+import ipaddress
+import ssl
+import typing
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -38,7 +43,9 @@ class Settings(msgspec.Struct, frozen=True):
     ] = False
     idle_exit_s: Annotated[
         float,
-        msgspec.Meta(description="An embedded server ends when nothing happened for so long."),
+        msgspec.Meta(
+            gt=0, description="An embedded server ends when nothing happened for so long."
+        ),
     ] = 1800.0
     seen_as: Annotated[
         str,
@@ -51,20 +58,24 @@ class Settings(msgspec.Struct, frozen=True):
         str,
         msgspec.Meta(description="URL of uv's Python downloads, for VMs that cannot reach GitHub."),
     ] = ""
-    log_days: Annotated[int, msgspec.Meta(description="How long process logs are kept.")] = 14
+    log_days: Annotated[int, msgspec.Meta(ge=1, description="Days that process logs are kept.")] = (
+        14
+    )
     history_days: Annotated[
         int,
-        msgspec.Meta(description="How long computations, exceptions and signals are kept."),
+        msgspec.Meta(ge=1, description="Days that computations, exceptions, signals are kept."),
     ] = 365
     metric_days: Annotated[
-        int, msgspec.Meta(description="How long samples of clusters and VMs are kept.")
+        int, msgspec.Meta(ge=1, description="Days that samples of clusters and VMs are kept.")
     ] = 90
     samples_mib: Annotated[
         int,
-        msgspec.Meta(description="Logs and samples take so much at most; the oldest go first."),
+        msgspec.Meta(
+            ge=1, description="Logs and samples take so much at most; the oldest go first."
+        ),
     ] = 20_480
     max_workers: Annotated[
-        int, msgspec.Meta(description="Workers that one cluster may ask for at most.")
+        int, msgspec.Meta(ge=0, description="Workers that one cluster may ask for at most.")
     ] = 10_000
     budget_grace_s: Annotated[
         float,
@@ -99,6 +110,79 @@ class Settings(msgspec.Struct, frozen=True):
         return None if self.database else f"sqlite:///{self.state.root / 'shoal-samples.db'}"
 
 
+TEAM = ("listen", "database", "tls_cert", "tls_key", "behind_proxy")  # an embedded one has its own
+OF_THE_PLACE = ("state_dir", "embedded")  # not chosen by a flag of `shoal server start`
+
+
+class Flag(msgspec.Struct, frozen=True):
+    """A field of Settings as it is given from outside."""
+
+    field: str
+    kind: type  # str, int, float, bool or Path
+    help: str
+    default: object  # None: no value
+
+    @property
+    def name(self) -> str:
+        return f"--{self.field.replace('_', '-')}"
+
+    @property
+    def variable(self) -> str:
+        if self.field in OF_THE_PLACE:
+            return "SHOAL_STATE_DIR" if self.field == "state_dir" else ""
+        return f"SHOAL_SERVER_{self.field.upper()}"
+
+
+def flags() -> tuple[Flag, ...]:
+    schema = msgspec.json.schema(Settings, schema_hook=lambda kind: {"type": "string"})
+    told = schema["$defs"]["Settings"]["properties"]
+    return tuple(
+        Flag(it.name, _kind(it.type), told[it.name].get("description", ""), _default(it))
+        for it in msgspec.structs.fields(Settings)
+    )
+
+
+def given(named: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+    """From flags by their fields, and from variables where a flag is not given. An embedded
+    server does not take a team's settings from variables: it is one person's, on loopback."""
+    found = {name: value for name, value in named.items() if value is not None}
+    for flag in flags():
+        if flag.field in OF_THE_PLACE or (found.get("embedded") and flag.field in TEAM):
+            continue
+        if flag.field not in found and (text := environ.get(flag.variable, "")):
+            found[flag.field] = text
+    try:
+        return msgspec.convert(found, Settings, strict=False, dec_hook=_path)
+    except msgspec.ValidationError as error:
+        raise _not_right(str(error), found) from error
+
+
+def _path(kind: type, value: Any) -> Any:
+    return Path(value).expanduser() if kind is Path else value
+
+
+def _not_right(said: str, found: Mapping[str, Any]) -> InvalidRequest:
+    what, _, where = said.partition(" - at `$.")
+    [flag] = [it for it in flags() if it.field == where.rstrip("`")]
+    return InvalidRequest(
+        f"{flag.name} cannot be {found[flag.field]!r}: {what[:1].lower()}{what[1:]}.",
+        hint=f"It is given by {flag.name}, or by {flag.variable} in the environment.",
+    )
+
+
+def _default(field: msgspec.structs.FieldInfo) -> object:
+    return None if field.default is msgspec.NODEFAULT else field.default
+
+
+def _kind(told: Any) -> type:
+    """Of what is given: without its bounds, and without the None of what is not given."""
+    for part in typing.get_args(told):
+        if typing.get_args(part) or (isinstance(part, type) and part is not type(None)):
+            return _kind(part)
+    kind: type = told
+    return kind
+
+
 def check(settings: Settings) -> Settings:
     """Refuse what cannot run, or would run in the open."""
     _, colon, port = settings.listen.rpartition(":")
@@ -114,4 +198,40 @@ def check(settings: Settings) -> Settings:
             f"{settings.listen} is not loopback, and tokens would travel in clear.",
             hint="Give --tls-cert and --tls-key, or --behind-proxy if a proxy ends TLS.",
         )
+    _check_certificate(settings)
+    _check_addresses(settings)
     return settings
+
+
+def _check_certificate(settings: Settings) -> None:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            settings.tls_cert, settings.tls_key, password=""
+        )
+    except (OSError, ValueError) as error:
+        raise InvalidRequest(
+            f"{settings.tls_cert} and {settings.tls_key} cannot be used: {error}.",
+            hint="Give PEM files: the certificate with its chain, and its key without a password.",
+        ) from error
+
+
+def _check_addresses(settings: Settings) -> None:
+    if settings.seen_as:
+        try:
+            ipaddress.ip_network(settings.seen_as)
+        except ValueError as error:
+            raise InvalidRequest(
+                f"--seen-as {settings.seen_as!r} is not a network: {error}.",
+                hint="Give a CIDR, as in 203.0.113.7/32.",
+            ) from error
+    for name, url in (
+        ("--otlp-endpoint", settings.otlp_endpoint),
+        ("--my-address-url", settings.my_address_url),
+    ):
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise InvalidRequest(
+                f"{name} {url!r} is not the address of an HTTP server.",
+                hint="As in http://collector.example.org:4318.",
+            )

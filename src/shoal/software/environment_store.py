@@ -11,6 +11,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from shoal.software.prefixes import clone, python_of
 from shoal.wire.environments import Manifest
 
 COMPILED = ".shoal-compiled"  # all of it has byte code
+_DRAFT_S = 86_400.0  # nothing takes so long to make
 _DESCRIPTION = ".shoal-environment.json"
 _COMPILE = """
 import compileall, os, pathlib, sys
@@ -68,10 +70,13 @@ def _description(manifest: Manifest) -> _Description:
 
 def prune(store: Path, *, keep: frozenset[str], older_than: float) -> None:
     """Remove environments that no VM began with since `older_than` (a POSIX time), and what was
-    left half-made before it."""
-    for made in [*store.glob("env-*"), *store.glob(".making-*")]:
+    left half-made a day ago."""
+    for made in store.glob("env-*"):
         if made.name not in keep and _unused(made, older_than):
             _remove(made)
+    for draft in store.glob(".making-*"):
+        if _unused(draft, time.time() - _DRAFT_S):
+            _end(draft)
     for spare in store.glob(".spare-*"):
         if not (store / spare.name.removeprefix(".spare-").rpartition("-")[0]).exists():
             _end(spare)
@@ -106,9 +111,11 @@ def keep_spares(made: Path, count: int) -> None:
         return
     for _ in range(count - len(there)):
         draft = Path(tempfile.mkdtemp(dir=made.parent, prefix=".making-"))
-        clone(made, draft / "clone", hurry=False)
-        (draft / "clone").rename(made.with_name(f".spare-{made.name}-{draft.name[8:]}"))
-        draft.rmdir()
+        try:
+            clone(made, draft / "clone", hurry=False)
+            (draft / "clone").rename(made.with_name(f".spare-{made.name}-{draft.name[8:]}"))
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
 
 
 def _spares(made: Path) -> Iterator[Path]:

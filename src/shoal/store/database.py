@@ -247,6 +247,7 @@ _HINTS = (
     ("lock timeout", "Another server holds it; it is tried again. If it stays so, find that one."),
     ("full", "Free some space; nothing that was recorded is lost."),
     ("No space left", "Free some space; nothing that was recorded is lost."),
+    ("disk I/O error", "Is the disk full, or failing? Free some space: nothing recorded is lost."),
     ("readonly", "Make the file and its directory writable."),
     ("read-only", "Name the primary server: this one is a standby."),
     ("unable to open", "Does the directory exist, and is it writable?"),

@@ -10,6 +10,7 @@ Knows nothing of clusters or certificates.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -26,6 +27,7 @@ from shoal.errors import NotAllowed, StoreFault
 
 _SIZE_BYTES = 32
 _TEXT = re.compile(rb"[0-9a-f]{64}\s*")  # text, so that it can be kept where passwords are
+_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _RESTORE = "Restore it from a backup: without it the server cannot reach its running clusters."
 
 
@@ -55,7 +57,10 @@ def create_or_read(path: Path) -> InstallationKey:
             _create(path)
         mode, text = _read(path)
     except OSError as error:
-        raise StoreFault(f"The installation key {path} cannot be read or written.") from error
+        raise StoreFault(
+            f"The installation key {path} cannot be read or written: {error.strerror or error}.",
+            hint="Free some space." if error.errno in _ROOM else "",
+        ) from error
     _check_private(path, mode)
     return _parse(path, text)
 

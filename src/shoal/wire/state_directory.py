@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from shoal.errors import InvalidRequest
 from shoal.wire.ids import WorkspaceName
 
 
@@ -104,5 +105,11 @@ def state_directory() -> StateDirectory:
     named = os.environ.get("SHOAL_STATE_DIR")
     base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     root = Path(named) if named else Path(base) / "shoal"
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidRequest(
+            f"Shoal's state directory {root} cannot be made: {error.strerror or error}.",
+            hint="Name another one in SHOAL_STATE_DIR, in a place that you may write to.",
+        ) from error
     return StateDirectory(root.resolve())

@@ -10,7 +10,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from shoal.errors import InvalidRequest
+from shoal.errors import InvalidRequest, StoreFault
 from shoal.server.desk import Desk, Incoming, Upload
 from shoal.store import environment_names as names
 from shoal.store import environments as rows
@@ -62,10 +62,21 @@ async def put_wheel(desk: Desk, asked: Incoming[None, Upload]) -> Nothing:
     if not _SHA256.fullmatch(sha256):
         raise InvalidRequest("Not a SHA-256 in hex.")
     directory = desk.settings.state.wheels_of(asked.caller.workspace)
+    try:
+        await _keep(directory, sha256, asked.body)
+    except OSError as error:
+        raise StoreFault(
+            f"The wheel cannot be kept: {error.strerror or error}.",
+            hint="Free some space on the server's disk, and look at who owns its state directory.",
+        ) from error
+    return Nothing()
+
+
+async def _keep(directory: Path, sha256: str, upload: Upload) -> None:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, draft = tempfile.mkstemp(dir=directory, prefix=".upload-")
     try:
-        digest = await _write(descriptor, asked.body)
+        digest = await _write(descriptor, upload)
         if digest != sha256:
             raise InvalidRequest(
                 f"The file's SHA-256 is {digest}, not {sha256}.", hint="Upload it again."
@@ -74,7 +85,6 @@ async def put_wheel(desk: Desk, asked: Incoming[None, Upload]) -> Nothing:
     finally:
         with contextlib.suppress(FileNotFoundError):
             Path(draft).unlink()
-    return Nothing()
 
 
 async def _write(descriptor: int, upload: Upload) -> str:

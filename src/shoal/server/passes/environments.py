@@ -11,6 +11,7 @@ import asyncio
 import time
 from pathlib import Path
 
+from shoal.errors import EnvironmentFailed
 from shoal.software import realise
 
 UNUSED_S = 14 * 86_400.0
@@ -19,14 +20,28 @@ SPARES = 3  # a scheduler and two workers
 
 
 async def care_for_environments(store: Path) -> None:
+    """EnvironmentFailed at the end if one of them could not be cared for; the others are."""
     if not store.is_dir():
         return
     await asyncio.to_thread(
         realise.prune, store, keep=frozenset(), older_than=time.time() - UNUSED_S
     )
+    failed: dict[Path, OSError] = {}
     for made in sorted(store.glob("env-*")):
-        if not (made / realise.COMPILED).exists():
-            await asyncio.to_thread(realise.compile_all, made)
-        used_at = made.stat().st_mtime
-        count = SPARES if time.time() - used_at < IN_USE_S else 0
-        await asyncio.to_thread(realise.keep_spares, made, count)
+        try:
+            await _care_for(made)
+        except OSError as error:
+            failed[made] = error
+    for made, why in failed.items():
+        raise EnvironmentFailed(
+            f"{made.name} cannot be made ready for the next VM: {why}.",
+            hint=f"VMs still make it themselves. If it is none of Shoal's, remove {made}.",
+        ) from why
+
+
+async def _care_for(made: Path) -> None:
+    if not (made / realise.COMPILED).exists():
+        await asyncio.to_thread(realise.compile_all, made)
+    used_at = made.stat().st_mtime
+    count = SPARES if time.time() - used_at < IN_USE_S else 0
+    await asyncio.to_thread(realise.keep_spares, made, count)
