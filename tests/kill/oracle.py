@@ -3,6 +3,7 @@ forgets nothing, and of the rows, in SQL of its own."""
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -103,9 +104,21 @@ def broken(scene: Scene, story: Story) -> list[str]:
         if launched > story.most_vms:
             found.append(f"{launched} instances had a VM, {story.most_vms} were enough")
         late = Fate.LATE_REQUEST in scene.account.knobs.launches  # then the cloud makes strays
+        most = at_once(mine)
+        if story.at_once is not None and most > story.at_once and not late:
+            found.append(f"{most} VMs ran at once, {story.at_once} were allowed")
         if len(mine) > story.most_vms and not late:
             found.append(f"{len(mine)} VMs were made, {story.most_vms} were enough")
     return found
+
+
+def at_once(vms: list[SimVm]) -> int:
+    """How many there ever were at the same time."""
+    changes = sorted(
+        [(it.created_at, 1) for it in vms]
+        + [(it.ended_at, -1) for it in vms if it.ended_at is not None]
+    )
+    return max(itertools.accumulate(it for _, it in changes), default=0)
 
 
 def _unrecorded(site: Site, mine: list[SimVm]) -> list[str]:

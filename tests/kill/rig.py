@@ -23,15 +23,17 @@ from shoal.clouds.sim_knobs import Knobs, Pool, Step
 from shoal.core.records import Batch, Cluster, EndKind, Offer
 from shoal.errors import ShoalError
 from shoal.server.passes.reconcile import Reconciler
-from shoal.store import clusters, instances, observations, tables
+from shoal.store import clusters, instances, limits, observations, tables
 from shoal.store.database import Database
 from shoal.wire.events import Event, EventKind
 from shoal.wire.ids import ClusterId, EnvironmentId, InstallationId, UserName, WorkspaceName
+from shoal.wire.limits import ChangeLimits, Limits
 from shoal.wire.specs import Cloud, ClusterSpec, Hardware, Range, SpotPolicy, Workers
 from tests.kill.points import FrailDatabase, FrailProvider, Points
 
 STEP_S = 10.0
 HEARTBEAT_S = 30.0
+GRACE_S = 40.0  # that what is left of a budget must last
 _GIB = 1 << 30
 SMALL = Hardware(cpu=Range(2, 4), memory_bytes=Range(1, 64 * _GIB))
 
@@ -75,6 +77,7 @@ class Replica:
             provider=scene.provider(self._site),
             boot_text=scene.boot_text,
             clock=scene.clock,
+            grace_s=GRACE_S,
         )
 
     async def run_pass(self) -> None:
@@ -248,6 +251,11 @@ class Scene:
         told = Event(self.clock(), EventKind.CLUSTER_SCALED, "ada", "asked", cluster=here.cluster)
         workers = Workers(wanted, wanted, wanted)
         await here.database.run(clusters.change_workers, here.cluster, None, workers, told)
+
+    async def limit(self, values: Limits, *, site: int = 0) -> None:
+        asked, now = ChangeLimits(values), self.clock()
+        team = WorkspaceName("team")
+        await self.sites[site].database.run(limits.change, team, asked, "root", now)
 
     async def delete(self, *, site: int = 0) -> None:
         here = self.sites[site]

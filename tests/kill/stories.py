@@ -12,6 +12,8 @@ import msgspec
 
 from shoal.clouds.sim_agents import Demand
 from shoal.clouds.sim_knobs import Pool, VmFate
+from shoal.core.limits import in_words
+from shoal.wire.limits import Limits
 from shoal.wire.specs import Workers
 from tests.kill.rig import Scene, pools
 
@@ -38,6 +40,7 @@ class Story(msgspec.Struct, frozen=True):
     demand: tuple[Demand, ...] = ()
     vms: tuple[VmFate, ...] = (VmFate(),)
     lasts_s: float = 0.0  # at least
+    at_once: int | None = None  # VMs that the cloud may ever have at the same time
     after_s: float = 150.0  # shown in a transcript after the last deed
 
     @property
@@ -56,6 +59,19 @@ def create(
 
 def scale(at_s: float, wanted: int) -> Deed:
     return Deed(at_s, f"asks for {wanted} workers now", lambda scene: scene.scale(wanted))
+
+
+def limit(at_s: float, **values: int) -> Deed:
+    asked = Limits(**values)  # type: ignore[arg-type]
+    return Deed(at_s, f"allows the team {in_words(asked)}", lambda it: it.limit(asked), "root")
+
+
+def dear() -> tuple[Pool, ...]:
+    """As `pools`, at a thousand times the price: a minute of these is seen on a bill."""
+    return tuple(
+        msgspec.structs.replace(it, price_uusd_per_hour=1_000 * (it.price_uusd_per_hour or 0))
+        for it in pools()
+    )
 
 
 def delete(at_s: float) -> Deed:
@@ -104,6 +120,16 @@ STORIES = (
         most_vms=9,
     ),
     Story("preemption", (create(0, 3, spot=True), preempt(80)), workers=3, most_vms=5),
+    Story(
+        "limits",
+        (limit(0, workers=3), create(0, 5), limit(70, workers=4, budget_uusd=5_000_000)),
+        workers=None,
+        most_vms=5,
+        at_once=5,
+        had=dear(),
+        lasts_s=230.0,
+        after_s=180.0,
+    ),
     Story("two replicas", (create(0, 3), scale(70, 1)), workers=1, most_vms=4, replicas=2),
     Story(
         "two replicas, no capacity",

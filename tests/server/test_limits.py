@@ -106,7 +106,7 @@ def test_a_scale_up_is_capped_and_says_so_until_there_is_room(served: Served, ad
     assert [it["role"] for it in rows].count("worker") == 3
     events = served.ask(ada, "GET", "/v1/events?cluster=etl").json()["events"]
     [held] = [it for it in events if it["kind"] == "limit.reached"]
-    assert held["why"].startswith("5 VMs have to wait: workers: 4 asked, 0 in use, limit 3")
+    assert held["why"].startswith("5 VMs have to wait: workers: 8 asked, 0 in use, limit 3")
     view = served.ask(ada, "GET", "/v1/clusters/etl").json()
     assert "the limit of 3 workers for workspace research holds it back" in view["sentence"]
     change(served, ada, workers=20)

@@ -38,6 +38,7 @@ TOLD = (
     ),
     _told("failing VMs", "failing VMs: one that never boots is replaced, alone"),
     _told("no capacity, which returns", "no capacity: what cannot be had is told, and had later"),
+    _told("limits", "limits: one caps the workers, and a budget ends the cluster when it is spent"),
     _told("preemption", "preemption: a spot worker is taken away, and its pool avoided"),
     _told(
         "create",

@@ -76,6 +76,7 @@ def warnings(world: World) -> Iterator[Action]:
             if mark not in held.told:
                 those = tuple(under[key]) if mark == limits.ENDING else ()
                 yield Warn(*key, mark, True, those, limits.remark(held, mark))
-        if limits.ENDING in held.told and limits.ENDING not in marks:
+        back = limits.ENDING in held.told and limits.ENDING not in marks
+        if back and not limits.spent([held]):
             why = f"the month's budget for {held.whose}: {limits.lasts(held)}"
             yield Warn(*key, limits.ENDING, False, (), why)

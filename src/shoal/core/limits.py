@@ -91,7 +91,8 @@ def ask(role: Role, one: Unit, count: int) -> Ask:
 def room(
     helds: Sequence[Held], role: Role, one: Unit, count: int, grace_s: float
 ) -> tuple[int, Reached | None]:
-    """How many of `count` such VMs may be had, and what is in the way of the next one."""
+    """How many of `count` such VMs may be had, and what is in the way of the next one, in the
+    words of all that are asked for."""
     fit, beyond = 0, count + 1
     while beyond - fit > 1:
         middle = (fit + beyond) // 2
@@ -101,7 +102,9 @@ def room(
             fit = middle
     if fit == count:
         return count, None
-    return fit, reached(helds, ask(role, one, fit + 1), grace_s)[0]
+    first = reached(helds, ask(role, one, fit + 1), grace_s)[0].short
+    whole = reached(helds, ask(role, one, count), grace_s)
+    return fit, next(it for it in whole if it.short == first)
 
 
 def reached(helds: Iterable[Held], asked: Ask, grace_s: float) -> tuple[Reached, ...]:
