@@ -76,11 +76,11 @@ class Session:
         for process in psutil.process_iter():
             try:
                 told = process.environ()
-            except psutil.Error:
+                alive = process.status() != psutil.STATUS_ZOMBIE
+            except psutil.Error:  # it has just ended
                 continue
             name = told.get("SHOAL_VM_NAME", "")
             mine = told.get("TMPDIR", "").startswith(str(self.state))
-            alive = process.status() != psutil.STATUS_ZOMBIE
             if mine and alive and cluster in name:
                 found.append(process)
         return found

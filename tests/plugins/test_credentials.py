@@ -7,6 +7,7 @@ import http.client
 import json
 import logging
 import os
+import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -490,6 +491,37 @@ def test_the_endpoint_answers_over_http_on_this_machine_alone() -> None:
         secret = environ["AWS_CONTAINER_AUTHORIZATION_TOKEN"]
         status, body, _ = await asyncio.to_thread(fetch, "/aws", {"Authorization": secret})
         assert (status, json.loads(body)["AccessKeyId"]) == (200, "ASIA1")
+
+    run(scenario)
+
+
+@pytest.mark.skipif(
+    not os.path.exists("/proc/self/net/tcp") or os.geteuid() != 0,
+    reason="only root can be somebody else, and only Linux tells who connects",
+)
+def test_another_user_of_this_machine_is_refused_where_the_protocol_has_no_secret() -> None:
+    code = (
+        "import sys, urllib.request as r\n"
+        "request = r.Request(sys.argv[1], headers={'Metadata-Flavor': 'Google'})\n"
+        "try: print(r.urlopen(request).read().decode())\n"
+        "except r.HTTPError as error: print(error.code, error.read().decode())\n"
+    )
+
+    async def scenario(here: Setting) -> None:
+        await here.worker("worker")
+        await here.session.shoal_credentials(sender="ann", held=all_of_them())
+        url = f"http://{here.environs['worker']['GCE_METADATA_HOST']}{ACCOUNT}/token"
+
+        def told_to(user: int) -> str:
+            python = ["/usr/bin/env", "python3", "-I", "-S", "-c", code, url]
+            path = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
+            done = subprocess.run(python, user=user, env=path, capture_output=True, text=True)
+            return done.stdout or done.stderr
+
+        assert SECRETS[2] in await asyncio.to_thread(told_to, 0)
+        refused = await asyncio.to_thread(told_to, 65534)
+        assert refused.startswith("403 ")
+        assert SECRETS[2] not in refused
 
     run(scenario)
 
