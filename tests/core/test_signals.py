@@ -268,6 +268,18 @@ def test_a_signal_says_how_much_its_advice_would_save_or_why_that_cannot_be_told
     assert re.search(r"\d|cannot be told", found.saves), found.saves
 
 
+@pytest.mark.parametrize(("stalls", "shows"), [(3, True), (2, False)])
+def test_a_scheduler_that_stands_still_three_times_is_saturated(stalls: int, shows: bool) -> None:
+    calm = series(150, **BUSY)
+    samples = tuple(
+        msgspec.structs.replace(it, stall_s=3.1) if n < stalls else it
+        for n, it in enumerate(reversed(calm))
+    )[::-1]
+    found = of(a_scene(samples=samples), SignalKind.SCHEDULER_SATURATED)
+    assert (found is not None) == shows
+    assert found is None or "It stood still for up to 3 s" in found.evidence
+
+
 SATURATED = series(150, event_loop_s=0.21, workers=4, threads=16, processing=40, executing=4)
 
 

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from distributed import Client, Scheduler, Worker, span, wait, worker_client
 
+from shoal.plugins import telemetry
 from shoal.plugins.telemetry import Telemetry
 from shoal.wire.telemetry import (
     ClientEvent,
@@ -23,6 +24,7 @@ from shoal.wire.telemetry import (
     Loss,
     PrefixTime,
     SchedulerSample,
+    ShuffleEvent,
     TaskException,
     TaskGroupSample,
     WorkerEvent,
@@ -401,3 +403,77 @@ def test_time_belongs_to_the_computation_whose_tasks_took_it() -> None:
         assert (first, "") not in times
 
     run(scenario)
+
+
+def test_how_long_a_graph_took_to_be_taken_in_is_told() -> None:
+    async def scenario(here: Setting) -> None:
+        futures = here.client.map(double, range(3_000), pure=False)
+        begun = time.perf_counter()
+        await wait(futures)
+        took_s = time.perf_counter() - begun
+        here.look()
+        largest = max(of(here.everything, Computation), key=lambda it: it.graph_s)
+        assert 0.002 < largest.graph_s < took_s
+
+    run(scenario)
+
+
+def test_a_loop_that_stands_still_is_a_stall_of_the_next_sample(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(telemetry, "_EVERY_S", 0.3)
+    monkeypatch.setattr(telemetry, "_AT_MOST_SHARE", 1.0)
+
+    async def scenario(here: Setting) -> None:
+        looking = asyncio.ensure_future(here.telemetry.look())
+        while not of(list(here.take().items), SchedulerSample):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        time.sleep(0.8)  # noqa: ASYNC251  as a plugin that computes
+        stalls: list[float] = []
+        async with asyncio.timeout(10):
+            while not any(it > 0.5 for it in stalls):
+                await asyncio.sleep(0.01)
+                stalls += [it.stall_s for it in of(list(here.take().items), SchedulerSample)]
+        looking.cancel()
+
+    run(scenario)
+
+
+def shuffled(here: Setting, prepare: Any) -> Any:
+    frame = dask.datasets.timeseries(
+        "2000-01-01", "2000-01-21", freq="600s", partition_freq="1D", seed=1
+    )
+    with dask.config.set({"dataframe.shuffle.method": "p2p"}):
+        return here.client.compute(frame.map_partitions(prepare).shuffle("id").map_partitions(rest))
+
+
+def rest(frame: Any) -> Any:
+    time.sleep(0.05)
+    return frame
+
+
+def spoiled(frame: Any) -> Any:
+    if len(frame) and frame.index[0].day == 20:
+        raise ValueError("the last day is spoiled")
+    return rest(frame)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("prepare", "last"), [(rest, "ended"), (spoiled, "failed")])
+def test_a_shuffle_is_told_from_its_beginning_to_its_end(prepare: Any, last: str) -> None:
+    async def scenario(here: Setting) -> None:
+        future = shuffled(here, prepare)
+        told: list[ShuffleEvent] = []
+        async with asyncio.timeout(60):
+            while last not in [it.what for it in told]:
+                await asyncio.sleep(0.02)
+                told += of(here.look(), ShuffleEvent)
+        await wait([future])
+        await here.client.cancel([future])
+        told += of(here.look(), ShuffleEvent)
+        assert [it.what for it in told] == ["started", last]
+        assert len({it.id for it in told}) == 1
+        assert told[0].workers == 2
+        assert told[0].partitions == 20
+
+    run(scenario, workers=2)

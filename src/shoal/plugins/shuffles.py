@@ -44,10 +44,18 @@ class Shuffles:
             self._active.add(id)
         over = state.archived or getattr(state, "_failed", False)
         if over and id in self._active:
-            what = "failed" if getattr(state, "_failed", False) else "ended"
+            what = "failed" if self._has_failed(id, state) else "ended"
             told.append(_event(id, attempt, what, state, now))
             self._active.discard(id)
         return told
+
+    def _has_failed(self, id: str, state: Any) -> bool:
+        """Dask marks one whose own tasks failed; where what was to be shuffled failed, it gives the
+        shuffle up without a word, and its barrier is erred."""
+        barrier = self._scheduler.tasks.get(f"shuffle-barrier-{id}")
+        return getattr(state, "_failed", False) or (
+            barrier is not None and barrier.state == "erred"
+        )
 
 
 def _event(id: str, attempt: int, what: str, state: Any, now: float) -> Item:
