@@ -13,6 +13,7 @@
     progress       what is shown meanwhile: one source of values, three renderings
     adaptivity     what `Cluster.adapt` gives back
     details        one cluster at a glance: signals, computations, exceptions, cost
+    live           the same, fresh for as long as a notebook shows it
     dask_info      what Dask's widgets show, with links that lead somewhere
     code_frames    which lines of code ask for a computation
     watching       `shoal.watch`: the record of a cluster that Shoal did not start

@@ -49,6 +49,7 @@ from shoal.client.credentials.forwarding import Forwarding, sources
 from shoal.client.dask_info import DaskInfo
 from shoal.client.details import Details
 from shoal.client.following import Following
+from shoal.client.live import Live, LiveDetails
 from shoal.errors import ClusterFailed, InvalidRequest, ShoalError
 from shoal.trust import dask_tls
 from shoal.trust.identities import ClientIdentity
@@ -99,6 +100,7 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         self._jobs: list[asyncio.Future[None]] = []  # until it is closed
         self._left = False  # by close(), after it was over
         self._over = False  # it has ended, and this session did not ask for that
+        self._live: Live | None = None  # what a notebook shows
         self._forwarding: Forwarding | None = None
         self.security: Security | None = None
         super().__init__(asynchronous=self._asked.asynchronous, loop=loop, quiet=True, name=name)
@@ -156,6 +158,12 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         self._view = watch.view
         self._progress.connected(len(self.scheduler_info["workers"]))
         self._jobs.append(asyncio.ensure_future(self._follow(watch.view)))
+        self._live = Live(
+            Api(connection.find_running),
+            self._read_details,
+            soon=lambda work: self.loop.add_callback(work),
+        )
+        self._jobs.append(asyncio.ensure_future(self._live.keep()))
         _open.add(self)
 
     async def _connect(self, watch: creation.Watch) -> None:
@@ -222,6 +230,8 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         _log.warning("%s", error)
         for client in [it for it in Client._instances if it.cluster is self]:
             client.loop.add_callback(_cut_off, client, view)
+        if self._live is not None:
+            self._live.over(view)
         for job in self._jobs:
             if job is not asyncio.current_task():
                 job.cancel()
@@ -463,7 +473,8 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         return self._sync(self._cost)
 
     def details(self) -> Any:
-        """How it is, what deserves attention, what ran and what failed: a shoal.client.Details."""
+        """How it is, what deserves attention, what ran and what failed: a shoal.client.Details,
+        which a notebook shows as it changes."""
         return self._sync(self._details)
 
     def explain(self) -> Any:
@@ -479,7 +490,13 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         return found
 
     async def _details(self) -> Details:
-        found = await details.of_cluster(self._api, self.id)
+        found = await self._read_details(self._api)
+        if self._live is None or self._over:
+            return found
+        return LiveDetails(**msgspec.structs.asdict(found), live=self._live)
+
+    async def _read_details(self, api: Api) -> Details:
+        found = await details.of_cluster(api, self.id)
         if self._forwarding is None or self._over:
             return found
         whose = await self._forwarding.identities(self.scheduler_comm)
@@ -566,7 +583,10 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         )
 
     def _repr_html_(self, cluster_status: str | None = None) -> str:
-        shown = progress.html(self._progress.snapshot) if self._view is not None else None
+        newest = self._live.newest() if self._live is not None else None
+        shown = newest.summary_html() if newest is not None else None
+        if shown is None and self._view is not None:
+            shown = progress.html(self._progress.snapshot)
         text: str = super()._repr_html_(cluster_status=cluster_status or shown)
         return text
 

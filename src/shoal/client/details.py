@@ -13,7 +13,7 @@ import msgspec
 
 from shoal.client.api import Api
 from shoal.client.credentials.found import ForwardedIdentity
-from shoal.client.progress import dollars
+from shoal.client.progress import dollars, worker_words
 from shoal.wire import endpoints
 from shoal.wire.telemetry import (
     Computation,
@@ -44,10 +44,7 @@ class Details(msgspec.Struct, frozen=True):
         view = self.cluster
         told = [f"{view.name} ({view.id}): {view.sentence}"]
         if view.cost_uusd is not None:
-            now = dollars(view.price_uusd_per_hour)
-            told.append(
-                f"Cost: {dollars(view.cost_uusd)} so far{f', {now} an hour' if now else ''}"
-            )
+            told.append(cost_words(view))
         told += [f"Credentials: {it}" for it in self.credentials]
         for it in self.signals:
             told += ["", *signal_lines(it)]
@@ -60,7 +57,6 @@ class Details(msgspec.Struct, frozen=True):
         return told
 
     def _repr_html_(self) -> str:
-        view = self.cluster
         rows = "".join(
             f"<tr><td>{it.started_at:%H:%M:%S}</td><td>{escape(code_line(it))}</td>"
             f"<td>{it.done:,} of {it.tasks:,}</td><td>{escape(duration_words(it))}</td>"
@@ -73,15 +69,26 @@ class Details(msgspec.Struct, frozen=True):
             if rows
             else ""
         )
+        failed = "".join(f"<li>{escape(exception_line(it))}</li>" for it in self.exceptions)
+        raised = f"<p>Exceptions:</p><ul>{failed}</ul>" if failed else ""
+        forwarded = "".join(f"<p>Credentials: {escape(str(it))}</p>" for it in self.credentials)
+        return f"<div>{self.summary_html()}{forwarded}{table}{raised}</div>"
+
+    def summary_html(self) -> str:
+        """How it is and what deserves attention; not what ran."""
+        view = self.cluster
         signals = "".join(
-            f"<p><strong>{escape(it.signal.title)}</strong>: {escape(it.signal.evidence)} "
-            f"{escape(it.signal.advice)}</p>"
+            f"<p><strong>{escape(it.signal.severity.upper())}: {escape(it.signal.title)}</strong>: "
+            f"{escape(it.signal.evidence)} {escape(it.signal.advice)}</p>"
             for it in self.signals
         )
-        cost = f"<p>{dollars(view.cost_uusd)} so far</p>" if view.cost_uusd is not None else ""
-        cost += "".join(f"<p>Credentials: {escape(str(it))}</p>" for it in self.credentials)
-        head = f"<p><strong>{escape(view.name)}</strong>: {escape(view.sentence)}</p>"
-        return f"<div>{head}{cost}{signals}{table}</div>"
+        link = escape(view.details_url, quote=True)
+        more = f" · <a href='{link}' target='_blank'>details</a>" if link else ""
+        return (
+            f"<div><p><strong>{escape(view.name)}</strong>: {escape(view.sentence)}</p>"
+            f"<p>Workers: {escape(worker_words(view.workers))}</p>"
+            f"<p>{escape(cost_words(view))}{more}</p>{signals}</div>"
+        )
 
 
 async def of_cluster(api: Api, cluster: str) -> Details:
@@ -106,6 +113,14 @@ async def of_cluster(api: Api, cluster: str) -> Details:
 
 
 # -- words ----------------------------------------------------------------------------------------
+
+
+def cost_words(view: ClusterView) -> str:
+    if view.cost_uusd is None:
+        return "Cost: not known"
+    an_hour = view.price_uusd_per_hour
+    now = "" if an_hour is None else f", {dollars(an_hour)} an hour"
+    return f"Cost: {dollars(view.cost_uusd)} so far{now}"
 
 
 def signal_lines(it: SignalView) -> list[str]:

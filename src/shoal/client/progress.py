@@ -318,7 +318,7 @@ def rendering(*, show: bool) -> Rendering:
     """The one that fits where this session runs."""
     if not show:
         return Silent()
-    if _in_jupyter():
+    if in_jupyter():
         return Notebook()
     if sys.stderr.isatty():
         return Terminal(sys.stderr)
@@ -371,7 +371,7 @@ def _step_words(step: Step) -> str:
     return f"{step.detail or step.state.value}{took}"
 
 
-def _in_jupyter() -> bool:
+def in_jupyter() -> bool:
     """Asks IPython only if the session has it already."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None

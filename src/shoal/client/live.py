@@ -1,0 +1,110 @@
+"""What a notebook shows of a cluster, fresh for as long as somebody looks, and asked for no longer.
+
+Looking is what keeps it going: a widget that is drawn again, a display that stays open. Nobody
+looks: nothing is asked. Between two answers the cost goes on by the price.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from shoal.client import progress
+from shoal.client.api import Api
+from shoal.client.details import Details
+from shoal.errors import ShoalError
+from shoal.wire.views import ClusterView
+
+EVERY_S = 3.0
+_LOOKED_S = 10.0  # so long after the last look somebody still looks
+
+Display = Callable[[Details], None]
+
+
+class Live:
+    """Of one cluster. `soon`: to call something in the loop that `keep` runs in, from anywhere."""
+
+    def __init__(
+        self,
+        api: Api,
+        read: Callable[[Api], Awaitable[Details]],
+        *,
+        soon: Callable[[Callable[[], None]], object],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._api = api
+        self._read_it = read
+        self._soon = soon
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._looked_s = float("-inf")
+        self._read: tuple[float, Details] | None = None
+        self._displays: list[Display] = []
+
+    def newest(self) -> Details | None:
+        """As of now; None: the first answer is on its way."""
+        self._looked_s = self._clock()
+        self._soon(self._wake.set)
+        return self._now()
+
+    def show(self, display: Display) -> None:
+        """Now, and whenever there is something newer."""
+        self._displays.append(display)
+        self._soon(self._wake.set)
+
+    async def keep(self) -> None:
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._displays or self._clock() - self._looked_s < _LOOKED_S:
+                    with contextlib.suppress(
+                        ShoalError
+                    ):  # the server is away: what was known stays
+                        self._take(await self._read_it(self._api))
+                    await asyncio.sleep(EVERY_S)
+        finally:
+            await self._api.aclose()
+
+    def over(self, view: ClusterView) -> None:
+        """It has ended: the last thing that is shown."""
+        if self._read is not None:
+            self._take(msgspec.structs.replace(self._read[1], cluster=view))
+        self._displays.clear()
+
+    def _take(self, found: Details) -> None:
+        self._read = self._clock(), found
+        for display in self._displays:
+            display(found)
+
+    def _now(self) -> Details | None:
+        if self._read is None:
+            return None
+        at_s, found = self._read
+        view = found.cluster
+        if view.cost_uusd is None or not view.price_uusd_per_hour or view.ended_at is not None:
+            return found
+        more = int(view.price_uusd_per_hour * (self._clock() - at_s) / 3600)
+        return msgspec.structs.replace(
+            found, cluster=msgspec.structs.replace(view, cost_uusd=view.cost_uusd + more)
+        )
+
+
+class LiveDetails(Details, frozen=True):
+    """Details that stay fresh where a notebook shows them."""
+
+    live: Live | None = None
+
+    def _ipython_display_(self) -> None:
+        if not progress.in_jupyter():
+            print(self)
+            return
+        from IPython.display import HTML, display
+
+        handle = display(HTML(self._repr_html_()), display_id=True)
+        if self.live is not None:
+            self.live.show(lambda newer: handle.update(HTML(newer._repr_html_())))
