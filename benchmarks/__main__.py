@@ -18,6 +18,7 @@ NAMES = (
     "throughput",
     "clouds",
     "calls",
+    "cloudprovider",
 )
 
 
