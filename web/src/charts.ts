@@ -321,6 +321,7 @@ class Group {
       for (const field of document.querySelectorAll<HTMLInputElement>(`form[data-auto] input[name="${name}"]`)) {
         field.value = value === undefined ? "" : new Date(value * 1000).toISOString();
         field.disabled = value === undefined;
+        field.dispatchEvent(new Event("moved"));
       }
     }
     void this.load();

@@ -22,11 +22,11 @@ def explained(
     events: Iterable[WorkerEvent], instances: Iterable[Instance]
 ) -> tuple[WorkerEvent, ...]:
     """The same events, in their order."""
-    taken: dict[str, Instance] = {it.id: it for it in instances if _vanished(it)}
+    taken: dict[str, Instance] = {it.id: it for it in instances if vanished(it)}
     return tuple(_explained(it, taken.get(it.worker)) for it in events)
 
 
-def _vanished(it: Instance) -> bool:
+def vanished(it: Instance) -> bool:
     """Nobody asked it to leave, and it is not wanted any more since the cloud does not have it."""
     return it.spot and it.released_at is not None and it.retiring_since is None and not it.failed
 

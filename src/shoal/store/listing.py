@@ -6,10 +6,11 @@ never by counting rows from the start.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, assert_never
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     Integer,
@@ -29,20 +30,26 @@ from shoal.store import tables
 from shoal.store.questions import reading
 from shoal.store.rows import contains, read, selecting
 from shoal.wire.endpoints import ClusterQuery
-from shoal.wire.ids import WorkspaceName
+from shoal.wire.ids import ClusterId, UserName, WorkspaceName
 from shoal.wire.specs import Cloud
 from shoal.wire.views import ClusterOrder, ClusterPhase
 
 _cluster, _head = tables.cluster, tables.head
+_NEVER = 2**62
 
 
 @reading
 def page(
-    tx: Connection, workspace: WorkspaceName, query: ClusterQuery
+    tx: Connection,
+    workspace: WorkspaceName,
+    query: ClusterQuery,
+    among: Collection[ClusterId] | None = None,
 ) -> tuple[list[Cluster], str | None]:
-    """And what the next page is to be asked with."""
+    """And what the next page is to be asked with. `among`: of these alone."""
     column, descending = _order(query.sort)
     wanted = [_cluster.c.workspace == workspace, *_conditions(tx, query)]
+    if among is not None:
+        wanted.append(_cluster.c.id.in_(among))
     if query.page is not None:
         wanted.append(_beyond(query.page, column, descending=descending))
     found = read(
@@ -54,6 +61,13 @@ def page(
         .limit(query.limit + 1),
     )
     return found[: query.limit], found[query.limit - 1].id if len(found) > query.limit else None
+
+
+@reading
+def owners(tx: Connection, workspace: WorkspaceName) -> list[UserName]:
+    """Of clusters, running and past, by name."""
+    query = select(_cluster.c.owner).where(_cluster.c.workspace == workspace).distinct()
+    return sorted(UserName(it) for it in tx.execute(query).scalars())
 
 
 def _order(sort: ClusterOrder) -> tuple[ColumnElement[Any], bool]:
@@ -69,9 +83,21 @@ def _order(sort: ClusterOrder) -> tuple[ColumnElement[Any], bool]:
             return _cluster.c.owner, False
         case ClusterOrder.LAST_ENDED:
             ended = type_coerce(_cluster.c.ended_at, Integer)
-            return func.coalesce(ended, 2**62, type_=Integer), True
+            return func.coalesce(ended, _NEVER, type_=Integer), True
+        case ClusterOrder.COST:
+            return func.coalesce(_cost(), _NEVER, type_=BigInteger), True
+        case ClusterOrder.DURATION:
+            until = func.coalesce(type_coerce(_cluster.c.ended_at, BigInteger), _NEVER)
+            return until - type_coerce(_cluster.c.created_at, BigInteger), True
         case _:
             assert_never(sort)
+
+
+def _cost() -> ColumnElement[Any]:
+    """What is booked of a cluster, which is all of a settled one's."""
+    booked = tables.ledger
+    query = select(func.sum(booked.c.uusd)).where(booked.c.cluster == _cluster.c.id)
+    return query.correlate(_cluster).scalar_subquery()
 
 
 def _beyond(last: str, column: ColumnElement[Any], *, descending: bool) -> ColumnElement[bool]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, case, select, update
+from sqlalchemy import BigInteger, Connection, Select, case, func, select, type_coerce, update
 
 from shoal.store.questions import reading
 from shoal.store.rows import upsert
@@ -74,6 +74,19 @@ def of_clusters(
         for row in tx.execute(query):
             found.setdefault(row[0], []).append(SignalView(*row))
     return {cluster: tuple(views) for cluster, views in found.items()}
+
+
+@reading
+def clusters(tx: Connection, workspace: WorkspaceName, limit: int) -> frozenset[ClusterId]:
+    """Those of which any shows or showed, the ones of late."""
+    query = (
+        select(signal.c.cluster)
+        .where(signal.c.workspace == workspace)
+        .group_by(signal.c.cluster)
+        .order_by(func.max(type_coerce(signal.c.last_at, BigInteger)).desc())
+        .limit(limit)
+    )
+    return frozenset(ClusterId(it) for it in tx.execute(query).scalars())
 
 
 @reading

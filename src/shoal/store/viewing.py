@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 from sqlalchemy import Connection
@@ -54,10 +54,13 @@ def cluster(tx: Connection, id: ClusterId) -> ClusterFacts:
 
 @reading
 def page(
-    tx: Connection, workspace: WorkspaceName, query: ClusterQuery
+    tx: Connection,
+    workspace: WorkspaceName,
+    query: ClusterQuery,
+    among: Collection[ClusterId] | None = None,
 ) -> tuple[Several, str | None]:
     """A page of clusters, as of one moment, and what the next one is to be asked with."""
-    found, following = listing.page(tx, workspace, query)
+    found, following = listing.page(tx, workspace, query, among)
     return several(tx, found), following
 
 

@@ -50,6 +50,8 @@ class ClusterOrder(enum.StrEnum):
     NAME = "name"
     OWNER = "owner"
     LAST_ENDED = "last-ended"  # those that have not come first
+    COST = "cost"  # the most first; before them those whose cost is not settled
+    DURATION = "duration"  # the longest first; before them those that still run
 
 
 class InstanceState(enum.StrEnum):

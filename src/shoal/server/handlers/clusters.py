@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -141,8 +142,17 @@ async def offered(desk: Desk, spec: ClusterSpec) -> tuple[Offer, ...]:
 
 
 async def clusters(desk: Desk, asked: Incoming[ClusterQuery, None]) -> views.ClusterList:
+    return await clusters_among(desk, asked, None)
+
+
+async def clusters_among(
+    desk: Desk, asked: Incoming[ClusterQuery, None], among: Collection[ClusterId] | None
+) -> views.ClusterList:
+    """`among`: of these alone; None: of all."""
     now, url = desk.clock(), desk.url
-    seen, following = await desk.database.run(viewing.page, asked.caller.workspace, asked.query)
+    seen, following = await desk.database.run(
+        viewing.page, asked.caller.workspace, asked.query, among
+    )
     shown = tuple(
         status.cluster_view(
             it.cluster,

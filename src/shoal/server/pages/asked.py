@@ -53,12 +53,14 @@ class ListAsked(msgspec.Struct, frozen=True):
     cloud: str = ""
     tag: str = ""
     since: str = ""  # a key of SPANS
+    signals: str = ""  # "any": those with signals alone
     sort: str = ClusterOrder.NEWEST
     page: str = ""
 
     @property
     def filtered(self) -> bool:
-        return any((self.q, self.state, self.owner, self.cloud, self.tag, self.since))
+        given = (self.q, self.state, self.owner, self.cloud, self.tag, self.since, self.signals)
+        return any(given)
 
     def url(self, **changes: str | None) -> str:
         return url(self, **changes)

@@ -40,7 +40,12 @@ CLUSTER: tuple[Plan, ...] = (
     Plan(
         "Tasks",
         "",
-        (Line("executing", "running"), Line("processing", "on workers"), Line("queued", "queued")),
+        (
+            Line("executing", "running"),
+            Line("processing", "on workers"),
+            Line("queued", "queued"),
+            Line("waiting", "waiting"),
+        ),
     ),
     Plan(
         "CPU of all workers, in cores",
@@ -66,14 +71,32 @@ CLUSTER: tuple[Plan, ...] = (
             Line("desired_workers", "useful", limit=True),
         ),
     ),
+    Plan(
+        "Tasks that are done or stuck",
+        "",
+        (Line("in_memory", "in memory"), Line("erred", "erred"), Line("no_worker", "no worker")),
+    ),
+    Plan(
+        "Memory that Dask does not know of",
+        "B",
+        (Line("unmanaged_bytes", "unmanaged"), Line("spilled_bytes", "spilled")),
+    ),
     Plan("Data between workers", "B/s", (Line("transfer_bps", "sent"),)),
-    Plan("Scheduler’s CPU", "%", (Line("scheduler_cpu_percent", "used"),)),
+    Plan(
+        "Scheduler’s CPU",
+        "%",
+        (
+            Line("scheduler_cpu_percent", "used"),
+            Line("gil_share", "waiting for the GIL", scale=100.0),
+        ),
+    ),
     Plan(
         "Scheduler’s event loop",
         "s",
         (Line("event_loop_s", "mean tick"), Line("stall_s", "longest stall")),
     ),
     Plan("Scheduler’s memory", "B", (Line("scheduler_memory_bytes", "used"),)),
+    Plan("Clients", "", (Line("clients", "clients"), Line("connections", "connections"))),
 )
 HOST: tuple[Plan, ...] = (
     Plan(
@@ -105,8 +128,19 @@ HOST: tuple[Plan, ...] = (
         (Line("disk_used_bytes", "used"), Line("disk_total_bytes", "total", limit=True)),
     ),
     Plan("Tasks", "", (Line("executing", "running"), Line("processing", "on the worker"))),
+    Plan("Processes killed for memory", "", (Line("oom_kills", "since the agent began"),)),
 )
-GPU = Plan("GPU", "%", (Line("gpu_percent", "used"),))
+GPU: tuple[Plan, ...] = (
+    Plan("GPU", "%", (Line("gpu_percent", "used"),)),
+    Plan(
+        "GPU memory",
+        "B",
+        (
+            Line("gpu_memory_used_bytes", "used"),
+            Line("gpu_memory_total_bytes", "total", limit=True),
+        ),
+    ),
+)
 
 
 class Drawn(msgspec.Struct, frozen=True):

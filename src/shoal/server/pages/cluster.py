@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 import msgspec
 from starlette.responses import Response
 
 from shoal.core import cost as money
-from shoal.core import status
+from shoal.core import losses, status
+from shoal.core.records import Instance
 from shoal.errors import InvalidRequest, NotFound, NotPossible
 from shoal.server.desk import Incoming
 from shoal.server.handlers import clusters as handlers
 from shoal.server.pages import exports, words
 from shoal.server.pages.asked import asked, url
 from shoal.server.pages.frame import Visit, redirect, render
-from shoal.server.pages.life import LEGEND, Life, life
+from shoal.server.pages.life import LEGEND, Life, life, ticks
 from shoal.server.pages.packages import changes
 from shoal.store import clusters as cluster_rows
 from shoal.store import environments as environment_rows
@@ -30,6 +31,7 @@ from shoal.wire.ids import ClusterId, EnvironmentId, EventSeq
 from shoal.wire.specs import Cloud
 from shoal.wire.views import ClusterView, InstanceState, InstanceView
 
+START = timedelta(minutes=5)  # the scale of the first minutes
 _VMS, _EVENTS, _NAMED = 100, 100, 500
 
 TABS = (
@@ -80,6 +82,7 @@ def tabs(view: ClusterView) -> Sequence[tuple[str, str]]:
 
 class VmsAsked(msgspec.Struct, frozen=True):
     show: str = ""  # "had", "gone", or "": all
+    scale: str = ""  # "start": the first minutes alone
     page: str = ""
 
     def url(self, **changes: str | None) -> str:
@@ -90,6 +93,8 @@ class Machine(msgspec.Struct, frozen=True):
     view: InstanceView
     cost_uusd: int | None
     life: Life
+    badge: str  # the one word
+    tone: str
 
 
 async def vms(visit: Visit) -> Response:
@@ -97,12 +102,13 @@ async def vms(visit: Visit) -> Response:
     if view.spec.cloud is Cloud.WATCHED:
         return redirect(f"/clusters/{view.id}/workers", 302)
     now = desk.clock()
-    found, following = await _machines(visit, view, it, _VMS)
+    found, following, end = await _machines(visit, view, it, _VMS)
     values = {
         "query": it,
         "machines": found,
         "next_page": following,
         "legend": LEGEND,
+        "ticks": ticks(view.created_at, end),
         "until": now,
         "held": any(one.view.state is not InstanceState.GONE for one in found),
     }
@@ -111,8 +117,10 @@ async def vms(visit: Visit) -> Response:
 
 async def _machines(
     visit: Visit, cluster: ClusterView, it: VmsAsked, limit: int
-) -> tuple[list[Machine], str | None]:
-    """The scheduler's first: it is the first that is asked for."""
+) -> tuple[list[Machine], str | None, datetime]:
+    """The scheduler's first: it is the first that is asked for. And until when they are drawn."""
+    if it.scale not in ("", "start"):
+        raise InvalidRequest(f"{it.scale!r} is no scale.", hint="Take start.")
     if it.show not in ("", "had", "gone"):
         raise InvalidRequest(f"{it.show!r} is not what VMs can be.", hint="Take had or gone.")
     had = None if not it.show else it.show == "had"
@@ -126,15 +134,28 @@ async def _machines(
         status.instance_view(one, seen.observations.get(one.id), now) for one in seen.instances
     ]
     end = _end(cluster, views, now)
+    if it.scale == "start":
+        end = min(end, cluster.created_at + START)
     drawn = [
         Machine(
             shown,
             money.cost_uusd(one, now),
             life(shown, stages.get(one.id, ()), cluster.created_at, end),
+            *_badge(one, shown),
         )
         for one, shown in zip(seen.instances, views, strict=True)
     ]
-    return drawn, seen.following
+    return drawn, seen.following, end
+
+
+def _badge(vm: Instance, shown: InstanceView) -> tuple[str, str]:
+    """What became of a VM that went wrong, else what it does."""
+    if shown.state is not InstanceState.LAUNCHED and vm.failed:
+        return "failed", "bad"
+    if losses.vanished(vm):
+        return "preempted", "warn"
+    word = words.standing(shown)
+    return word, words.tone(word)
 
 
 def _end(cluster: ClusterView, vms: Sequence[InstanceView], now: datetime) -> datetime:
@@ -152,7 +173,7 @@ _VM_TITLES = (
 
 async def vms_csv(visit: Visit) -> Response:
     view = await cluster_view(visit)
-    found, _ = await _machines(visit, view, asked(visit, VmsAsked), exports.MAX_ROWS)
+    found, _, _ = await _machines(visit, view, asked(visit, VmsAsked), exports.MAX_ROWS)
     return exports.as_csv(f"{view.name}-vms", _VM_TITLES, map(_vm_row, found))
 
 
@@ -179,7 +200,7 @@ def _vm_row(it: Machine) -> tuple[exports.Cell, ...]:
 
 async def vms_json(visit: Visit) -> Response:
     view = await cluster_view(visit)
-    found, _ = await _machines(visit, view, asked(visit, VmsAsked), exports.MAX_ROWS)
+    found, _, _ = await _machines(visit, view, asked(visit, VmsAsked), exports.MAX_ROWS)
     return exports.as_json(f"{view.name}-vms", {"vms": found})
 
 
@@ -297,6 +318,15 @@ async def _manifest(visit: Visit, id: EnvironmentId) -> Manifest | None:
         return await visit.desk.database.run(environment_rows.get, visit.known.caller.workspace, id)
     except NotFound:
         return None
+
+
+async def software_file(visit: Visit) -> Response:
+    view = await cluster_view(visit)
+    manifest = await visit.desk.database.run(
+        environment_rows.get, visit.known.caller.workspace, view.spec.environment
+    )
+    kind = visit.request.path_params["kind"]
+    return exports.structs(view.name, "packages", kind, {"packages": manifest.packages})
 
 
 async def lock(visit: Visit) -> Response:

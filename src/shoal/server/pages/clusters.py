@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 from starlette.responses import Response
 
+from shoal.errors import InvalidRequest
 from shoal.server.desk import Incoming
 from shoal.server.handlers import clusters as handlers
 from shoal.server.pages import exports, limits
 from shoal.server.pages.asked import SPANS, ListAsked, asked, cluster_query
 from shoal.server.pages.forms import checked_form
 from shoal.server.pages.frame import Visit, redirect, render
-from shoal.server.pages.record import signals_by_cluster
+from shoal.server.pages.record import signs
+from shoal.store import listing
+from shoal.store import signals as signal_rows
 from shoal.wire.endpoints import ClusterQuery
+from shoal.wire.ids import ClusterId, UserName
 from shoal.wire.requests import StopCluster
 from shoal.wire.views import ClusterList, ClusterOrder, ClusterPhase, ClusterView
 
-_RUNNING, _PAST = 100, 50
+_RUNNING, _PAST, _SIGNALLED = 100, 50, 1000
+_SIGNALS = (("", "any or none"), ("any", "with signals"))
 
 _STATES = [
     ("", "all"),
@@ -36,6 +41,8 @@ _ORDERS = [
     (ClusterOrder.NAME, "by name"),
     (ClusterOrder.OWNER, "by owner"),
     (ClusterOrder.LAST_ENDED, "last ended first"),
+    (ClusterOrder.COST, "by cost"),
+    (ClusterOrder.DURATION, "by duration"),
 ]
 _TITLES = ("id", "name", "status", "owner", "cloud", "region", "workers_ready", "workers_wanted")
 _MORE_TITLES = ("created_at", "ended_at", "end_reason", "usd", "usd_per_hour", "tags")
@@ -45,7 +52,9 @@ async def listed(visit: Visit) -> Response:
     """Those that have not come to their end (on the first page), and a page of those that have."""
     it = asked(visit, ListAsked)
     query = cluster_query(it, visit, limit=_PAST)
-    running, past = await _both(visit, query)
+    among = await _among(visit, it)
+    running, past = await _both(visit, query, among)
+    shown = [one.id for one in (*running.clusters, *past.clusters)]
     values: Mapping[str, object] = {
         "here": "/",
         "query": it,
@@ -56,41 +65,62 @@ async def listed(visit: Visit) -> Response:
         "now_uusd": sum(it.price_uusd_per_hour or 0 for it in running.clusters),
         "states": _STATES,
         "orders": _ORDERS,
-        "owners": _owners(visit, it.owner),
+        "owners": await _owners(visit, it.owner),
         "clouds": [("", "all"), *((it, it) for it in _clouds(visit, it.cloud))],
         "spans": [("", "any"), *((it, f"last {it}") for it in SPANS)],
-        "signals": await signals_by_cluster(visit),
+        "signals": await signs(visit, shown),
+        "signal_ways": _SIGNALS,
         "limit_notices": await limits.notices(visit),
     }
     return render(visit, "clusters.html", values)
 
 
-def _owners(visit: Visit, chosen: str) -> list[tuple[str, str]]:
-    options = [("", "all"), ("me", "me")]
-    if chosen and chosen not in ("me", visit.known.caller.user):
-        options.append((chosen, chosen))
-    return options
+async def _owners(visit: Visit, chosen: str) -> list[tuple[str, str]]:
+    caller = visit.known.caller
+    names = await visit.desk.database.run(listing.owners, caller.workspace)
+    others = [it for it in names if it != caller.user]
+    if chosen and chosen not in ("me", *names):
+        others.append(UserName(chosen))
+    return [("", "all"), ("me", f"me ({caller.user})"), *((it, it) for it in others)]
+
+
+async def _among(visit: Visit, it: ListAsked) -> Collection[ClusterId] | None:
+    """Which clusters alone may be shown; None: any."""
+    if not it.signals:
+        return None
+    if it.signals not in dict(_SIGNALS):
+        raise InvalidRequest(f"{it.signals!r} is no filter of signals.", hint="Take any.")
+    workspace = visit.known.caller.workspace
+    return await visit.desk.database.run_samples(signal_rows.clusters, workspace, _SIGNALLED)
 
 
 def _clouds(visit: Visit, chosen: str) -> list[str]:
     return sorted({*visit.desk.providers, *([chosen] if chosen else [])})
 
 
-async def _both(visit: Visit, query: ClusterQuery) -> tuple[ClusterList, ClusterList]:
+async def _both(
+    visit: Visit, query: ClusterQuery, among: Collection[ClusterId] | None
+) -> tuple[ClusterList, ClusterList]:
     nothing = ClusterList(())
     if query.state in (ClusterPhase.PAST, ClusterPhase.ENDED):
-        return nothing, await _page(visit, query)
+        return nothing, await _page(visit, query, among)
     unsettled = msgspec.structs.replace(query, ended=False, limit=_RUNNING)
     if query.state is not None and query.state is not ClusterPhase.FAILED:
-        found = await _page(visit, msgspec.structs.replace(query, limit=_RUNNING))
+        found = await _page(visit, msgspec.structs.replace(query, limit=_RUNNING), among)
         return found, ClusterList((), found.next_page)
     past = msgspec.structs.replace(query, state=query.state or ClusterPhase.PAST)
-    running = nothing if query.page or query.state else await _page(visit, unsettled)
-    return running, await _page(visit, past)
+    running = nothing if query.page or query.state else await _page(visit, unsettled, among)
+    if query.sort is ClusterOrder.COST:
+        by_cost = sorted(running.clusters, key=lambda it: -(it.cost_uusd or 0))
+        running = ClusterList(tuple(by_cost), running.next_page)
+    return running, await _page(visit, past, among)
 
 
-async def _page(visit: Visit, query: ClusterQuery) -> ClusterList:
-    return await handlers.clusters(visit.desk, Incoming(visit.known.caller, {}, query, None))
+async def _page(
+    visit: Visit, query: ClusterQuery, among: Collection[ClusterId] | None
+) -> ClusterList:
+    asked = Incoming(visit.known.caller, {}, query, None)
+    return await handlers.clusters_among(visit.desk, asked, among)
 
 
 async def as_csv(visit: Visit) -> Response:
@@ -104,8 +134,9 @@ async def as_json(visit: Visit) -> Response:
 
 async def _all(visit: Visit) -> ClusterList:
     """All that match, as far as a file may go."""
-    query = cluster_query(asked(visit, ListAsked), visit, limit=exports.MAX_ROWS)
-    return await _page(visit, query)
+    it = asked(visit, ListAsked)
+    query = cluster_query(it, visit, limit=exports.MAX_ROWS)
+    return await _page(visit, query, await _among(visit, it))
 
 
 def _row(it: ClusterView) -> tuple[exports.Cell, ...]:

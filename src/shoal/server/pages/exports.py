@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
 from starlette.responses import Response
+
+from shoal.errors import NotFound
 
 MAX_ROWS = 10_000
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -31,6 +33,27 @@ def as_json(name: str, value: object) -> Response:
     return Response(
         msgspec.json.encode(value), media_type="application/json", headers=_named(f"{name}.json")
     )
+
+
+def structs(
+    name: str, part: str, kind: str, parts: Mapping[str, Sequence[msgspec.Struct]]
+) -> Response:
+    """One of the lists, a row for each of its structs; `kind`: csv or json."""
+    if part not in parts or kind not in ("csv", "json"):
+        raise NotFound(f"There is no {part}.{kind} here.", hint=f"There is {', '.join(parts)}.")
+    found, title = parts[part], f"{name}-{part}"
+    if kind == "json":
+        return as_json(title, {part: found})
+    titles = [it.name for it in msgspec.structs.fields(found[0])] if found else []
+    rows = [[_cell(getattr(it, title)) for title in titles] for it in found]
+    return as_csv(title, titles, rows)
+
+
+def _cell(value: object) -> Cell:
+    """What has parts is told as JSON."""
+    if value is None or isinstance(value, (str, int, float, datetime)):
+        return int(value) if isinstance(value, bool) else value
+    return msgspec.json.encode(value).decode()
 
 
 def as_text(name: str, text: str) -> Response:

@@ -58,6 +58,25 @@ class Life(msgspec.Struct, frozen=True):
     phases: tuple[Phase, ...]
 
 
+class Tick(msgspec.Struct, frozen=True):
+    x: int
+    words: str  # after the cluster's creation
+
+
+_STEPS_S = (1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400, 7 * 86400)
+
+
+def ticks(start: datetime, end: datetime) -> tuple[Tick, ...]:
+    """Four to eight of them, at round times."""
+    total_s = max((end - start).total_seconds(), 1.0)
+    step_s = next((it for it in _STEPS_S if total_s / it <= 8), _STEPS_S[-1])
+    count = min(int(total_s / step_s), 60)
+    return tuple(
+        Tick(round(WIDTH * n * step_s / total_s), duration(n * step_s) if n else "0")
+        for n in range(count + 1)
+    )
+
+
 def life(it: InstanceView, staged: Sequence[Staged], start: datetime, end: datetime) -> Life:
     """`end`: of the drawing, and of a life that goes on."""
     phases = _phases(it, staged, end)
@@ -65,6 +84,7 @@ def life(it: InstanceView, staged: Sequence[Staged], start: datetime, end: datet
     spans = [
         _span(one.what, (one.began_at - start).total_seconds() / total_s, one.seconds / total_s)
         for one in phases
+        if one.began_at < end
     ]
     told = [f"{LEGEND[one.what]} {duration(one.seconds)}" for one in phases]
     return Life(tuple(spans), ", ".join(told), phases)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
+import msgspec
 from starlette.responses import Response
 
+from shoal.server.pages import exports
 from shoal.server.pages.frame import Visit, render
 from shoal.store import events as event_rows
 from shoal.store import sizes
 from shoal.store.database import masked
-from shoal.wire.events import EventKind
+from shoal.wire.events import Event, EventKind
 
 _ALARMS = 50
+_RECENT = timedelta(days=1)  # an alarm is shown on top for so long
 _LATE = 5  # times its interval, and a loop stands still
 
 
@@ -24,18 +28,14 @@ async def machinery(visit: Visit) -> Response:
         for it in loops
         if it.began_at and now - it.began_at > timedelta(seconds=_LATE * it.every_s + 60)
     }
-    alarms = await desk.database.run(
-        event_rows.newest,
-        None,
-        _ALARMS,
-        workspace=None if "admin" in visit.known.caller.scopes else visit.known.caller.workspace,
-        kinds=(EventKind.ALARM, EventKind.VM_SWEPT, EventKind.BATCH_REFUSED),
-    )
+    alarms = await _alarms(visit, _ALARMS)
+    recent = [it for it in alarms if it.kind is EventKind.ALARM and now - it.at < _RECENT]
     values = {
         "here": "/machinery",
         "loops": loops,
         "late": late,
         "alarms": alarms,
+        "recent": recent,
         "facts": await desk.database.run(sizes.facts),
         "samples": await desk.database.run_samples(sizes.samples),
         "database": masked(desk.settings.database_url),
@@ -45,3 +45,29 @@ async def machinery(visit: Visit) -> Response:
         "now": now,
     }
     return render(visit, "machinery.html", values)
+
+
+async def _alarms(visit: Visit, limit: int) -> list[Event]:
+    caller = visit.known.caller
+    return await visit.desk.database.run(
+        event_rows.newest,
+        None,
+        limit,
+        workspace=None if "admin" in caller.scopes else caller.workspace,
+        kinds=(EventKind.ALARM, EventKind.VM_SWEPT, EventKind.BATCH_REFUSED),
+    )
+
+
+async def part(visit: Visit) -> Response:
+    """One of the lists as a file."""
+    desk, path = visit.desk, visit.request.path_params
+    facts, samples = (
+        await desk.database.run(sizes.facts),
+        await desk.database.run_samples(sizes.samples),
+    )
+    lists: dict[str, Sequence[msgspec.Struct]] = {
+        "loops": list(desk.passes.loops.values()),
+        "alarms": await _alarms(visit, exports.MAX_ROWS),
+        "record": (*facts.tables, *samples.tables),
+    }
+    return exports.structs("machinery", path["part"], path["kind"], lists)

@@ -23,7 +23,7 @@ async def overview(visit: Visit) -> Response:
     view = handlers.view_from(desk, facts)
     if visit.request.path_params["cluster"] != view.id:  # asked for by name
         return redirect(f"/clusters/{view.id}", 302)
-    charts, begin, end = await record.newest(visit)
+    charts, begin, end = await record.newest(visit, view)
     dropped, lines_dropped = await desk.database.run_samples(telemetry_rows.dropped, view.id)
     values = {
         "work": await record.newest_work(visit, view),

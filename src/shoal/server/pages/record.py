@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 from starlette.responses import Response
 
+from shoal.errors import InvalidRequest
 from shoal.server.desk import Incoming
 from shoal.server.handlers import telemetry as handlers
 from shoal.server.pages import charts, exports, words, workers
 from shoal.server.pages.asked import asked, moment, url
 from shoal.server.pages.cluster import asked_of, cluster_view, page
+from shoal.server.pages.flame import flame
 from shoal.server.pages.frame import Visit
 from shoal.server.pages.share import Slice, slices
+from shoal.store import signals as signal_rows
 from shoal.store import telemetry as telemetry_rows
 from shoal.wire.endpoints import ComputationQuery, NewestQuery, SeriesQuery, SignalQuery
 from shoal.wire.ids import ClusterId, InstanceId
@@ -24,6 +27,7 @@ from shoal.wire.telemetry import (
     HostSample,
     PrefixTime,
     SchedulerSample,
+    Severity,
     SignalView,
     TaskException,
     TaskGroupSample,
@@ -43,15 +47,31 @@ async def signals_of(visit: Visit, cluster: ClusterId, *, past: bool) -> tuple[S
     return found.signals
 
 
-async def signals_by_cluster(visit: Visit) -> Mapping[ClusterId, str]:
-    """The worst that shows now, for lists."""
-    asked = Incoming(visit.known.caller, {}, SignalQuery(limit=1000), None)
-    found: dict[ClusterId, str] = {}
-    for it in (await handlers.signals(visit.desk, asked)).signals:
-        found.setdefault(it.cluster, it.signal.title)
-    return found
+class Sign(msgspec.Struct, frozen=True):
+    """Of a cluster in a list: the worst of its signals, and how many more there are."""
+
+    title: str
+    severity: Severity
+    more: int
+
+    @property
+    def words(self) -> str:
+        return f"{self.severity}: {self.title}" + (f", and {self.more} more" if self.more else "")
 
 
+async def signs(visit: Visit, clusters: Sequence[ClusterId]) -> Mapping[ClusterId, Sign]:
+    """Of those that run what shows now; of those that are over what showed."""
+    found = await visit.desk.database.run_samples(signal_rows.of_clusters, clusters)
+    return {id: _sign(views) for id, views in found.items()}
+
+
+def _sign(views: Sequence[SignalView]) -> Sign:
+    shown = [it for it in views if it.active] or views
+    worst = min(shown, key=lambda it: _WORST_FIRST.index(it.signal.severity)).signal
+    return Sign(worst.title, worst.severity, len(shown) - 1)
+
+
+_WORST_FIRST = (Severity.PROBLEM, Severity.WARNING, Severity.ADVICE)
 _SIGNAL_TITLES = (
     *("kind", "severity", "title", "evidence", "advice", "argument", "first_at", "last_at"),
     *("active", "workers", "saves"),
@@ -237,6 +257,7 @@ async def computation(visit: Visit) -> Response:
         "computation": found.computation,
         "frames": found.computation.code[::-1],
         "prefixes": prefixes(found.groups),
+        "flame": flame(found.computation, found.groups, found.times, visit.desk.clock()),
         "times": activities(found.times),
         "groups": found.groups[:_GROUPS],
         "hidden": len(found.groups) - _GROUPS,
@@ -289,13 +310,52 @@ def activities(times: Sequence[PrefixTime]) -> list[tuple[str, float, tuple[Slic
     return [(name, seconds, slices(it.seconds, longest)) for name, seconds, it in ordered]
 
 
+async def computation_part(visit: Visit) -> Response:
+    """Of a computation: its groups, their sums by prefix, or what threads did, as a file."""
+    view, path = await cluster_view(visit), visit.request.path_params
+    found = await handlers.computation(visit.desk, asked_of(visit, None))
+    parts: dict[str, Sequence[msgspec.Struct]] = {
+        "groups": found.groups,
+        "prefixes": prefixes(found.groups),
+        "activities": [
+            Activity(it.prefix, name, seconds)
+            for it in found.times
+            for name, seconds in it.seconds.items()
+        ],
+    }
+    return exports.structs(view.name, path["part"], path["kind"], parts)
+
+
+class Activity(msgspec.Struct, frozen=True):
+    prefix: str  # "": moving data between workers
+    activity: str
+    seconds: float
+
+
+async def hosts_file(visit: Visit) -> Response:
+    view = await cluster_view(visit)
+    found = (await handlers.hosts(visit.desk, asked_of(visit, None))).hosts
+    return exports.structs(view.name, "hosts", visit.request.path_params["kind"], {"hosts": found})
+
+
 # -- metrics --------------------------------------------------------------------------------------
 
 
+RANGES = {
+    "15m": timedelta(minutes=15),
+    "1h": timedelta(hours=1),
+    "6h": timedelta(hours=6),
+    "24h": timedelta(hours=24),
+    "7d": timedelta(days=7),
+}
+
+
 class MetricsAsked(msgspec.Struct, frozen=True):
-    """`from`, `to`: moments; empty: the cluster's life."""
+    """`from`, `to`: moments; `last`: a key of RANGES, back from now or the cluster's end. None of
+    them: the cluster's life."""
 
     vm: str = ""
+    last: str = ""
     since: str = msgspec.field(default="", name="from")
     until: str = msgspec.field(default="", name="to")
 
@@ -305,12 +365,13 @@ class MetricsAsked(msgspec.Struct, frozen=True):
 
 async def metrics(visit: Visit) -> Response:
     view, it = await cluster_view(visit), asked(visit, MetricsAsked)
-    samples, step_s, plans = await _samples(visit, it, _POINTS)
+    samples, step_s, plans = await _samples(visit, view, it, _POINTS)
     hosts = (await handlers.hosts(visit.desk, asked_of(visit, None))).hosts
     dropped, _ = await visit.desk.database.run_samples(telemetry_rows.dropped, view.id)
     values = {
         "query": it,
         "dropped": dropped,
+        "ranges": [("", "Whole life"), *((key, f"Last {key}") for key in RANGES)],
         "charts": charts.group(samples, plans) if len(samples) > 1 else [],
         "begin": samples[0].at if samples else None,
         "end": samples[-1].at if samples else None,
@@ -331,9 +392,10 @@ def _order(id: InstanceId) -> tuple[int, str]:
 
 
 async def _samples(
-    visit: Visit, it: MetricsAsked, points: int
+    visit: Visit, view: ClusterView, it: MetricsAsked, points: int
 ) -> tuple[Sequence[SchedulerSample | HostSample], int, tuple[charts.Plan, ...]]:
-    query = SeriesQuery(since=moment(it.since), until=moment(it.until), points=points)
+    since, until = _span(it, view.ended_at or visit.desk.clock())
+    query = SeriesQuery(since=since, until=until, points=points)
     if not it.vm:
         told = await handlers.metrics(visit.desk, asked_of(visit, query))
         return told.samples, told.resolution_s, charts.CLUSTER
@@ -341,14 +403,28 @@ async def _samples(
     of_host = await handlers.host_metrics(
         visit.desk, Incoming(visit.known.caller, path, query, None)
     )
-    gpu = (charts.GPU,) if any(one.gpu_memory_total_bytes for one in of_host.samples) else ()
+    gpu = charts.GPU if any(one.gpu_memory_total_bytes for one in of_host.samples) else ()
     return of_host.samples, of_host.resolution_s, (*charts.HOST, *gpu)
+
+
+def _span(it: MetricsAsked, end: datetime) -> tuple[datetime | None, datetime | None]:
+    since, until = moment(it.since), moment(it.until)
+    if since is not None and until is not None and since >= until:
+        raise InvalidRequest("The time asked for ends before it begins.")
+    if since is not None or until is not None or not it.last:
+        return since, until
+    if it.last not in RANGES:
+        raise InvalidRequest(f"{it.last!r} is no span of time here.", hint=f"Take {_RANGE_WORDS}.")
+    return end - RANGES[it.last], None
+
+
+_RANGE_WORDS = ", ".join(RANGES)
 
 
 async def numbers(visit: Visit) -> Response:
     """For the charts that can be zoomed; and as a file for whoever wants it."""
     view, it = await cluster_view(visit), asked(visit, MetricsAsked)
-    samples, step_s, plans = await _samples(visit, it, 2 * _POINTS)
+    samples, step_s, plans = await _samples(visit, view, it, 2 * _POINTS)
     marks = await workers.marks(visit, samples[0].at, samples[-1].at) if samples else []
     made = charts.numbers(plans, samples, step_s, marks, live=view.ended_at is None)
     return exports.as_json(f"{view.name}-metrics", made)
@@ -356,15 +432,17 @@ async def numbers(visit: Visit) -> Response:
 
 async def metrics_csv(visit: Visit) -> Response:
     view, it = await cluster_view(visit), asked(visit, MetricsAsked)
-    samples, _, plans = await _samples(visit, it, 5_000)
+    samples, _, plans = await _samples(visit, view, it, 5_000)
     fields = list(dict.fromkeys(line.field for plan in plans for line in plan.lines))
     rows = [(one.at, *(getattr(one, field) for field in fields)) for one in samples]
     return exports.as_csv(f"{view.name}-metrics", ("at", *fields), rows)
 
 
-async def newest(visit: Visit) -> tuple[list[charts.Chart], datetime | None, datetime | None]:
+async def newest(
+    visit: Visit, view: ClusterView
+) -> tuple[list[charts.Chart], datetime | None, datetime | None]:
     """For a cluster's first page: the charts that say most."""
-    samples, _, _ = await _samples(visit, MetricsAsked(), _POINTS)
+    samples, _, _ = await _samples(visit, view, MetricsAsked(), _POINTS)
     if len(samples) < 2:
         return [], None, None
     return charts.group(samples, charts.CLUSTER[:4]), samples[0].at, samples[-1].at

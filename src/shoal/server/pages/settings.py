@@ -12,7 +12,7 @@ from shoal.server import gate
 from shoal.server.desk import Incoming
 from shoal.server.handlers import accounts as account_handlers
 from shoal.server.handlers import tokens as handlers
-from shoal.server.pages import limits
+from shoal.server.pages import exports, limits
 from shoal.server.pages.forms import checked_form
 from shoal.server.pages.frame import Visit, redirect, render
 from shoal.store.database import masked
@@ -68,6 +68,12 @@ def _place(account: CloudAccount) -> str:
 async def _tokens(visit: Visit) -> tuple[TokenView, ...]:
     asked = Incoming(visit.known.caller, {}, None, None)
     return (await handlers.tokens(visit.desk, asked)).tokens
+
+
+async def tokens_file(visit: Visit) -> Response:
+    gate.check_scope(visit.known.caller, "admin")
+    kind = visit.request.path_params["kind"]
+    return exports.structs("settings", "tokens", kind, {"tokens": await _tokens(visit)})
 
 
 async def create_token(visit: Visit) -> Response:

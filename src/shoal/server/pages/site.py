@@ -6,13 +6,14 @@ its frame: the script of an open page asks for it to show what changed.
 
 from __future__ import annotations
 
+import gzip
 import logging
 import time
 from collections.abc import Awaitable, Callable
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
@@ -39,6 +40,8 @@ from shoal.wire import problems
 
 Page = Callable[[Visit], Awaitable[Response]]
 _SCOPE = "clusters"
+NOT_FOUND = 404
+_WORTH_BYTES = 1000  # a smaller answer is as quick as it is
 _log = logging.getLogger(__name__)
 
 
@@ -52,6 +55,9 @@ def routes(desk: Desk) -> list[BaseRoute]:
         "/clusters/{cluster}/computations.csv": record.computations_csv,
         "/clusters/{cluster}/computations.json": record.computations_json,
         "/clusters/{cluster}/computations/{computation}": record.computation,
+        "/clusters/{cluster}/computations/{computation}/{part}.{kind}": record.computation_part,
+        "/clusters/{cluster}/hosts.{kind}": record.hosts_file,
+        "/clusters/{cluster}/software.{kind}": cluster.software_file,
         "/clusters/{cluster}/metrics": record.metrics,
         "/clusters/{cluster}/metrics.csv": record.metrics_csv,
         "/clusters/{cluster}/metrics.json": record.numbers,
@@ -83,7 +89,9 @@ def routes(desk: Desk) -> list[BaseRoute]:
         "/costs.csv": costs.costs_csv,
         "/costs.json": costs.costs_json,
         "/machinery": machinery.machinery,
+        "/machinery/{part}.{kind}": machinery.part,
         "/settings": settings.settings,
+        "/settings/tokens.{kind}": settings.tokens_file,
         "/pages/changes": stream.changes,
     }
     sent: dict[str, Page] = {
@@ -124,9 +132,22 @@ def _page(
             _log.exception("%s %s failed", request.method, request.url.path)
             made = _problem(visit, ServerFault("The server failed.", hint="Its log tells more."))
         made.headers.update(HEADERS)
-        return made
+        return _packed(request, made)
 
     return answer
+
+
+def _packed(request: Request, made: Response) -> Response:
+    """Compressed, if it is worth it. (That a compressed page may give away a secret in it needs
+    requests from another site with the visitor's cookie; browsers send it with none.)"""
+    wanted = "gzip" in request.headers.get("accept-encoding", "")
+    if not wanted or isinstance(made, StreamingResponse) or len(made.body) < _WORTH_BYTES:
+        return made
+    made.body = gzip.compress(bytes(made.body), compresslevel=4, mtime=0)
+    made.headers["Content-Length"] = str(len(made.body))
+    made.headers["Content-Encoding"] = "gzip"
+    made.headers["Vary"] = "Accept-Encoding"
+    return made
 
 
 async def _admitted(visit: Visit, *, public: bool) -> Visit:
@@ -143,7 +164,9 @@ async def _admitted(visit: Visit, *, public: bool) -> Visit:
 
 def _problem(visit: Visit, error: ShoalError) -> Response:
     problem = problems.from_error(error)
-    return render(visit, "problem.html", {"problem": problem}, problem.status)
+    cluster = visit.request.path_params.get("cluster")
+    back = cluster if cluster and problem.status != NOT_FOUND else ""
+    return render(visit, "problem.html", {"problem": problem, "back": back}, problem.status)
 
 
 def _dashboard(desk: Desk) -> Callable[[Request], Awaitable[Response]]:
@@ -173,4 +196,5 @@ async def _asset(request: Request) -> Response:
     if found is None:
         return Response(status_code=404, headers=HEADERS)
     forever = {"Cache-Control": "public, max-age=31536000, immutable"}
-    return Response(found.content, media_type=found.media_type, headers=HEADERS | forever)
+    made = Response(found.content, media_type=found.media_type, headers=HEADERS | forever)
+    return _packed(request, made)

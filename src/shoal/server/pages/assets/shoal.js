@@ -187,6 +187,29 @@ document.addEventListener("visibilitychange", look);
 window.addEventListener("pagehide", disconnect);
 look();
 
+document.documentElement.classList.add("js");
+
+// A moment is shown and typed as the reader's own time, and sent as what it is.
+for (const field of document.querySelectorAll("input[data-moment]")) {
+  const shown = document.createElement("input");
+  shown.type = "datetime-local";
+  shown.step = 1;
+  shown.id = field.id;
+  const pad = (at) => new Date(at - at.getTimezoneOffset() * 60000).toISOString().slice(0, 19);
+  const show = () => (shown.value = field.value ? pad(new Date(field.value)) : "");
+  field.removeAttribute("id");
+  field.type = "hidden";
+  field.disabled = !field.value;
+  shown.addEventListener("change", () => {
+    field.value = shown.value ? new Date(shown.value).toISOString() : "";
+    field.disabled = !field.value;
+    field.form.requestSubmit();
+  });
+  field.addEventListener("moved", show);
+  show();
+  field.before(shown);
+}
+
 // A choice is a filter at once; text is one with Enter. What is not set stays out of the address.
 for (const form of document.querySelectorAll("form[data-auto]")) {
   const pure = () => {
@@ -196,8 +219,9 @@ for (const form of document.querySelectorAll("form[data-auto]")) {
   };
   form.addEventListener("submit", pure);
   form.addEventListener("change", (event) => {
-    if (event.target.tagName === "SELECT") form.requestSubmit();
+    if (event.target.tagName === "SELECT" || event.target.type === "date") form.requestSubmit();
   });
+  form.addEventListener("input", () => form.classList.add("typed")); // where a button says what next
 }
 window.addEventListener("pageshow", () => {
   for (const it of document.querySelectorAll("form[data-auto] [disabled]")) it.disabled = false;
