@@ -149,6 +149,7 @@ class Story:
         *,
         gone_s: float | None = None,
         failed: str = "",
+        taken: str = "",
         price: int | None = PRICE,
     ) -> None:
         """`stages`: with seconds after the cluster's creation; the first launched the VM."""
@@ -171,7 +172,7 @@ class Story:
             role=Role.SCHEDULER if number == 1 else Role.WORKER,
             state=state,
             since=gone or launched or began,
-            why=failed or (cluster.end_reason if gone else "4 more workers are wanted"),
+            why=failed or taken or (cluster.end_reason if gone else "4 more workers are wanted"),
             created_at=began,
             launched_at=launched,
             released_at=released,
@@ -272,9 +273,9 @@ def team(now: datetime) -> Story:
     story.head(running, clients=2, tasks=18_412)
     for number in range(1, 8):
         story.vm(running, number, tuple((stage, s + number) for stage, s in WHOLE))
-    lost = "the cloud took it back (spot)"
-    story.vm(running, 8, WHOLE, gone_s=900, failed=lost)
-    story.vm(running, 9, WHOLE, gone_s=1500, failed=lost)
+    taken = "the cloud does not have it any more: it was preempted, or ended by itself"
+    story.vm(running, 8, WHOLE, gone_s=900, taken=taken)
+    story.vm(running, 9, WHOLE, gone_s=1500, failed="its agent was not heard for 120 s")
     scaling = story.cluster(2, began_s=64, workers=5, name="train-forecast")
     story.head(scaling)
     story.vm(scaling, 1, WHOLE)

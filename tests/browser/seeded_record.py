@@ -139,17 +139,18 @@ def _computations(cluster: ClusterId, now: datetime) -> Iterator[Item]:
             compute_s=3210.0,
             workers=6,
         )
-        for name, compute_s, transfer_s in (
-            ("read-zarr", 900.0, 0.0),
-            ("where", 420.0, 12.0),
-            ("groupby-mean", 1700.0, 380.0),
-            ("concat", 190.0, 95.0),
+        for name, compute_s, transfer_s, after_s in (
+            ("read-zarr", 900.0, 0.0, 1),
+            ("where", 420.0, 12.0, 6),
+            ("groupby-mean", 1700.0, 380.0, 20),
+            ("concat", 190.0, 95.0, 140),
         ):
             yield TaskGroupSample(
                 id,
                 f"{name}-{number}f3a",
                 name,
-                began,
+                began + timedelta(seconds=after_s),
+                None if runs else began + timedelta(seconds=min(after_s + 90, 171)),
                 tasks=1050,
                 states={"memory": 1050 - erred, "erred": erred},
                 compute_s=compute_s,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 from starlette.responses import Response
 
 from shoal.server.pages import exports
 from shoal.server.pages.frame import Visit, render
+from shoal.server.passes_book import Loop
 from shoal.store import events as event_rows
 from shoal.store import sizes
 from shoal.store.database import masked
@@ -58,6 +59,22 @@ async def _alarms(visit: Visit, limit: int) -> list[Event]:
     )
 
 
+class LoopTold(msgspec.Struct, frozen=True):
+    name: str
+    every_s: float
+    passes: int
+    began_at: datetime | None
+    slowest_s: float
+    last_problem: str
+    problem_at: datetime | None
+
+
+def _told(it: Loop) -> LoopTold:
+    return LoopTold(
+        it.name, it.every_s, it.passes, it.began_at, it.slowest_s, it.last_problem, it.problem_at
+    )
+
+
 async def part(visit: Visit) -> Response:
     """One of the lists as a file."""
     desk, path = visit.desk, visit.request.path_params
@@ -66,7 +83,7 @@ async def part(visit: Visit) -> Response:
         await desk.database.run_samples(sizes.samples),
     )
     lists: dict[str, Sequence[msgspec.Struct]] = {
-        "loops": list(desk.passes.loops.values()),
+        "loops": [_told(it) for it in desk.passes.loops.values()],
         "alarms": await _alarms(visit, exports.MAX_ROWS),
         "record": (*facts.tables, *samples.tables),
     }
