@@ -19,7 +19,15 @@ from shoal.core.records import (
     Observation,
     Offer,
 )
-from shoal.store import environments, ledger, logs, tables
+from shoal.store import (
+    clusters,
+    environments,
+    ledger,
+    logs,
+    observations,
+    tables,
+    telemetry,
+)
 from shoal.store.database import Database
 from shoal.store.rows import values
 from shoal.wire.environments import Manifest, PackageSummary, WheelFile
@@ -33,12 +41,14 @@ from shoal.wire.ids import (
     WorkspaceName,
     instance_id,
 )
-from shoal.wire.reports import LogChunk
+from shoal.wire.reports import HeadReport, LogChunk, SchedulerReport
 from shoal.wire.specs import Cloud, ClusterSpec, Hardware, Range, Role, SpotPolicy, Workers
+from shoal.wire.telemetry import Chunk
 from shoal.wire.views import InstanceState, LogLine, Stage
 from tests.browser import seeded_record
 
 RESEARCH = WorkspaceName("research")
+WATCHED = ClusterId("on-hpc-watched")
 GRID = ClusterId("c-0000000001")  # the one with a record
 PEOPLE = ("ada", "grace", "edsger", "barbara")
 NAMES = ("etl-nightly", "train-forecast", "climate-grid", "ad-hoc", "quantiles")
@@ -312,7 +322,24 @@ def log_lines(cluster: ClusterId, now: datetime, count: int = 900) -> list[LogCh
     ]
 
 
+async def watched(database: Database, now: datetime) -> None:
+    """One that Shoal did not start."""
+    began = now - timedelta(minutes=12)
+    spec = ClusterSpec("on-hpc", Cloud.WATCHED, Workers(0, 0, 0), EnvironmentId(""))
+    made = Cluster(WATCHED, RESEARCH, UserName("ada"), spec, 1, began)
+    why = "ada watches the Dask scheduler Scheduler-6f1e"
+    event = Event(began, EventKind.CLUSTER_CREATED, "ada", why, cluster=WATCHED)
+    await database.run(clusters.create, made, event)
+    scheduler = SchedulerReport("tcp://10.0.0.9:8786", "10.0.0.9:8787", clients=1, workers=4)
+    report = HeadReport(WATCHED, began, 1, scheduler=scheduler)
+    await database.run(observations.record, report, now)
+    items = [Chunk(n, it) for n, it in enumerate(seeded_record.of_watched(now), 1)]
+    await database.run_samples(telemetry.append, WATCHED, RESEARCH, items)
+    await database.run_samples(telemetry.lost, WATCHED, 1, now, items=37, log_lines=0)
+
+
 async def fill(database: Database, story: Story) -> None:
+    await watched(database, story.now)
     await database.run(story.store)
     while await database.run(ledger.book, story.now):
         pass

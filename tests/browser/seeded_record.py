@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from shoal.store import signals, telemetry
 from shoal.store.database import Database
-from shoal.wire.ids import ClusterId, WorkspaceName, instance_id
+from shoal.wire.ids import ClusterId, InstanceId, WorkspaceName, instance_id
 from shoal.wire.telemetry import (
     Chunk,
     CodeFrame,
@@ -65,6 +65,28 @@ def items(cluster: ClusterId, now: datetime, *, minutes: int = 40) -> Iterator[I
         if n % 2 == 0:
             for number in range(1, 8):
                 yield _host(cluster, number, at, wave)
+
+
+def of_watched(now: datetime) -> Iterator[Item]:
+    """What a session that watches tells: no VM, workers by their own names."""
+    for n in range(120):
+        at = now - timedelta(seconds=5 * (120 - n))
+        yield SchedulerSample(at, workers=4, threads=16, clients=1, executing=8, cpu_percent=700.0)
+    for n in range(4):
+        yield HostSample(
+            now,
+            InstanceId(f"node{n:02}"),
+            cpus=4,
+            cpu_user_percent=40.0 + 9 * n,
+            memory_used_bytes=(2 + n) * _GIB,
+            memory_limit_bytes=8 * _GIB,
+            processing=9,
+            executing=4,
+        )
+    killed = now - timedelta(minutes=3)
+    yield WorkerEvent(
+        killed, "node07", "tcp://10.0.0.7:1", False, Loss.MEMORY, "9 GiB of 8 GiB", tasks_lost=42
+    )
 
 
 def _comings(cluster: ClusterId, now: datetime) -> Iterator[Item]:

@@ -63,10 +63,12 @@ def test_a_running_cluster_is_there_with_all_its_tabs(visit: Visit) -> None:
     page.click("th a:has-text('live')")
     page.wait_for_url(re.compile("/clusters/c-"))
     cluster = page.url
-    expect(page.locator(".sentence")).to_contain_text("2 of 2 workers are ready")
+    expect(page.locator("main [role=status]").first).to_contain_text("2 of 2 workers are ready")
     for tab, shown in {
         "computations": "slow",
+        "workers": "arrived",
         "vms": "installing",
+        "plan": "all is as asked",
         "events": "cluster.ready",
         "software": "distributed",
         "logs": "distributed.scheduler",
@@ -76,17 +78,26 @@ def test_a_running_cluster_is_there_with_all_its_tabs(visit: Visit) -> None:
         expect(page.locator("main")).to_contain_text(shown, timeout=15_000)
         visit.shoot(tab)
         assert visit.flaws() == [], tab
+    for path, shown in {
+        "/": "live",
+        cluster: "Newest computations",
+        "/costs": "Each day",
+        "/machinery": "reconcile local",
+        "/settings": "set up",
+    }.items():
+        expect(visit.open(path).locator("main")).to_contain_text(shown, timeout=15_000)
+        assert visit.flaws() == [], path
 
 
 def test_where_the_time_went_and_what_failed_are_shown(visit: Visit) -> None:
     page = visit.open("/clusters/live")
     page = visit.open(f"{page.url}/computations")
-    expect(page.locator("summary")).to_contain_text("a depth is negative", timeout=15_000)
-    page.click("summary")
+    expect(page.locator(".error summary")).to_contain_text("a depth is negative", timeout=15_000)
+    page.click(".error summary")
     page.click("text=its computation")
     page.wait_for_url(re.compile("/computations/.+"))
     expect(page.locator("main")).to_contain_text("bad")
-    expect(page.locator("pre").last).to_contain_text("raise ValueError")
+    expect(page.locator(".error pre").first).to_contain_text("raise ValueError")
     visit.shoot("computation")
     assert visit.flaws() == []
 

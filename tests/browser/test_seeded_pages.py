@@ -25,7 +25,10 @@ PAGES = {
     "computations": f"{CLUSTER}/computations",
     "computations-none": "/clusters/c-0000000003/computations",
     "computation": f"{CLUSTER}/computations/comp-4",
+    "workers": f"{CLUSTER}/workers",
+    "workers-none": "/clusters/c-0000000003/workers",
     "vms": f"{CLUSTER}/vms",
+    "vms-start": f"{CLUSTER}/vms?scale=start",
     "vms-past": "/clusters/c-0000000100/vms",
     "metrics": f"{CLUSTER}/metrics",
     "metrics-vm": f"{CLUSTER}/metrics?vm=shoal-{GRID}-3",
@@ -34,6 +37,11 @@ PAGES = {
     "software": f"{CLUSTER}/software",
     "logs": f"{CLUSTER}/logs",
     "logs-none": "/clusters/c-0000000003/logs",
+    "logs-errors": f"{CLUSTER}/logs?level=error&q=depth",
+    "watched": "/clusters/on-hpc-watched",
+    "watched-workers": "/clusters/on-hpc-watched/workers",
+    "watched-metrics": "/clusters/on-hpc-watched/metrics",
+    "watched-events": "/clusters/on-hpc-watched/events",
     "costs": "/costs",
     "costs-tag": "/costs?by=tag",
     "costs-cluster": "/costs?by=cluster",
@@ -45,6 +53,7 @@ zoomable = pytest.mark.skipif(
 )
 
 
+@pytest.mark.timeout(600)  # axe looks at every page: minutes where machines are busy
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("phone", [False, True], ids=["laptop", "phone"])
 def test_every_page_is_whole_quiet_and_accessible(site: Site, scheme: str, phone: bool) -> None:
@@ -79,7 +88,7 @@ def test_a_cluster_is_found_with_the_keyboard_alone(site: Site) -> None:
     page.keyboard.type("climate-grid")
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile(r"/\?q=climate-grid$"))  # what is not set is not in the address
-    names = page.locator("tbody th > a:first-child").all_inner_texts()
+    names = page.locator("tbody th a[id^=open-]").all_inner_texts()
     assert names
     assert all("climate-grid" in it for it in names)
 
@@ -100,7 +109,7 @@ def test_stopping_asks_first_and_escape_keeps_it(site: Site) -> None:
     assert dialog.is_visible()
     page.keyboard.press("Escape")
     assert not dialog.is_visible()
-    assert "ready" in page.inner_text("[role=status].sentence")
+    assert page.inner_text(".title .badge") == "ready"
 
 
 def test_times_are_the_readers_own_with_the_exact_one_on_hover(site: Site) -> None:
@@ -136,9 +145,111 @@ def test_charts_are_zoomed_together_and_the_span_is_the_address(site: Site) -> N
     page.mouse.move(over["x"] + 200, y, steps=4)
     page.mouse.up()
     page.wait_for_url(re.compile("from=.*to="))
+    for kind in ("csv", "json"):
+        link = page.locator(f"a[href*='/metrics.{kind}']").first.get_attribute("href")
+        assert "from=" in (link or ""), "files have the span that is seen"
     page.reload()
-    assert page.locator("text=Whole life").is_visible()
+    page.click("text=Reset zoom")
+    page.wait_for_url(re.compile("/metrics$"))
+    assert "from=" not in (
+        page.locator("a[href*='/metrics.csv']").first.get_attribute("href") or ""
+    )
+    assert page.locator("text=Reset zoom").is_hidden()
     assert visit.complaints == []
+
+
+@zoomable
+def test_charts_are_read_and_zoomed_with_the_keyboard(site: Site) -> None:
+    page = site.visit().open(f"{CLUSTER}/metrics")
+    page.wait_for_selector(".chart.zoomable .u-over")
+    chart = page.locator(".chart.zoomable [role=img]").first
+    before = chart.get_attribute("aria-label")
+    chart.focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    told = chart.get_attribute("aria-label") or ""
+    assert told != before
+    assert re.match(r"Tasks, .*: running \d+, on workers \d+", told)
+    assert page.locator("[data-when]").first.inner_text() in told
+    page.keyboard.press("+")
+    page.wait_for_url(re.compile("from=.*to="))
+    page.keyboard.press("Escape")
+    page.wait_for_url(re.compile("/metrics$"))
+
+
+@zoomable
+def test_what_is_under_the_cursor_is_told_with_its_time(site: Site) -> None:
+    page = site.visit().open(f"{CLUSTER}/metrics")
+    page.wait_for_selector(".chart.zoomable .u-over")
+    over = page.locator(".u-over").first.bounding_box()
+    assert over is not None
+    page.mouse.move(over["x"] + over["width"] / 2, over["y"] + 40)
+    shown = page.locator("[data-when]").all_inner_texts()
+    assert re.search(r"\d+:\d+:\d+", shown[0])
+    assert len({it.partition(" · ")[0] for it in shown}) == 1, "all charts show the same moment"
+
+
+def test_the_flame_is_opened_with_the_keyboard(site: Site) -> None:
+    page = site.visit().open(f"{CLUSTER}/computations/comp-4")
+    first = page.locator(".flame summary").first
+    assert "read-zarr" in (first.get_attribute("aria-label") or "")
+    first.focus()
+    page.keyboard.press("Enter")
+    assert page.locator(".flame details[open]").inner_text().count("computing") == 1
+
+
+def test_watched_clusters_are_not_spoken_of_as_ours(site: Site) -> None:
+    page = site.visit().open("/clusters/on-hpc-watched")
+    assert page.locator(".under a").all_inner_texts() == [
+        *("Overview", "Computations", "Workers", "Metrics", "Events")
+    ]
+    assert page.locator("text=Dask dashboard").count() == 0
+    page.click("text=Stop watching…")
+    assert "The cluster itself goes on" in page.locator("[popover]:popover-open").inner_text()
+    assert page.evaluate("document.activeElement.textContent") == "Go on watching"
+
+
+def test_a_heading_sorts_and_says_so(site: Site) -> None:
+    page = site.visit().open("/?state=past")
+    page.click("thead >> text=Cost")
+    page.wait_for_url(re.compile("sort=cost"))
+    assert page.locator("th[aria-sort=descending]").inner_text().startswith("Cost")
+    told = page.locator("td[data-name=Cost]").all_inner_texts()
+    costs = [float(it.removeprefix("$")) for it in told]
+    assert costs == sorted(costs, reverse=True)
+
+
+WATCH = """() => {
+  window.shift = 0;
+  new PerformanceObserver((list) => {
+    for (const it of list.getEntries()) window.shift += it.hadRecentInput ? 0 : it.value;
+  }).observe({ type: "layout-shift", buffered: true });
+}"""
+
+
+@pytest.mark.parametrize("phone", [False, True], ids=["laptop", "phone"])
+def test_nothing_jumps_while_a_page_is_loaded(site: Site, phone: bool) -> None:
+    visit = site.visit(phone=phone)
+    for path in ("/", CLUSTER, f"{CLUSTER}/metrics", f"{CLUSTER}/logs", f"{CLUSTER}/vms", "/costs"):
+        page = visit.open(path)
+        page.evaluate(WATCH)
+        page.wait_for_load_state("networkidle") if path == "/costs" else page.wait_for_timeout(600)
+        assert page.evaluate("window.shift") < 0.1, path
+
+
+def test_focus_stays_where_it_was_when_a_part_is_swapped(site: Site) -> None:
+    page = site.visit().open("/")
+    page.focus(f"#open-{GRID}")
+    page.evaluate(
+        """() => {
+          const part = document.querySelector("[data-part=clusters]");
+          part.querySelector("tbody").lastElementChild.remove(); // so that it differs
+        }"""
+    )
+    with page.expect_response(lambda it: it.request.headers.get("x-part") == "main"):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    page.wait_for_timeout(200)
+    assert page.evaluate("document.activeElement.id") == f"open-{GRID}"
 
 
 def test_without_scripts_every_page_is_there_and_charts_are_drawn(

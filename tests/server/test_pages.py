@@ -14,17 +14,19 @@ from pathlib import Path
 import httpx2
 import msgspec
 import pytest
+from sqlalchemy import Connection, insert
 
 from shoal.core.records import Cluster, EndKind
 from shoal.server.handlers import HANDLERS
-from shoal.server.pages import exports, login, site, words
+from shoal.server.pages import costs, exports, login, site, words
+from shoal.server.pages.builds import builds
 from shoal.server.pages.frame import ASSETS
-from shoal.server.pages.life import life
+from shoal.server.pages.life import life, ticks
 from shoal.server.pages.packages import changes
 from shoal.server.pages.session import Session, opened, sealed
 from shoal.server.routing import app
 from shoal.store import clusters as cluster_rows
-from shoal.store import tokens
+from shoal.store import tables, tokens
 from shoal.store.events import Staged
 from shoal.trust.installation_key import InstallationKey
 from shoal.wire.environments import Manifest, PackageSummary, WheelFile
@@ -571,3 +573,118 @@ def test_the_login_tells_an_embedded_user_where_the_token_is(
     assert "shoal token create" in Browser(served).get("/login").text
     served.desk.settings = msgspec.structs.replace(served.desk.settings, embedded=True)
     assert f"cat {tmp_path / 'token'}" in Browser(served).get("/login").text
+
+
+def test_clusters_are_in_order_of_cost_and_of_how_long_they_ran(
+    served: Served, browser: Browser
+) -> None:
+    now = served.desk.clock()
+    for n, (hours, uusd) in enumerate(((5, 10), (1, 900), (3, 40))):
+        began = now - timedelta(hours=20 + n)
+        ended = began + timedelta(hours=hours)
+        made = Cluster(
+            ClusterId(f"c-{n:010d}"), WorkspaceName("research"), UserName("ada" if n else "bob"),
+            a_spec(f"n{n}"), 1, began, ended, EndKind.USER, "done", ended,
+        )  # fmt: skip
+        event = Event(now, EventKind.CLUSTER_CREATED, "ada", "why", cluster=made.id)
+        asyncio.run(served.desk.database.run(cluster_rows.create, made, event))
+        asyncio.run(served.desk.database.run(booked, made.id, began, uusd))
+
+    def order(query: str) -> list[str]:
+        return re.findall(r'id="open-c-0+(\d+)"', browser.get(f"/?{query}").text)
+
+    assert order("sort=cost") == ["1", "2", "0"]
+    assert order("sort=duration") == ["0", "2", "1"]
+    assert order("owner=bob") == ["0"]
+    heading = re.search(
+        r'<th[^>]*aria-sort="(\w+)"><a href="[^"]*">Cost', browser.get("/?sort=cost").text
+    )
+    assert heading
+    assert heading[1] == "descending"
+    assert '<option value="bob">bob</option>' in browser.get("/").text
+
+
+def booked(tx: Connection, cluster: ClusterId, day: datetime, uusd: int) -> None:
+    row = {"cluster": cluster, "day": day, "uusd": uusd, "seconds": 1.0, "unpriced_s": 0.0}
+    tx.execute(insert(tables.ledger), [row])
+
+
+def test_pages_travel_compressed_to_who_can_unpack_them(served: Served, ada: str) -> None:
+    browser = Browser(served)
+    browser.log_in(ada)
+    packed = browser.get("/", Accept_Encoding="gzip")
+    plain = browser.get("/", Accept_Encoding="identity")
+    assert packed.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in plain.headers
+    assert packed.text == plain.text
+    assert int(packed.headers["content-length"]) < len(plain.content) / 2
+
+
+def test_machinery_settings_and_software_are_files_too(
+    served: Served, ada: str, browser: Browser
+) -> None:
+    id = a_cluster(served, ada)
+    with served.desk.passes.passing("reconcile sim", 2.0):
+        pass
+    [loop] = csv.DictReader(io.StringIO(browser.get("/machinery/loops.csv").text))
+    assert (loop["name"], loop["passes"]) == ("reconcile sim", "1")
+    assert browser.get("/machinery/loops.json").json()["loops"][0]["name"] == "reconcile sim"
+    assert browser.get("/machinery/alarms.json").json() == {"alarms": []}
+    tables = list(csv.DictReader(io.StringIO(browser.get("/machinery/record.csv").text)))
+    assert "cluster" in {it["name"] for it in tables}
+    [token] = csv.DictReader(io.StringIO(browser.get("/settings/tokens.csv").text))
+    assert token["user"] == "ada"
+    assert ada not in browser.get("/settings/tokens.json").text
+    assert browser.get(f"/clusters/{id}/software.json").json() == {"packages": []}
+    assert browser.get("/machinery/nothing.csv").status_code == 404
+    assert browser.get("/machinery/loops.xml").status_code == 404
+    bob = Browser(served)
+    bob.log_in(served.token("bob", "research", "clusters"))
+    assert bob.get("/settings/tokens.csv").status_code == 403
+
+
+def test_costs_are_counted_over_months_and_own_dates() -> None:
+    def told(**asked: str) -> tuple[str, str]:
+        begin, end = costs.span(costs.CostsAsked(**asked), NOW)
+        return f"{begin:%Y-%m-%d}" if begin else "", f"{end:%Y-%m-%d}" if end else ""
+
+    assert told(since="month") == ("2025-06-01", "")
+    assert told(since="last-month") == ("2025-05-01", "2025-06-01")
+    assert told(since="7d") == ("2025-05-25", "")
+    assert told(first="2025-05-03", last="2025-05-04") == ("2025-05-03", "2025-05-05")
+    assert told(last="2025-05-04") == ("", "2025-05-05")
+
+
+def test_costs_lead_to_what_they_are_made_of(served: Served, ada: str, browser: Browser) -> None:
+    a_cluster(served, ada)
+    assert 'href="/?owner=ada"' in browser.get("/costs?by=user").text
+    assert 'href="/?cloud=sim"' in browser.get("/costs?by=cloud").text
+    assert "by=cluster&amp;from=" in browser.get("/costs?by=day").text
+    assert browser.get("/costs?from=yesterday").status_code == 422
+
+
+def test_how_an_environment_was_made_is_summed_up() -> None:
+    fine = a_vm(Stage.READY)
+    slow = a_vm(Stage.READY, id=InstanceId("shoal-c-1-2"))
+    broken = a_vm(Stage.FAILED, id=InstanceId("shoal-c-1-3"), detail="no wheel of pandas 9")
+    begun = a_vm(Stage.PREPARING, id=InstanceId("shoal-c-1-4"))
+    found = builds(
+        [fine, slow, broken, begun],
+        {
+            fine.id: STAGED,
+            slow.id: (Staged(at(20), Stage.PREPARING), Staged(at(50), Stage.STARTING)),
+            broken.id: (Staged(at(20), Stage.PREPARING), Staged(at(21), Stage.FAILED)),
+            begun.id: STAGED[:1],
+        },
+    )
+    assert (found.made, found.under_way) == (2, 1)
+    assert (found.fastest_s, found.median_s, found.slowest_s) == (10, 20, 30)
+    assert found.slowest == slow.id
+    assert [(it.why, it.vms) for it in found.failures] == [("no wheel of pandas 9", 1)]
+
+
+def test_the_axis_of_lives_has_round_times() -> None:
+    assert [it.words for it in ticks(NOW, at(300))] == [
+        "0", "1 min", "2 min", "3 min", "4 min", "5 min"
+    ]  # fmt: skip
+    assert [it.x for it in ticks(NOW, at(40))] == [0, 125, 250, 375, 500, 625, 750, 875, 1000]

@@ -11,15 +11,18 @@ import pytest
 
 from shoal.server.pages import charts, record
 from shoal.server.pages.charts import Line, Plan
+from shoal.server.pages.flame import flame
 from shoal.server.pages.share import slices
 from shoal.store import telemetry
 from shoal.wire.ids import ClusterId, InstanceId, WorkspaceName
 from shoal.wire.requests import Watch
 from shoal.wire.telemetry import (
     Chunk,
+    Computation,
     HostSample,
     Item,
     Loss,
+    PrefixTime,
     SchedulerSample,
     TaskGroupSample,
     WatchedReport,
@@ -127,8 +130,10 @@ def test_time_is_summed_by_prefix_the_longest_first() -> None:
     ]
 
 
-def test_a_bar_leaves_out_what_is_nothing() -> None:
-    assert [it.colour for it in slices({"a": 0.0, "b": 1.0}, 2.0)] == [2]
+def test_a_bar_leaves_out_what_is_nothing_and_colours_by_name() -> None:
+    assert [it.name for it in slices({"a": 0.0, "b": 1.0}, 2.0)] == ["b"]
+    one, other = slices({"spilling": 1.0, "x": 1.0}, 2.0), slices({"x": 1.0, "spilling": 1.0}, 2.0)
+    assert {it.name: it.colour for it in one} == {it.name: it.colour for it in other}
 
 
 def test_workers_that_came_and_were_lost_are_there_with_the_reason(
@@ -240,6 +245,61 @@ def test_what_a_watched_cluster_has_not_is_refused_in_words(watched: str, browse
         assert answer.status_code in (409, 422)
         assert "only watched" in answer.text
     assert "Its software is its own" in browser.get(f"{watched}/software").text
+
+
+def test_clusters_with_signals_are_found_and_say_the_worst(
+    recorded: str, served: Served, browser: Browser
+) -> None:
+    other = a_cluster(served, served.token("eve", "research", "clusters"), name="quiet")
+    page = browser.get("/?signals=any").text
+    assert f'id="open-{recorded.removeprefix("/clusters/")}"' in page
+    assert other not in page
+    assert "Workers are spilling" in page
+    assert "+1 more" in page
+    assert other in browser.get("/").text
+    assert browser.get("/?signals=some").status_code == 422
+
+
+def test_a_computation_is_drawn_over_time() -> None:
+    done = Computation("k", NOW, NOW + timedelta(seconds=100))
+    groups = [
+        TaskGroupSample("k", "sum-1", "sum", NOW + timedelta(seconds=50),
+                        NOW + timedelta(seconds=100), tasks=2, compute_s=30.0, transfer_s=10.0),
+        TaskGroupSample("k", "read-1", "read", NOW, NOW + timedelta(seconds=40), compute_s=80.0),
+        TaskGroupSample("k", "late-1", "late"),
+    ]  # fmt: skip
+    read, summed = flame(done, groups, [], NOW)
+    assert (read.prefix, read.x, read.width, read.threads) == ("read", 0, 400, 2.0)
+    assert (summed.prefix, summed.x, summed.width) == ("sum", 500, 500)
+    assert [(it.name, it.x, it.width) for it in summed.cells] == [
+        ("computing", 500, 375),
+        ("moving data", 875, 125),
+    ]
+    fine = [PrefixTime("k", "sum", {"thread-cpu": 1.0, "disk-read": 3.0})]
+    assert [it.name for it in flame(done, groups, fine, NOW)[1].cells] == [
+        "disk-read",
+        "thread-cpu",
+    ]
+
+
+def test_parts_of_a_computation_are_files(recorded: str, browser: Browser) -> None:
+    groups = rows_of(browser, f"{recorded}/computations/comp-4/groups.csv")
+    assert {it["prefix"] for it in groups} >= {"where", "groupby-mean"}
+    sums = browser.get(f"{recorded}/computations/comp-4/prefixes.json").json()["prefixes"]
+    assert sums[0]["name"] == "groupby-mean"
+    did = rows_of(browser, f"{recorded}/computations/comp-4/activities.csv")
+    assert {it["activity"] for it in did} == {"thread-cpu", "thread-noncpu"}
+    assert rows_of(browser, f"{recorded}/hosts.csv")[0]["cpus"] == "4"
+
+
+def test_metrics_go_back_as_far_as_asked(recorded: str, browser: Browser) -> None:
+    assert browser.get(f"{recorded}/metrics?last=15m").status_code == 200
+    assert browser.get(f"{recorded}/metrics?last=2y").status_code == 422
+    backwards = "from=2026-11-02T00:00:00Z&to=2026-11-01T00:00:00Z"
+    assert browser.get(f"{recorded}/metrics?{backwards}").status_code == 422
+    page = browser.get(f"{recorded}/metrics").text
+    for chart in ("waiting for the GIL", "no worker", "connections", "in cores"):
+        assert chart in page, chart
 
 
 def rows_of(browser: Browser, path: str) -> list[dict[str, str]]:

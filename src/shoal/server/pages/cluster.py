@@ -17,6 +17,7 @@ from shoal.server.desk import Incoming
 from shoal.server.handlers import clusters as handlers
 from shoal.server.pages import exports, words
 from shoal.server.pages.asked import asked, url
+from shoal.server.pages.builds import builds
 from shoal.server.pages.frame import Visit, redirect, render
 from shoal.server.pages.life import LEGEND, Life, life, ticks
 from shoal.server.pages.packages import changes
@@ -24,6 +25,7 @@ from shoal.store import clusters as cluster_rows
 from shoal.store import environments as environment_rows
 from shoal.store import events as event_rows
 from shoal.store import instances as instance_rows
+from shoal.store import logs as log_rows
 from shoal.store import viewing
 from shoal.wire.environments import Manifest
 from shoal.wire.events import Event, EventKind
@@ -32,7 +34,7 @@ from shoal.wire.specs import Cloud
 from shoal.wire.views import ClusterView, InstanceState, InstanceView
 
 START = timedelta(minutes=5)  # the scale of the first minutes
-_VMS, _EVENTS, _NAMED = 100, 100, 500
+_VMS, _EVENTS, _NAMED, _SAID = 100, 100, 500, 40
 
 TABS = (
     ("", "Overview"),
@@ -304,7 +306,17 @@ async def software(visit: Visit) -> Response:
     found = await desk.database.run(cluster_rows.get, view.id)
     before = await desk.database.run(cluster_rows.before, found)
     old = await _manifest(visit, before.spec.environment) if before else None
+    seen = await desk.database.run(viewing.instances, view.id, after=None, limit=_NAMED)
+    ids = [one.id for one in seen.instances]
+    stages = await desk.database.run(event_rows.stages, view.id, ids)
+    now = desk.clock()
+    vms = [status.instance_view(it, seen.observations.get(it.id), now) for it in seen.instances]
+    said = await desk.database.run_samples(
+        log_rows.tail, view.id, _SAID, process="agent", text="environment"
+    )
     values = {
+        "builds": builds(vms, stages),
+        "said": said.lines,
         "manifest": manifest,
         "before": before,
         "changes": changes(old, manifest) if old and manifest else (),

@@ -1,0 +1,60 @@
+"""How an environment came onto a cluster's VMs: how long it took, and where it could not be made.
+
+The installer's own words are in the event of the VM that failed, and in its agent's log.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
+
+import msgspec
+
+from shoal.store.events import Staged
+from shoal.wire.ids import InstanceId
+from shoal.wire.views import InstanceView, Stage
+
+
+class Failure(msgspec.Struct, frozen=True):
+    why: str  # the installer's own words, with the package that it names
+    vms: int
+
+
+class Builds(msgspec.Struct, frozen=True):
+    made: int  # VMs on which it is there
+    under_way: int
+    fastest_s: float
+    median_s: float
+    slowest_s: float
+    slowest: InstanceId | None
+    failures: tuple[Failure, ...]
+
+
+def builds(vms: Iterable[InstanceView], stages: Mapping[InstanceId, Sequence[Staged]]) -> Builds:
+    """From what agents said: preparing, then starting."""
+    took: dict[InstanceId, float] = {}
+    under_way = 0
+    failures: Counter[str] = Counter()
+    for vm in vms:
+        told = stages.get(vm.id, ())
+        began = next((it.at for it in told if it.stage is Stage.PREPARING), None)
+        after = next((it for it in told if began and it.stage is not Stage.PREPARING), None)
+        if began is None:
+            continue
+        if after is None:
+            under_way += vm.gone_at is None
+        elif after.stage is Stage.FAILED:
+            failures[vm.detail or vm.why] += 1
+        elif after.stage is Stage.STARTING:
+            took[vm.id] = max((after.at - began).total_seconds(), 0.0)
+    slowest = max(took, key=lambda it: took[it]) if took else None
+    return Builds(
+        len(took),
+        under_way,
+        min(took.values(), default=0.0),
+        median(took.values()) if took else 0.0,
+        max(took.values(), default=0.0),
+        slowest,
+        tuple(Failure(why, count) for why, count in failures.most_common()),
+    )
