@@ -72,7 +72,7 @@ optional_cluster_argument = click.argument("cluster", required=False, shell_comp
 
 @click.group("cluster")
 def command() -> None:
-    """Clusters: list, show, top, logs, stop, events, explain.
+    """Clusters: list, show, top, logs, stop, ssh, events, explain.
 
     Example: shoal cluster list
     """
@@ -210,6 +210,47 @@ def stop(clusters: tuple[str, ...], all_: bool, wait: bool, as_json: bool) -> No
             output.json_line(ended)
         else:
             output.note(f"{ended.cluster}: {'had ended' if ended.already else 'is ending'}")
+
+
+class _BeforeDashes(click.Command):
+    """What follows `--` is a command to be run, as it is."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        at = args.index("--") if "--" in args else len(args)
+        ctx.obj = tuple(args[at + 1 :])
+        return super().parse_args(ctx, args[:at])
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "[-- COMMAND…]"]
+
+
+@command.command(cls=_BeforeDashes)
+@cluster_argument
+@click.argument("vm", required=False)
+@click.option("--user", help="Log in as this user; else as your SSH configuration says.")
+@click.option("--print", "only_print", is_flag=True, help="Print what would be run.")
+@click.pass_context
+def ssh(
+    ctx: click.Context,
+    cluster: str,
+    vm: str | None,
+    user: str | None,
+    only_print: bool,
+) -> None:
+    """A shell on a cluster's VM, or one command there: on the scheduler's, or on VM, an id, its
+    number, or "worker".
+
+    On this machine it begins in the VM's directory, with the environment that its Dask runs in. On
+    a cloud it is plain ssh where that is answered, else you are told the cloud's own command.
+
+    \b
+    Examples:
+      shoal cluster ssh my-cluster
+      shoal cluster ssh my-cluster 2 -- python -c "import sys; print(sys.prefix)"
+    """
+    from shoal.cli import ssh as shell
+
+    ctx.exit(shell.run(cluster, vm, ctx.obj, user=user, only_print=only_print))
 
 
 @command.command()

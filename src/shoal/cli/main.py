@@ -28,7 +28,7 @@ class Lazy(NamedTuple):
 
 COMMANDS = {
     "demo": Lazy("demo", "See it work: a real data set on a cluster on this machine."),
-    "cluster": Lazy("cluster", "Clusters: list, show, top, logs, stop, events, explain."),
+    "cluster": Lazy("cluster", "Clusters: list, show, top, logs, stop, ssh, events, explain."),
     "env": Lazy("env", "The environment that clusters get a copy of: scan, show."),
     "cost": Lazy("cost", "What a cluster has cost, VM by VM."),
     "limits": Lazy("limits", "Limits and budgets of a workspace and its users: show, set, clear."),

@@ -108,6 +108,7 @@ def instance_view(it: Instance, seen: Observation | None, now: datetime) -> Inst
         launched_at=it.launched_at,
         gone_at=it.gone_at,
         released_at=it.released_at,
+        vm=it.vm,
         environment=seen.environment if seen else "",
         broken=seen.broken if seen else "",
     )

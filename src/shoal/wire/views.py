@@ -94,6 +94,7 @@ class InstanceView(msgspec.Struct, frozen=True):
     launched_at: datetime | None = None
     gone_at: datetime | None = None
     released_at: datetime | None = None
+    vm: str = ""  # the cloud's own id of it
     environment: str = ""  # which its Dask process runs
     broken: str = ""  # which no VM can run; the detail says why
 
