@@ -117,7 +117,8 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         except BaseException as error:  # Ctrl+C too: the loop's thread still has to tell the server
             if not isinstance(error, Exception):
                 self._settled.wait(_INTERRUPT_S)
-            self._loop_runner.stop()
+            with contextlib.suppress(TimeoutError):  # a wheel may still be building in a thread
+                self._loop_runner.stop()
             raise
 
     def __await__(self) -> Generator[Any, None, Cluster]:

@@ -7,7 +7,7 @@ the wheels that it lacks. What a copy is made of is for shoal.software to know.
 from __future__ import annotations
 
 import asyncio
-import functools
+import threading
 from pathlib import Path
 from typing import assert_never
 
@@ -49,14 +49,29 @@ Copy = Synchronised | Stored  # of the local one or a file; or one that was stor
 
 
 async def copy(software: Software, target: Target | None, progress: Progress) -> Copy:
-    """What the server is to be told, made in a thread."""
+    """What the server is to be told, made in a thread; the thread ends at its next step when nobody
+    waits for it any more (a limit refused the cluster, Ctrl+C)."""
     if software.named and not arguments.environment_file(software.named):
         return Stored(software.named, target or here())
     progress.running(StepName.ENVIRONMENT)
-    told = functools.partial(_tell, progress)
-    return await asyncio.to_thread(
-        synchronise, request(software, target), cache=state_directory().cache, progress=told
-    )
+    given_up = threading.Event()
+
+    def told(step: SyncProgress) -> None:
+        if given_up.is_set():
+            raise _GivenUp
+        _tell(progress, step)
+
+    try:
+        return await asyncio.to_thread(
+            synchronise, request(software, target), cache=state_directory().cache, progress=told
+        )
+    except asyncio.CancelledError:
+        given_up.set()
+        raise
+
+
+class _GivenUp(Exception):
+    """Nobody waits for the copy any more."""
 
 
 def request(software: Software, target: Target | None = None) -> SyncRequest:
