@@ -13,6 +13,7 @@ from tests.core.worlds import (
     HEAD,
     NOW,
     ago,
+    batch,
     cluster,
     head,
     mark,
@@ -48,6 +49,34 @@ def test_workers_dial_the_head_inside_their_network_whatever_the_server_does() -
 
 def test_workers_wait_until_the_address_of_their_head_is_known() -> None:
     assert not planned(world(cluster(2), scheduler(address="")), Intend)
+
+
+NAMES = "{vm}.{zone}.c.project.internal"
+
+
+def test_where_the_network_names_vms_workers_are_asked_for_beside_their_scheduler() -> None:
+    head = scheduler(state=INTENDED, address="", zone="")
+    action = only(world(cluster(2), head, inside_names=NAMES), Intend)
+    assert isinstance(action, Intend)
+    assert action.batch.head_address == f"{head.id}.z1.c.project.internal:8788"
+    assert {it.zone for it in action.batch.offers} == {"z1"}
+
+
+def test_workers_that_dial_a_name_stay_when_the_address_is_known() -> None:
+    head = scheduler()
+    born = batch(2, [worker(2)], head_address=f"{head.id}.z1.c.project.internal:8788")
+    known = world(cluster(1), head, worker(2), inside_names=NAMES)
+    others = tuple(it for it in known.batches if it.id != born.id)
+    found = msgspec.structs.replace(known, batches=(*others, born))
+    assert not planned(found, Release)
+
+
+def test_workers_that_dial_the_name_of_another_scheduler_are_let_go() -> None:
+    born = batch(2, [worker(2)], head_address=f"{C1}-9.z1.c.project.internal:8788")
+    known = world(cluster(1), scheduler(state=INTENDED, address=""), worker(2), inside_names=NAMES)
+    others = tuple(it for it in known.batches if it.id != born.id)
+    [release] = planned(msgspec.structs.replace(known, batches=(*others, born)), Release)
+    assert release.instances == (worker(2).id,)
 
 
 def test_a_batch_has_a_thousand_workers_at_most() -> None:

@@ -72,6 +72,11 @@ def test_a_session_computes_through_the_vendor_s_own_client(afar: Session, cloud
         assert "SUM 4950" in lines
         assert len([it for it in lines if it.startswith("WORKER")]) == 2
         server.settles("afar")
+        told = [it.kind for it in server.events("afar")]
+        asked = [EventKind.BATCH_INTENDED, EventKind.INSTANCE_LAUNCHED]
+        first = [it for it in told if it in asked][:2]
+        beside = cloud == "gcp"  # its VMs are found by name: nobody waits for an address
+        assert first == [asked[0], asked[0] if beside else asked[1]]
 
 
 def test_a_session_computes_on_arm(afar: Session) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
-from shoal.clouds.provider import Launched, Provider
+from shoal.clouds.provider import Launched, Naming, Provider
 from shoal.core.records import Batch, Offer, Timing, Vm
 from shoal.store.database import Database
 from shoal.wire.specs import Cloud
@@ -78,6 +78,7 @@ class FrailProvider:
         self._points = points
         self._on_record = on_record
         self.timing: Timing = inner.timing
+        self.inside_names = inner.inside_names if isinstance(inner, Naming) else ""
 
     async def offers(self, region: str | None) -> Sequence[Offer]:
         await self._points.reach("before offers")

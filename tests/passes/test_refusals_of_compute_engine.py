@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 
 import msgspec
@@ -33,9 +34,11 @@ NOBODY_KNOWS = "INTERNAL_ERROR", "Something went wrong"
 
 
 class Desk:
-    """Clusters of one installation, on a project in memory."""
+    """Clusters of one installation, on a project in memory. Without names of VMs, one batch is
+    launched after the other."""
 
-    def __init__(self, double: GcpDouble, database: Database) -> None:
+    def __init__(self, double: GcpDouble, database: Database, *, named: bool = False) -> None:
+        double.account = msgspec.structs.replace(double.account, internal_dns=named)
         self.compute, self.database, self.clock = double.compute, database, VirtualClock()
         connection = rows_of(database)
         connection.execute("PRAGMA query_only = OFF")
@@ -91,6 +94,26 @@ def desk() -> Iterator[Desk]:
     with GcpDouble(Compute()) as double, databases(1) as [database]:
         yield Desk(double, database)
     assert double.faults == []
+
+
+async def both_at_once(desk: Desk) -> None:
+    desk.compute.knobs.together = threading.Barrier(2)
+    await desk.ask(ONE, 2)
+    await desk.step()
+    assert await desk.has(ONE) == 3
+    head, *workers = sorted(desk.compute.instances)
+    zone, name = head.split("/")
+    for it in workers:
+        [user_data] = desk.compute.instances[it]["metadata"]["items"]
+        assert f"{name}.{zone}.c.shoal-test.internal:8788" in user_data["value"]
+    desk.compute.knobs.together = None
+    await desk.step(3)
+    assert await desk.has(ONE) == 3
+
+
+def test_workers_are_launched_beside_their_scheduler_and_know_it_by_name() -> None:
+    with GcpDouble(Compute()) as double, databases(1) as [database]:
+        asyncio.run(both_at_once(Desk(double, database, named=True)))
 
 
 async def one_asks_for_what_is_not_there(desk: Desk) -> None:

@@ -17,8 +17,8 @@ import msgspec
 
 from shoal.cli import output
 from shoal.clouds import images
-from shoal.clouds.account import Account, Permission, Step
-from shoal.errors import InvalidRequest, NotFound
+from shoal.clouds.account import Account, Outlined, Permission, Step
+from shoal.errors import CloudError, InvalidRequest, NotFound
 from shoal.wire.accounts import AccountList, CloudAccount, cloud_of
 from shoal.wire.specs import Cloud
 
@@ -141,7 +141,13 @@ def remove(account: Account, register: Register, wishes: Wishes) -> None:
 
 async def print_plan(account: Account, wishes: Wishes) -> None:
     """For those whose platform team does it: the same as commands, and the server's role."""
-    steps = await account.plan(wishes.region)
+    try:
+        steps = await account.plan(wishes.region)
+    except CloudError as error:
+        if not isinstance(account, Outlined):
+            raise
+        steps = account.outline(wishes.region)
+        output.note(f"Not looked at what is there: {error.message}")
     if wishes.as_json:
         output.json(
             Told(account.account, tuple(steps), tuple(account.permissions), registered=False)

@@ -8,7 +8,7 @@ yet. Nothing here makes a long-lived key.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -37,6 +37,15 @@ class Step(msgspec.Struct, frozen=True):
 class Permission(msgspec.Struct, frozen=True):
     name: str  # as the cloud calls it
     why: str  # which part of Shoal needs it
+
+
+@runtime_checkable
+class Outlined(Protocol):
+    """An account that can say without any login what `prepare` would make."""
+
+    def outline(self, region: str) -> Sequence[Step]:
+        """As if nothing were there."""
+        ...
 
 
 class Account(Protocol):

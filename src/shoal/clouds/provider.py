@@ -161,6 +161,18 @@ class Provider(Protocol):
 
 
 @runtime_checkable
+class Naming(Protocol):
+    """A provider whose network has a DNS of its own, so that a VM can be found before it is there.
+
+    `inside_names`: a VM's name in it, with "{vm}" for its instance id and "{zone}" for its zone;
+    empty: there is none.
+    """
+
+    @property
+    def inside_names(self) -> str: ...
+
+
+@runtime_checkable
 class Adviser(Protocol):
     """A provider that can also say where spot VMs are likely to be had."""
 

@@ -255,6 +255,7 @@ class World(msgspec.Struct, frozen=True):
     listing: Listing | None  # the newest complete one
     past: frozenset[str] = frozenset()  # names, ids or batches of listed VMs whose rows are gone
     clock_trusted_since: datetime | None = None  # start, or the last time the clock jumped
+    inside_names: str = ""  # what a network's own DNS calls a VM: "{vm}.{zone}.…"; empty: nothing
     likely: dict[ClusterId, dict[str, float]] = {}  # what the cloud says of zones, see `home_zone`
     held: dict[ClusterId, tuple[Held, ...]] = {}  # the limits that each wanted cluster is under
     holds: dict[ClusterId, str] = {}  # clusters on record as held back, and by which limit

@@ -8,6 +8,7 @@ is counted, never what was asked for: a worker that is leaving is not had.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from shoal.core import holding, words
 from shoal.core.actions import Action, End, GiveUp, Release, Retire, Scale
@@ -16,6 +17,7 @@ from shoal.core.choose import choose, home_zone, paused
 from shoal.core.patience import must_wait, rounds
 from shoal.core.records import Cluster, EndKind, HeadObservation, Instance, Tally, World
 from shoal.core.scale import adapted, leaving
+from shoal.wire.boot import AGENT_PORT
 from shoal.wire.ids import InstanceId
 from shoal.wire.specs import Role
 
@@ -63,16 +65,38 @@ def workers_of(instances: Sequence[Instance]) -> list[Instance]:
     return [it for it in instances if it.role is Role.WORKER]
 
 
+class _Home(NamedTuple):
+    """Where a cluster's head is. `address`: by which workers dial it; empty: not known yet."""
+
+    address: str
+    name: str
+    zone: str
+
+
+def _home(world: World, scheduler: Instance) -> _Home:
+    """A network's own DNS knows a scheduler before it has an address: where there is one, workers
+    are launched beside it. Known by its address, it is dialled by that."""
+    batch = next((it for it in world.batches if it.id == scheduler.batch), None)
+    zones = {it.zone for it in batch.offers} if batch else set()
+    zone = scheduler.zone or (zones.pop() if len(zones) == 1 else "")
+    name = ""
+    if world.inside_names and zone:
+        name = f"{world.inside_names.format(vm=scheduler.id, zone=zone)}:{AGENT_PORT}"
+    return _Home(scheduler.known_inside or name, name, zone)
+
+
 def _orphans(
     world: World, scheduler: Instance, workers: Sequence[Instance]
 ) -> Iterator[InstanceId]:
     """Their boot text names another head: they can never join this one."""
-    if not workers or not scheduler.address:
+    home = _home(world, scheduler)
+    if not workers or not home.address:
         return
+    known = {"", home.address, home.name}
     elsewhere = {
         it.id
         for it in world.batches
-        if it.cluster == scheduler.cluster and it.head_address not in ("", scheduler.known_inside)
+        if it.cluster == scheduler.cluster and it.head_address not in known
     }
     yield from (it.id for it in workers if it.batch in elsewhere)
 
@@ -90,11 +114,12 @@ def _more(
         why = f"{tally.failures_in_a_row} VMs failed in a row, none got ready: {tally.last_failure}"
         yield End(cluster.id, EndKind.FAILED, why)
         return
-    if not scheduler.address or paused(world.marks):
+    home = _home(world, scheduler)
+    if not home.address or paused(world.marks):
         return
     if must_wait(world, tally, rounds(tally, missing)):
         return
-    zone = None if cluster.spec.allow_cross_zone else scheduler.zone
+    zone = None if cluster.spec.allow_cross_zone else home.zone
     offers = choose(cluster, Role.WORKER, world.offers, world.marks, zone=zone)
     if offers:
         most = min(missing, MAX_BATCH)
@@ -102,9 +127,9 @@ def _more(
         yield from told
         if count:
             why = f"{missing} of {cluster.spec.workers.wanted} workers are missing"
-            yield intend(world, cluster, Role.WORKER, count, offers, scheduler.known_inside, why)
+            yield intend(world, cluster, Role.WORKER, count, offers, home.address, why)
     elif not having and not tally.workers_launched and _beginning(world, cluster):
-        yield from _elsewhere(world, cluster, scheduler, every)
+        yield from _elsewhere(world, cluster, scheduler, home, every)
 
 
 def _hopeless(tally: Tally, cluster: Cluster, having: Sequence[Instance]) -> bool:
@@ -124,12 +149,13 @@ def _elsewhere(
     world: World,
     cluster: Cluster,
     scheduler: Instance,
+    home: _Home,
     every: Sequence[Instance],
 ) -> Iterator[Action]:
     """Nothing was computed yet, and this zone has no workers for us."""
     other = home_zone(cluster, world.offers, world.marks, world.likely.get(cluster.id))
-    if other is not None and other != scheduler.zone:
-        why = f"{scheduler.zone} has no workers for it; it begins again in {other}"
+    if other is not None and other != home.zone:
+        why = f"{home.zone} has no workers for it; it begins again in {other}"
         yield Release(cluster.id, (scheduler.id,), False, why)
     elif marks := words.standing_in_the_way(cluster, world.offers, world.marks):
         yield End(cluster.id, EndKind.FAILED, words.cannot_be_had(cluster, every, marks))

@@ -14,12 +14,15 @@ from shoal.wire.specs import Cloud
 class GcpAccount(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="gcp"):
     project: str
     region: str  # where clusters go that name none
-    network: str = "shoal"
-    subnet: str = "shoal"  # of this name in each region that was set up
-    service_account: str = ""  # e-mail of the VMs' own identity; empty: they have none
+    network: str = "shoal"  # or another project's, "projects/HOST/global/networks/NAME"
+    subnet: str = "shoal"  # of this name in each region that was set up, or one in full
+    service_account: str = ""  # e-mail of the VMs' own identity; empty or "none": they have none
     image: str = ""  # "projects/…/global/images/…", also by kind: clouds/images.py
     public_scheduler: bool = True  # False: the server and clients reach the network by themselves
     public_workers: bool = True  # outgoing only; False: the network has a NAT or its own index
+    internal_dns: bool = (
+        True  # False: the network resolves no names of VMs; its workers start later
+    )
     endpoint: str = ""  # of the Compute API, where it is not Google's own
 
 

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from shoal.clouds.account import Finding
+from shoal.clouds.gcp import names, permissions
 from shoal.clouds.gcp.account import GcpSetup, free_range
 from shoal.clouds.provider import Refused
 from tests.clouds.gcp.test_cloud import Project, batch
@@ -28,8 +30,7 @@ def double() -> Iterator[GcpDouble]:
 
 
 def setup(double: GcpDouble) -> GcpSetup:
-    endpoint = double.account.endpoint
-    return GcpSetup(double.account, credentials=double.credentials, projects=endpoint)
+    return GcpSetup(double.account, credentials=double.credentials)
 
 
 def problems(double: GcpDouble, region: str = REGION) -> list[Finding]:
@@ -38,16 +39,21 @@ def problems(double: GcpDouble, region: str = REGION) -> list[Finding]:
 
 def test_what_is_prepared_is_planned_made_once_found_and_put_back(double: GcpDouble) -> None:
     steps = asyncio.run(setup(double).plan(REGION))
-    assert [it.done for it in steps] == [False] * 3
-    assert all(it.command.startswith("gcloud compute ") for it in steps)
-    assert [it.what.split()[0] for it in problems(double)] == ["network", "subnet", "rule"]
+    assert [it.done for it in steps] == [False] * 4
+    assert all(it.command.startswith("gcloud ") for it in steps)
+    assert all(names.MADE_BY in it.command for it in steps)
+    assert [(it.what, it.command) for it in setup(double).outline(REGION)] == [
+        (it.what, it.command) for it in steps
+    ]
+    made = ["identity", "network", "subnet", "rule"]
+    assert [it.what.split()[0] for it in problems(double)] == made
     double.compute.knobs.slow_polls = 2
     for _ in range(2):
         asyncio.run(setup(double).prepare(REGION))
-    assert len(double.compute.left()) == 3
-    assert [it.done for it in asyncio.run(setup(double).plan(REGION))] == [True] * 3
+    assert len(double.compute.left()) == 4
+    assert [it.done for it in asyncio.run(setup(double).plan(REGION))] == [True] * 4
     assert problems(double) == []
-    assert len(asyncio.run(setup(double).remove())) == 3
+    assert len(asyncio.run(setup(double).remove())) == 4
     assert double.compute.left() == []
 
 
@@ -65,7 +71,7 @@ def test_regions_whose_names_would_take_the_same_range_are_prepared_beside_each_
 ) -> None:
     for region in ("us-east4", "us-west1"):
         asyncio.run(setup(double).prepare(region))
-    assert [it.done for it in asyncio.run(setup(double).plan("us-west1"))] == [True] * 3
+    assert [it.done for it in asyncio.run(setup(double).plan("us-west1"))] == [True] * 4
     asyncio.run(setup(double).remove())
 
 
@@ -86,6 +92,71 @@ def test_a_network_that_somebody_else_made_is_used_and_stays(double: GcpDouble) 
     asyncio.run(setup(double).prepare(REGION))
     asyncio.run(setup(double).remove())
     assert double.compute.left() == ["shoal"]
+
+
+EMAIL = "shoal-vm@shoal-test.iam.gserviceaccount.com"
+
+
+def test_vms_bear_an_identity_that_may_do_nothing_and_has_no_key(double: GcpDouble) -> None:
+    ready = asyncio.run(setup(double).prepare(REGION))
+    assert ready.service_account == EMAIL
+    double.account = ready
+    project = Project(double)
+    project.launch(batch(1))
+    [borne] = project.only()["serviceAccounts"]  # type: ignore[misc]
+    assert borne["email"] == EMAIL
+    assert "serviceAccounts.keys" not in " ".join(double.compute.calls)
+    asyncio.run(project.cloud.terminate(project.list()))
+    asyncio.run(setup(double).remove())
+    assert double.compute.left() == []
+
+
+@pytest.mark.parametrize("named", ["none", "own@corp.iam.gserviceaccount.com"])
+def test_an_identity_that_is_named_is_not_made(double: GcpDouble, named: str) -> None:
+    double.account = msgspec.structs.replace(double.account, service_account=named)
+    assert asyncio.run(setup(double).prepare(REGION)).service_account == named
+    assert double.compute.service_accounts == {}
+
+
+def test_an_identity_that_somebody_else_made_is_used_and_stays(double: GcpDouble) -> None:
+    double.compute.service_accounts[EMAIL] = {"email": EMAIL, "description": "the company's"}
+    asyncio.run(setup(double).prepare(REGION))
+    asyncio.run(setup(double).remove())
+    assert double.compute.left() == [EMAIL]
+
+
+def test_another_network_has_rules_of_its_own(double: GcpDouble) -> None:
+    """Rules are named in the project: one of this name is another network's."""
+    asyncio.run(setup(double).prepare(REGION))
+    double.account = msgspec.structs.replace(double.account, network="corp", subnet="workers")
+    assert "rule" in [it.what.split()[0] for it in problems(double)]
+    asyncio.run(setup(double).prepare(REGION))
+    networks = {names.last(it["network"]) for it in double.compute.firewalls.values()}
+    assert networks == {"shoal", "corp"}
+    asyncio.run(setup(double).remove())
+    assert {names.last(it["network"]) for it in double.compute.firewalls.values()} == {"shoal"}
+
+
+HOST = "projects/host-project/global/networks/corp"
+SUBNET = "projects/host-project/regions/us-east1/subnetworks/workers"
+
+
+def test_a_shared_network_gets_a_rule_and_nothing_else(double: GcpDouble) -> None:
+    double.account = msgspec.structs.replace(double.account, network=HOST, subnet=SUBNET)
+    assert [it.what.split()[0] for it in problems(double)] == ["identity", "rule", "subnet"]
+    double.compute.networks["corp"] = {"name": "corp"}
+    double.compute.subnetworks["us-east1/workers"] = {"name": "workers", "region": "us-east1"}
+    asyncio.run(setup(double).prepare(REGION))
+    [rule] = double.compute.firewalls.values()
+    assert rule["network"] == HOST
+    assert problems(double) == []
+    project = Project(double)
+    project.launch(batch(1))
+    [interface] = project.only()["networkInterfaces"]  # type: ignore[misc]
+    assert (interface["network"], interface["subnetwork"]) == (HOST, SUBNET)
+    asyncio.run(project.cloud.terminate(project.list()))
+    asyncio.run(setup(double).remove())
+    assert double.compute.left() == ["us-east1/workers", "corp"][::-1]
 
 
 def test_nothing_is_removed_while_vms_use_it(double: GcpDouble) -> None:
@@ -110,7 +181,7 @@ def test_a_missing_permission_is_named_with_its_reason_and_fix(double: GcpDouble
 
 def test_the_how_to_tells_every_permission_with_its_reason() -> None:
     page = (Path(__file__).parents[3] / "docs" / "how-to" / "gcp.md").read_text(encoding="utf-8")
-    for it in GcpSetup.permissions:
+    for it in (*permissions.ALL, *permissions.SETUP):
         assert f"| `{it.name}` | {it.why} |" in page
 
 
@@ -119,8 +190,52 @@ def test_a_quota_is_asked_against_its_limit(double: GcpDouble) -> None:
     double.compute.knobs.quota = {REGION: 4}
     [low] = problems(double)
     assert low.what == "quota CPUS in us-east1"
-    assert low.found == "0 of 4 in use"
+    assert low.found == "0 of 4 in use: room for 1 workers of 4 vCPU"
     assert not low.essential
+
+
+def test_what_counts_for_clusters_is_told_with_how_much_room_there_is(double: GcpDouble) -> None:
+    double.compute.knobs.quotas = {
+        "PREEMPTIBLE_CPUS": (0, 0),
+        "N2_CPUS": (8, 24),
+        "NVIDIA_T4_GPUS": (1, 4),
+        "NVIDIA_V100_GPUS": (0, 0),
+        "COMMITTED_N2_CPUS": (0, 24),
+        "IN_USE_ADDRESSES": (0, 8),
+    }
+    double.compute.knobs.project_quotas = {"GPUS_ALL_REGIONS": (0, 0), "SNAPSHOTS": (0, 5)}
+    found = {
+        it.what: it.found
+        for it in asyncio.run(setup(double).check(REGION))
+        if it.what.startswith("quota")
+    }
+    assert found == {
+        "quota CPUS in us-east1": "0 of 72 in use: room for 18 workers of 4 vCPU",
+        "quota IN_USE_ADDRESSES in us-east1": "0 of 8 in use: room for 8 VMs",
+        "quota N2_CPUS in us-east1": "8 of 24 in use: room for 4 workers of 4 vCPU",
+        "quota NVIDIA_T4_GPUS in us-east1": "1 of 4 in use: room for 3 GPUs",
+        "quota PREEMPTIBLE_CPUS in us-east1": "0 of 0 in use: spot VMs count as the others",
+        "quota GPUS_ALL_REGIONS in all regions": "0 of 0 in use: no GPU can be had",
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "what"),
+    [
+        ("projects.testIamPermissions", "permissions"),
+        ("serviceAccounts.get", "network"),
+        ("services.list", "API cloudbilling.googleapis.com: prices of today"),
+        ("projects.get", "quotas"),
+    ],
+)
+def test_what_cannot_be_looked_at_is_a_finding_and_no_end(
+    double: GcpDouble, method: str, what: str
+) -> None:
+    asyncio.run(setup(double).prepare(REGION))
+    double.compute.knobs.forbidden = frozenset({method})
+    [finding] = problems(double)
+    assert finding.what == what
+    assert finding.fix
 
 
 def test_no_login_and_no_region_are_said_first(double: GcpDouble) -> None:

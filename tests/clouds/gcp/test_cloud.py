@@ -173,7 +173,7 @@ def test_a_head_is_reached_from_the_addresses_that_were_named_and_workers_from_n
     project.launch(again)
     [rule] = project.compute.firewalls.values()
     assert rule["sourceRanges"] == ["198.51.100.7/32"]
-    assert rule["targetTags"] == [names.ingress_rule(head.ingress)]
+    assert rule["targetTags"] == [names.ingress_rule(project.double.account, head.ingress)]
     bearing = [
         it for it in project.compute.instances.values() if rule["name"] in it["tags"]["items"]
     ]

@@ -6,6 +6,7 @@ import ipaddress
 import itertools
 import re
 import threading
+import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -28,10 +29,13 @@ class Knobs(msgspec.Struct):
 
     room: dict[tuple[str, str], int] = {}
     quota: dict[str, int] = {}  # VMs by region
+    quotas: dict[str, tuple[float, float]] = {}  # of each region: in use and limit, by metric
+    project_quotas: dict[str, tuple[float, float]] = {}
     fails: list[
         tuple[str, str]
     ] = []  # code and words; of the next VMs that are asked for, in turn; no code: none
     spot_fails: tuple[str, str] | None = None  # as all spot VMs do
+    together: threading.Barrier | None = None  # creations that must be asked for at one time
     slow_polls: int = 0  # how often an operation is still running when it is asked about
     throttled: int = 0  # so many calls are
     lost_answers: int = 0  # so many creations are done, and their answers lost
@@ -52,6 +56,7 @@ class Compute:
         self.firewalls: dict[str, Body] = {}
         self.networks: dict[str, Body] = {}
         self.subnetworks: dict[str, Body] = {}
+        self.service_accounts: dict[str, Body] = {}  # by e-mail
         self.calls: list[str] = []
         self._clock = clock or (lambda: datetime.now(UTC))
         self._operations: dict[str, Body] = {}
@@ -63,7 +68,7 @@ class Compute:
     def left(self) -> list[str]:
         """What is billed, or in the way."""
         places = [*self.networks, *self.subnetworks]
-        return [*self.instances, *self.disks, *self.firewalls, *places]
+        return [*self.instances, *self.disks, *self.firewalls, *places, *self.service_accounts]
 
     def answer(
         self, method: str, path: Mapping[str, str], query: Mapping[str, str], body: Body
@@ -255,7 +260,8 @@ class Compute:
 
     def _networks_delete(self, path: Any, query: Any, body: Any) -> Body:
         _got(self.networks, path["network"])
-        if self.subnetworks or self.firewalls:
+        users = [*self.subnetworks.values(), *self.firewalls.values()]
+        if any(it.get("network", "").rsplit("/", 1)[-1] == path["network"] for it in users):
             raise Problem(400, "resourceInUseByAnotherResource", "The network is in use")
         del self.networks[path["network"]]
         return self._operation("delete")
@@ -297,8 +303,42 @@ class Compute:
             raise Problem(404, "notFound", "The region was not found")
         limit = float(self.knobs.quota.get(path["region"], 72))
         used = float(len(self._in_region(path["region"])))
-        quota = {"metric": "CPUS", "limit": limit, "usage": used}
-        return {"kind": "compute#region", "name": path["region"], "quotas": [quota]}
+        quotas = [{"metric": "CPUS", "limit": limit, "usage": used}, *_quotas(self.knobs.quotas)]
+        return {"kind": "compute#region", "name": path["region"], "quotas": quotas}
+
+    def _projects_get(self, path: Any, query: Any, body: Any) -> Body:
+        quotas = _quotas(self.knobs.project_quotas)
+        return {"kind": "compute#project", "name": path["project"], "quotas": quotas}
+
+    # -- other APIs -------------------------------------------------------------------------------
+
+    def _projects_testIamPermissions(self, path: Any, query: Any, body: Body) -> Body:  # noqa: N802
+        lacks = self.knobs.not_granted
+        return {"permissions": [it for it in body["permissions"] if it not in lacks]}
+
+    def _serviceAccounts_get(self, path: Any, query: Any, body: Any) -> Body:  # noqa: N802
+        return _got(self.service_accounts, urllib.parse.unquote(path["serviceAccountsId"]))
+
+    def _serviceAccounts_create(self, path: Any, query: Any, body: Body) -> Body:  # noqa: N802
+        project = path["projectsId"]
+        email = f"{body['accountId']}@{project}.iam.gserviceaccount.com"
+        if not re.fullmatch(r"[a-z][-a-z0-9]{4,28}[a-z0-9]", body["accountId"]):
+            raise Problem(400, "badRequest", "The account ID is invalid")
+        if email in self.service_accounts:
+            raise Problem(409, "alreadyExists", f"{email} already exists")
+        name = f"projects/{project}/serviceAccounts/{email}"
+        made = {"name": name, "projectId": project, "email": email, **body["serviceAccount"]}
+        self.service_accounts[email] = made
+        return made
+
+    def _serviceAccounts_delete(self, path: Any, query: Any, body: Any) -> Body:  # noqa: N802
+        email = urllib.parse.unquote(path["serviceAccountsId"])
+        _got(self.service_accounts, email)
+        del self.service_accounts[email]
+        return {}
+
+    def _services_list(self, path: Any, query: Any, body: Any) -> Body:
+        return {"services": [{"name": "services/6F81-5844-456A", "displayName": "Compute Engine"}]}
 
     # -- advice -----------------------------------------------------------------------------------
 
@@ -426,6 +466,10 @@ def _check_disk(type_: str, properties: Body) -> None:
     kind = properties["disks"][0]["initializeParams"]["diskType"].rsplit("/", 1)[-1]
     if not kind.startswith(_DISKS.get(type_.partition("-")[0], ("pd-",))):
         raise Problem(400, "invalid", f"[{kind}] disk type cannot be used by {type_} machine type")
+
+
+def _quotas(told: Mapping[str, tuple[float, float]]) -> list[Body]:
+    return [{"metric": it, "usage": usage, "limit": limit} for it, (usage, limit) in told.items()]
 
 
 def _got(things: Mapping[str, Body], name: str) -> Body:

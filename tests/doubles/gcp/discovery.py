@@ -11,18 +11,23 @@ from typing import Any, NamedTuple
 
 import googleapiclient
 
+# Where each begins; Compute's paths lack it.
+APIS = {"compute.v1": "/compute/v1/", "iam.v1": "/", "cloudbilling.v1": "/"}
+APIS["cloudresourcemanager.v1"] = "/"
+
 
 class Method(NamedTuple):
     id: str  # "instances.delete"
     http: str
     path: re.Pattern[str]
     told: Mapping[str, Any]
+    api: str
 
 
 @functools.cache
-def document() -> Mapping[str, Any]:
+def document(api: str) -> Mapping[str, Any]:
     package = Path(googleapiclient.__file__).parent
-    text = (package / "discovery_cache" / "documents" / "compute.v1.json").read_text()
+    text = (package / "discovery_cache" / "documents" / f"{api}.json").read_text()
     read: dict[str, Any] = json.loads(text)
     return read
 
@@ -30,7 +35,7 @@ def document() -> Mapping[str, Any]:
 @functools.cache
 def methods() -> tuple[Method, ...]:
     """Those with more fixed parts first."""
-    found = list(_methods(document()["resources"]))
+    found = [it for api in APIS for it in _methods(api, document(api)["resources"])]
     return tuple(
         sorted(found, key=lambda it: (it.path.pattern.count("(?P"), -len(it.path.pattern)))
     )
@@ -52,37 +57,40 @@ def faults_of_request(
         for name, value in path.items()
         if (pattern := known.get(name, {}).get("pattern")) and not re.fullmatch(pattern, value)
     ]
-    everywhere = document()["parameters"]
+    everywhere = document(method.api)["parameters"]
     faults += [f"unknown parameter {it!r}" for it in query if it not in {**known, **everywhere}]
     if "request" in method.told:
-        faults += _faults(method.told["request"], body, "body")
+        faults += _faults(method.api, method.told["request"], body, "body")
     return faults
 
 
 def faults_of_answer(method: Method, body: object) -> list[str]:
-    return _faults(method.told["response"], body, method.id)
+    return _faults(method.api, method.told["response"], body, method.id)
 
 
-def _methods(resources: Mapping[str, Any], prefix: str = "") -> Iterator[Method]:
+def _methods(api: str, resources: Mapping[str, Any]) -> Iterator[Method]:
     for name, resource in resources.items():
         for verb, told in resource.get("methods", {}).items():
-            pattern = re.sub(r"\\\{\\?\+?(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(told["path"]))
-            path = re.compile(f"/compute/v1/{pattern}")
-            yield Method(f"{name}.{verb}", told["httpMethod"], path, told)
-        yield from _methods(resource.get("resources", {}), name)
+            text = told["path"] if api == "compute.v1" else told.get("flatPath", told["path"])
+            pattern = re.sub(r"\\\{\\?\+?(\w+)\\\}", r"(?P<\1>[^/:]+)", re.escape(text))
+            path = re.compile(APIS[api] + pattern)
+            yield Method(f"{name}.{verb}", told["httpMethod"], path, told, api)
+        yield from _methods(api, resource.get("resources", {}))
 
 
-def _faults(schema: Mapping[str, Any], value: Any, at: str) -> list[str]:
+def _faults(api: str, schema: Mapping[str, Any], value: Any, at: str) -> list[str]:
     if "$ref" in schema:
-        schema = document()["schemas"][schema["$ref"]]
+        schema = document(api)["schemas"][schema["$ref"]]
     match schema.get("type"):
         case "object":
-            return _faults_of_object(schema, value, at)
+            return _faults_of_object(api, schema, value, at)
         case "array":
             if not isinstance(value, list):
                 return [f"{at}: not an array"]
             return [
-                f for n, it in enumerate(value) for f in _faults(schema["items"], it, f"{at}[{n}]")
+                f
+                for n, it in enumerate(value)
+                for f in _faults(api, schema["items"], it, f"{at}[{n}]")
             ]
         case "string":
             return _faults_of_text(schema, value, at)
@@ -98,14 +106,16 @@ def _faults(schema: Mapping[str, Any], value: Any, at: str) -> list[str]:
             return []
 
 
-def _faults_of_object(schema: Mapping[str, Any], value: Any, at: str) -> list[str]:
+def _faults_of_object(api: str, schema: Mapping[str, Any], value: Any, at: str) -> list[str]:
     if not isinstance(value, dict):
         return [f"{at}: not an object"]
     properties, more = schema.get("properties", {}), schema.get("additionalProperties")
     faults = []
     for name, it in value.items():
         inner = properties.get(name, more)
-        faults += _faults(inner, it, f"{at}.{name}") if inner else [f"{at}: unknown name {name!r}"]
+        faults += (
+            _faults(api, inner, it, f"{at}.{name}") if inner else [f"{at}: unknown name {name!r}"]
+        )
     return faults
 
 

@@ -1,37 +1,35 @@
 """A Google Cloud project examined, prepared and put back, for `shoal setup` and `shoal doctor`.
 
-Prepared are a network of its own, a subnet a region and the rule that lets VMs of it reach each
-other. What is there already is used as it is, and never removed: networks and rules bear no labels,
-so that what `prepare` made says so in its description.
+Prepared are the VMs' identity, a network of its own, a subnet a region and the rule that lets VMs
+of it reach each other. What is there already is used as it is, and never removed: none of these can
+bear labels, so that what `prepare` made says so in its description. In another project's network
+(Shared VPC), only the identity and the rule are made.
 """
 
 from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-import google.auth
 import msgspec
 from google.auth import credentials as auth
-from google.auth.transport.requests import AuthorizedSession
 from google.cloud import compute_v1
 
 from shoal.clouds.account import Finding, Step
-from shoal.clouds.gcp import names, permissions
+from shoal.clouds.gcp import identity, names, permissions, quotas
 from shoal.clouds.gcp.clients import Clients
-from shoal.clouds.gcp.errors import LOG_IN, QUOTA_PAGE
+from shoal.clouds.gcp.errors import LOG_IN
 from shoal.clouds.provider import LaunchError, Refused, Scope
 from shoal.wire.accounts import GcpAccount
 from shoal.wire.specs import Cloud
 
-MADE_BY = "Made by shoal setup"
-LEAST = {"CPUS": 8.0, "IN_USE_ADDRESSES": 3.0, "SSD_TOTAL_GB": 100.0}  # for a first cluster
 _PROJECTS = "https://cloudresourcemanager.googleapis.com"
-_INTERNAL = "shoal-internal"
+_BILLING = "https://cloudbilling.googleapis.com"
+_MARK = f"--description '{names.MADE_BY}'"  # by which --remove knows what setup made
 _RANGES = 64  # of /16 in 10.64.0.0/10
 
 
@@ -54,12 +52,11 @@ class GcpSetup:
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         credentials: auth.Credentials | None = None,
-        projects: str = _PROJECTS,
     ) -> None:
         self.account = account
         self._clients = Clients(account, clock=clock, credentials=credentials)
-        self._credentials = credentials
-        self._projects = projects
+        self._identity = identity.Identity(self._clients, account)
+        self._host = {"project": names.host(account)}  # whose network it is
 
     async def check(self, region: str) -> Sequence[Finding]:
         """Nothing else is looked at where the login fails."""
@@ -72,10 +69,21 @@ class GcpSetup:
             return [Finding(f"region {region}", problem="There is no such region.", fix="--region")]
         return [
             Finding(what, found="valid"),
-            *await self._permissions(),
-            *[await self._present(it) for it in await self._things(region)],
-            *(_quota(it, region) for it in place.quotas if it.metric in LEAST),
+            *await self._looked("permissions", self._permissions()),
+            *await self._looked("network", self._all_present(region)),
+            *await self._looked("prices", self._prices()),
+            *await self._looked("quotas", self._quotas(region)),
         ]
+
+    async def _looked(
+        self, what: str, look: Coroutine[Any, Any, Sequence[Finding]]
+    ) -> Sequence[Finding]:
+        """What cannot be looked at is a finding too, and no end of the examination."""
+        try:
+            return await look
+        except LaunchError as error:
+            problem = f"They cannot be looked at: {error.message}"
+            return [Finding(what, problem=problem, fix=error.hint, essential=False)]
 
     async def plan(self, region: str) -> Sequence[Step]:
         return [
@@ -83,15 +91,20 @@ class GcpSetup:
             for it in await self._things(region)
         ]
 
+    def outline(self, region: str) -> Sequence[Step]:
+        return [Step(it.what, it.command) for it in self._in(region, free_range(region, ()))]
+
     async def prepare(self, region: str) -> GcpAccount:
         for it in await self._things(region):
             if await self._clients.found(it.get) is None:
                 operation = await self._clients.call(it.make)
                 await self._over(operation)
-        return self.account
+        own = self.account.service_account or identity.email(self.account.project)
+        return msgspec.structs.replace(self.account, service_account=own)
 
     async def remove(self) -> Sequence[Step]:
-        """Rules first, then subnets, then the network, which none may use any more."""
+        """Rules first, then subnets, then the network, which none may use any more; the identity,
+        which no VM bears."""
         if users := await self._vms():
             raise Refused(
                 f"{len(users)} VMs still use the network, {users[0]} among them.",
@@ -100,9 +113,7 @@ class GcpSetup:
             )
         steps = []
         for it in await self._made():
-            operation = await self._clients.found(it.remove)
-            if operation is not None:
-                await self._over(operation)
+            await self._over(await self._clients.found(it.remove))
             steps.append(Step(it.what, it.removal, done=True))
         return steps
 
@@ -113,8 +124,29 @@ class GcpSetup:
 
     async def _things(self, region: str) -> Sequence[_Thing]:
         """In the order in which they are made."""
-        subnet = self._subnet(region, await self._range(region))
-        return (self._network(), subnet, self._internal())
+        return self._in(region, "" if self._shared else await self._range(region))
+
+    def _in(self, region: str, cidr: str) -> Sequence[_Thing]:
+        own = [self._service_account()] if identity.is_ours(self.account) else []
+        if self._shared:
+            return (*own, self._internal())
+        return (*own, self._network(), self._subnet(region, cidr), self._internal())
+
+    @property
+    def _shared(self) -> bool:
+        """The network is another project's, or the subnet is somebody's own."""
+        return names.host(self.account) != self.account.project or "/" in self.account.subnet
+
+    def _service_account(self) -> _Thing:
+        project = self.account.project
+        return _Thing(
+            identity.what(project),
+            identity.command(project),
+            self._identity.get,
+            self._identity.make,
+            self._identity.remove,
+            identity.removal(project),
+        )
 
     async def _range(self, region: str) -> str:
         """Of the subnet that is there, or one that no subnet of the network has: they may not
@@ -123,7 +155,7 @@ class GcpSetup:
         ours = [it for place, it in found if (place, it.name) == (region, self.account.subnet)]
         if ours:
             return str(ours[0].ip_cidr_range)
-        network = names.last(self._network_url)
+        network = names.last(names.network(self.account))
         taken = [
             ipaddress.IPv4Network(text)
             for _, it in found
@@ -137,18 +169,20 @@ class GcpSetup:
         clients = self._clients
 
         def read() -> Sequence[tuple[str, Any]]:
-            pages = clients.ask(clients.subnetworks.aggregated_list, **self._project)
+            pages = clients.ask(clients.subnetworks.aggregated_list, **self._host)
             return [(names.last(place), it) for place, found in pages for it in found.subnetworks]
 
         return await clients.call(read)
 
     def _network(self) -> _Thing:
-        clients, name = self._clients, self.account.network
-        project = self._project
-        body = compute_v1.Network(name=name, auto_create_subnetworks=False, description=MADE_BY)
+        clients, name = self._clients, names.last(self.account.network)
+        project = self._host
+        body = compute_v1.Network(
+            name=name, auto_create_subnetworks=False, description=names.MADE_BY
+        )
         return _Thing(
             f"network {name}: for clusters alone",
-            f"gcloud compute networks create {name} --subnet-mode custom",
+            f"gcloud compute networks create {name} --subnet-mode custom {_MARK}",
             partial(clients.ask, clients.networks.get, network=name, **project),
             partial(clients.ask, clients.networks.insert_unary, network_resource=body, **project),
             partial(clients.ask, clients.networks.delete_unary, network=name, **project),
@@ -157,18 +191,18 @@ class GcpSetup:
 
     def _subnet(self, region: str, cidr: str) -> _Thing:
         clients, name = self._clients, self.account.subnet
-        place = {**self._project, "region": region}
+        place = {**self._host, "region": region}
         body = compute_v1.Subnetwork(
             name=name,
-            network=self._network_url,
+            network=names.network(self.account),
             ip_cidr_range=cidr,
             private_ip_google_access=True,
-            description=MADE_BY,
+            description=names.MADE_BY,
         )
         return _Thing(
             f"subnet {name} in {region}: {cidr}, and Google's APIs without a NAT",
             f"gcloud compute networks subnets create {name} --network {self.account.network} "
-            f"--region {region} --range {cidr} --enable-private-ip-google-access",
+            f"--region {region} --range {cidr} --enable-private-ip-google-access {_MARK}",
             partial(clients.ask, clients.subnetworks.get, subnetwork=name, **place),
             partial(
                 clients.ask, clients.subnetworks.insert_unary, subnetwork_resource=body, **place
@@ -178,24 +212,27 @@ class GcpSetup:
         )
 
     def _internal(self) -> _Thing:
+        name = names.internal_rule(self.account)
         body = compute_v1.Firewall(
-            name=_INTERNAL,
-            network=self._network_url,
+            name=name,
+            network=names.network(self.account),
             direction="INGRESS",
             source_tags=[names.VM_TAG],
             target_tags=[names.VM_TAG],
             allowed=[compute_v1.Allowed(I_p_protocol=it) for it in ("tcp", "udp", "icmp")],
-            description=MADE_BY,
+            description=names.MADE_BY,
         )
-        what = f"rule {_INTERNAL}: VMs of clusters reach each other, nobody else reaches them"
+        what = f"rule {name}: VMs of clusters reach each other, nobody else reaches them"
+        network = names.last(self.account.network)
         command = (
-            f"gcloud compute firewall-rules create {_INTERNAL} --network {self.account.network} "
-            f"--source-tags {names.VM_TAG} --target-tags {names.VM_TAG} --allow tcp,udp,icmp"
+            f"gcloud compute firewall-rules create {name} --network {network} "
+            f"--source-tags {names.VM_TAG} --target-tags {names.VM_TAG} --allow tcp,udp,icmp "
+            f"{_MARK}{self._of_host}"
         )
-        return self._rule(_INTERNAL, what, command, body)
+        return self._rule(name, what, command, body)
 
     def _rule(self, name: str, what: str, command: str, body: Any = None) -> _Thing:
-        clients, project = self._clients, self._project
+        clients, project = self._clients, self._host
         return _Thing(
             what,
             command,
@@ -207,21 +244,28 @@ class GcpSetup:
 
     async def _made(self) -> Sequence[_Thing]:
         """By setup, or by launches (rules for heads)."""
-        clients, project = self._clients, self._project
+        clients, project = self._clients, self._host
         rules = await clients.call(lambda: list(clients.ask(clients.firewalls.list, **project)))
         subnets = await self._subnets()
         network = await clients.found(self._network().get)
+        own = names.last(names.network(self.account))
         ours = [
-            it for it in rules if it.description == MADE_BY or it.name.startswith("shoal-head-")
+            it
+            for it in rules
+            if names.last(it.network) == own
+            and (it.description == names.MADE_BY or it.name.startswith(names.HEAD_TAG))
         ]
         made = [self._rule(it.name, f"rule {it.name}", "") for it in ours]
         made += [
             self._subnet(region, it.ip_cidr_range)
             for region, it in subnets
-            if it.name == self.account.subnet and it.description == MADE_BY
+            if it.name == self.account.subnet and it.description == names.MADE_BY
         ]
-        if network is not None and network.description == MADE_BY:
+        if network is not None and network.description == names.MADE_BY:
             made.append(self._network())
+        identity_of_vms = await clients.found(self._identity.get)
+        if identity_of_vms is not None and identity_of_vms.get("description") == names.MADE_BY:
+            made.append(self._service_account())
         return made
 
     async def _vms(self) -> Sequence[str]:
@@ -238,9 +282,11 @@ class GcpSetup:
         return await clients.call(read)
 
     async def _over(self, operation: Any) -> None:
-        """Until it is done; its error is raised."""
+        """Until it is done; its error is raised. None: it was done at once."""
+        if operation is None:
+            return
         clients = self._clients
-        client, place = clients.global_operations, dict(self._project)
+        client, place = clients.global_operations, dict(self._host)
         if operation.region:
             client, place["region"] = clients.region_operations, names.last(operation.region)
         while operation.status.name != "DONE":
@@ -253,6 +299,41 @@ class GcpSetup:
 
     def _get_region(self, region: str) -> Any:
         return self._clients.ask(self._clients.regions.get, region=region, **self._project)
+
+    async def _all_present(self, region: str) -> Sequence[Finding]:
+        found = [await self._present(it) for it in await self._things(region)]
+        if self._shared:
+            found.append(await self._subnet_of_others(region))
+        return found
+
+    async def _subnet_of_others(self, region: str) -> Finding:
+        path = names.subnet(self.account, region)
+        if await self._clients.found(lambda: self._clients.get(path, {"fields": "name"})):
+            return Finding(f"subnet {path}", found="there")
+        fix = "Ask for it in the project whose network it is, or name another: --set subnet=…"
+        return Finding(f"subnet {path}", problem="It is not there.", fix=fix)
+
+    async def _prices(self) -> Sequence[Finding]:
+        """Without them, those of the snapshot are shown, with its date."""
+        what = "API cloudbilling.googleapis.com: prices of today"
+        path = "/v1/services?pageSize=1"
+        try:
+            await self._clients.call(lambda: self._clients.rest("GET", _BILLING, path))
+        except LaunchError as error:
+            fix = f"gcloud services enable cloudbilling.googleapis.com {self._of_project}"
+            return [Finding(what, problem=error.message, fix=fix, essential=False)]
+        return [Finding(what, found="switched on")]
+
+    async def _quotas(self, region: str) -> Sequence[Finding]:
+        found: list[Finding] = []
+        for place, path in (
+            (region, f"projects/{self.account.project}/regions/{region}"),
+            ("all regions", f"projects/{self.account.project}"),
+        ):
+            text = await self._clients.call(partial(self._clients.get, path, {"fields": "quotas"}))
+            told = msgspec.json.decode(text, type=quotas.Quotas)
+            found += quotas.findings(told.quotas, place)
+        return found
 
     async def _present(self, thing: _Thing) -> Finding:
         if await self._clients.found(thing.get) is not None:
@@ -267,20 +348,23 @@ class GcpSetup:
         return [_allowed(it.name, it.why, granted) for it in permissions.ALL]
 
     def _granted(self, wanted: Sequence[str]) -> frozenset[str]:
-        credentials = self._credentials or google.auth.default()[0]
-        url = f"{self._projects}/v1/projects/{self.account.project}:testIamPermissions"
-        with AuthorizedSession(credentials) as session:
-            answer = session.post(url, json={"permissions": list(wanted)}, timeout=30)
-        answer.raise_for_status()
-        return frozenset(answer.json().get("permissions", ()))
+        path = f"/v1/projects/{self.account.project}:testIamPermissions"
+        answer = self._clients.rest("POST", _PROJECTS, path, {"permissions": list(wanted)})
+        return frozenset(answer.get("permissions", ()))
 
     @property
     def _project(self) -> dict[str, str]:
         return {"project": self.account.project}
 
     @property
-    def _network_url(self) -> str:
-        return f"projects/{self.account.project}/global/networks/{self.account.network}"
+    def _of_project(self) -> str:
+        return f"--project {self.account.project}"
+
+    @property
+    def _of_host(self) -> str:
+        """For commands about a network that is another project's."""
+        host = self._host["project"]
+        return "" if host == self.account.project else f" --project {host}"
 
 
 def free_range(region: str, taken: Sequence[ipaddress.IPv4Network]) -> str:
@@ -304,15 +388,4 @@ def _allowed(name: str, why: str, granted: frozenset[str]) -> Finding:
         f"permission {name}",
         problem=f"It is missing: {why}.",
         fix="shoal setup gcp --print shows a role with all of them",
-    )
-
-
-def _quota(quota: Any, region: str) -> Finding:
-    what = f"quota {quota.metric} in {region}"
-    found = f"{quota.usage:g} of {quota.limit:g} in use"
-    if quota.limit - quota.usage >= LEAST[quota.metric]:
-        return Finding(what, found=found)
-    problem = f"Only {quota.limit - quota.usage:g} are left."
-    return Finding(
-        what, found=found, problem=problem, fix=f"Raise it at {QUOTA_PAGE}", essential=False
     )

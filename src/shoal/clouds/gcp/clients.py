@@ -75,6 +75,15 @@ class Clients:
             raise exceptions.from_http_response(answer)
         return bytes(answer.content)
 
+    def rest(self, method: str, host: str, path: str, body: object = None) -> Any:
+        """Another API of Google's; where the account has an endpoint of its own, there."""
+        answer = self.session.request(
+            method, f"{self._account.endpoint or host}{path}", json=body, timeout=_TIMEOUT_S
+        )
+        if not answer.ok:
+            raise exceptions.from_http_response(answer)
+        return answer.json()
+
     @functools.cached_property
     def session(self) -> AuthorizedSession:
         """With the same login as the clients."""

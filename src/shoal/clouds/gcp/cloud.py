@@ -59,6 +59,10 @@ class GcpCloud:
     async def offers(self, region: str | None) -> Sequence[Offer]:
         return self._offers(region or self._account.region)
 
+    @property
+    def inside_names(self) -> str:
+        return names.inside(self._account.project) if self._account.internal_dns else ""
+
     async def launch(self, batch: Batch, boot_text: str) -> Launched:
         if batch.role is Role.SCHEDULER and batch.ingress:
             await self._let_in(batch.ingress)
@@ -147,18 +151,18 @@ class GcpCloud:
 
     async def _let_in(self, cidrs: Sequence[str]) -> None:
         """One rule for all clusters that name the same addresses."""
-        name = names.ingress_rule(cidrs)
+        name = names.ingress_rule(self._account, cidrs)
         ports = [str(SCHEDULER_PORT), str(DASHBOARD_PORT), str(AGENT_PORT)]
         rule = compute_v1.Firewall(
             name=name,
-            network=f"projects/{self._account.project}/global/networks/{self._account.network}",
+            network=names.network(self._account),
             direction="INGRESS",
             source_ranges=sorted(set(cidrs)),
             target_tags=[name],
             allowed=[compute_v1.Allowed(I_p_protocol="tcp", ports=ports)],
             description="Shoal: who may reach the heads of clusters",
         )
-        project = self._account.project
+        project = names.host(self._account)
         clients = self._clients
         if await clients.found(
             lambda: clients.ask(clients.firewalls.get, project=project, firewall=name)

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Sequence
 
 from shoal.core.records import Batch
+from shoal.wire.accounts import GcpAccount
 from shoal.wire.ids import InstallationId
 
 INSTALLATION_LABEL = "shoal-installation"
@@ -20,7 +21,9 @@ BATCH_LABEL = "shoal-batch"
 VM_TAG = (
     "shoal-vm"  # a network tag: the rule that lets VMs reach each other is for those who bear it
 )
+MADE_BY = "Made by shoal setup"  # description of what bears no labels
 HEAD_TAG = "shoal-head-"  # and which addresses reach it
+_OWN_NETWORK = "shoal"  # the one that setup makes, unless another is named
 _NAMESPACE = uuid.UUID("6f1e2a52-7e0c-5d0b-9a43-0c7b52c5a9b1")  # of our request ids
 _MOST = 63  # characters of a label
 
@@ -36,10 +39,50 @@ def request_id(*parts: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, "/".join(parts)))
 
 
-def ingress_rule(cidrs: Sequence[str]) -> str:
+def ingress_rule(account: GcpAccount, cidrs: Sequence[str]) -> str:
     """Of the rule that lets these reach a head, and of the network tag that heads bear for it."""
-    digest = hashlib.sha256(" ".join(sorted(set(cidrs))).encode()).hexdigest()[:10]
+    place = [] if account.network == _OWN_NETWORK else [network(account)]
+    digest = hashlib.sha256(" ".join([*place, *sorted(set(cidrs))]).encode()).hexdigest()[:10]
     return f"{HEAD_TAG}{digest}"
+
+
+def internal_rule(account: GcpAccount) -> str:
+    """Rules are named in the project, so each network's has a name of its own."""
+    if account.network == _OWN_NETWORK:
+        return "shoal-internal"
+    return f"shoal-internal-{hashlib.sha256(network(account).encode()).hexdigest()[:10]}"
+
+
+def network(account: GcpAccount) -> str:
+    """ "projects/HOST/global/networks/NAME": the project's own, or (Shared VPC) another's, which
+    the account names in full."""
+    if "/" in account.network:
+        return _path(account.network)
+    return f"projects/{account.project}/global/networks/{account.network}"
+
+
+def subnet(account: GcpAccount, region: str) -> str:
+    """Of the project whose the network is, unless it is named in full."""
+    if "/" in account.subnet:
+        return _path(account.subnet)
+    return f"projects/{host(account)}/regions/{region}/subnetworks/{account.subnet}"
+
+
+def host(account: GcpAccount) -> str:
+    """The project whose network it is, in which its rules are."""
+    return network(account).split("/")[1]
+
+
+def _path(url: str) -> str:
+    """Without "https://www.googleapis.com/compute/v1/"."""
+    return url[url.index("projects/") :] if "projects/" in url else f"projects/{url}"
+
+
+def inside(project: str) -> str:
+    """What Compute Engine's zonal DNS calls a VM; of a project "domain.org:name", turned round
+    (https://cloud.google.com/compute/docs/internal-dns, read 2026-11; not tried)."""
+    domain, _, name = project.rpartition(":")
+    return "{vm}.{zone}.c." + (f"{name}.{domain}" if domain else name) + ".internal"
 
 
 def last(url: str) -> str:

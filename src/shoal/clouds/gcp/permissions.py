@@ -1,6 +1,6 @@
 """What the server's identity must be allowed in Google Cloud, each with the reason; and the role.
 
-`setup` needs more (networks, rules), and runs as the user.
+`setup` needs more (SETUP), and runs as the user.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ ALL = (
     Permission("compute.instances.setMetadata", "a VM's boot text"),
     Permission("compute.instances.setTags", "which rules of the network are for a VM"),
     Permission("compute.instances.setServiceAccount", "VMs' own identity, where one is named"),
+    Permission("iam.serviceAccounts.actAs", "lend VMs their own identity, where they have one"),
     Permission("compute.disks.create", "a VM's disk"),
     Permission("compute.disks.delete", "disks that a VM left behind"),
     Permission("compute.disks.list", "see what a VM left behind"),
@@ -32,6 +33,22 @@ ALL = (
     Permission("compute.machineTypes.list", "machine types of the catalog, once a day"),
     Permission("compute.images.useReadOnly", "boot the image"),
     Permission("compute.advice.capacity", "ask where spot VMs are likely to be had"),
+)
+# What whoever runs `shoal setup gcp` needs besides: once, not the server.
+SETUP = (
+    Permission("iam.serviceAccounts.create", "the VMs' identity"),
+    Permission("iam.serviceAccounts.get", "see whether it is there"),
+    Permission("iam.serviceAccounts.delete", "take it away again"),
+    Permission("compute.networks.get", "see whether the network is there"),
+    Permission("compute.networks.create", "the network"),
+    Permission("compute.networks.delete", "take it away again"),
+    Permission("compute.subnetworks.get", "see whether a region's subnet is there"),
+    Permission("compute.subnetworks.list", "which ranges are taken, and what is to be removed"),
+    Permission("compute.subnetworks.create", "a region's subnet"),
+    Permission("compute.subnetworks.delete", "take it away again"),
+    Permission("compute.firewalls.list", "which rules are to be removed"),
+    Permission("compute.firewalls.delete", "take them away again"),
+    Permission("compute.projects.get", "quotas of all regions"),
 )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from google.cloud import compute_v1
 
 from shoal.clouds import images
-from shoal.clouds.gcp import names
+from shoal.clouds.gcp import identity, names
 from shoal.core.obtainability import Question
 from shoal.core.records import Batch, Offer
 from shoal.wire.accounts import GcpAccount
@@ -96,11 +96,11 @@ def _properties(
         labels=labels,
         disks=[_disk(account, batch, batch.offers[0], labels)],  # a selection's own override it
         network_interfaces=[_interface(account, batch)],
-        tags=compute_v1.Tags(items=_network_tags(batch)),
+        tags=compute_v1.Tags(items=_network_tags(account, batch)),
         metadata=compute_v1.Metadata(items=[compute_v1.Items(key="user-data", value=boot_text)]),
         scheduling=_scheduling(batch),
     )
-    if account.service_account:
+    if account.service_account not in ("", identity.NONE):
         made.service_accounts = [
             compute_v1.ServiceAccount(email=account.service_account, scopes=[_CLOUD])
         ]
@@ -158,17 +158,17 @@ def _interface(account: GcpAccount, batch: Batch) -> compute_v1.NetworkInterface
     region = batch.offers[0].region
     public = account.public_scheduler if batch.role is Role.SCHEDULER else account.public_workers
     made = compute_v1.NetworkInterface(
-        network=f"projects/{account.project}/global/networks/{account.network}",
-        subnetwork=f"projects/{account.project}/regions/{region}/subnetworks/{account.subnet}",
+        network=names.network(account),
+        subnetwork=names.subnet(account, region),
     )
     if public:
         made.access_configs = [compute_v1.AccessConfig(name="external", type_="ONE_TO_ONE_NAT")]
     return made
 
 
-def _network_tags(batch: Batch) -> Sequence[str]:
+def _network_tags(account: GcpAccount, batch: Batch) -> Sequence[str]:
     head = batch.role is Role.SCHEDULER and batch.ingress
-    return [names.VM_TAG, *([names.ingress_rule(batch.ingress)] if head else [])]
+    return [names.VM_TAG, *([names.ingress_rule(account, batch.ingress)] if head else [])]
 
 
 def _scheduling(batch: Batch) -> compute_v1.Scheduling:

@@ -14,6 +14,9 @@ from shoal.wire.accounts import GcpAccount
 
 
 def discover(owner: str | None, region: str | None) -> GcpAccount:
+    """Both named: whatever needs a login will say so itself."""
+    if owner and region:
+        return GcpAccount(owner, region)
     try:
         _, found = google.auth.default()
     except DefaultCredentialsError as error:

@@ -14,7 +14,7 @@ from typing import assert_never
 
 import msgspec
 
-from shoal.clouds.provider import LaunchError, Provider, Throttled, Unknown
+from shoal.clouds.provider import LaunchError, Naming, Provider, Throttled, Unknown
 from shoal.core.actions import (
     Action,
     Alarm,
@@ -46,6 +46,7 @@ from shoal.wire.events import Event
 from shoal.wire.ids import ClusterId, InstallationId
 from shoal.wire.views import Explanation
 
+INTENDING = 2  # first rounds of a pass in which an intent comes before all calls
 MAX_ROUNDS = 6  # plans in one pass, while each finds something to write
 CALL_TIMEOUT_S = 120.0
 _OFFERS_AGE = timedelta(hours=1)
@@ -104,8 +105,11 @@ class Reconciler:
         """Plan and perform until a plan finds nothing to write; whether anything was written."""
         asked_to_end: set[str] = set()
         changed = False
-        for _ in range(MAX_ROUNDS):
+        for number in range(MAX_ROUNDS):
             actions = await self.decide(listing, clock_trusted_since)
+            if number < INTENDING and any(isinstance(it, Intend) for it in actions):
+                # Its batch is launched beside what is intended next, and not one after the other.
+                actions = [it for it in actions if not isinstance(it, Call)]
             wrote = await self.perform(actions, asked_to_end)
             changed |= wrote
             if not wrote:
@@ -141,6 +145,7 @@ class Reconciler:
             listing=listing,
             past=await self._past(listing, rows),
             clock_trusted_since=clock_trusted_since,
+            inside_names=self.provider.inside_names if isinstance(self.provider, Naming) else "",
             likely=await self._asking.about(rows, offers),
             held=rows.held,
             holds=rows.holds,
