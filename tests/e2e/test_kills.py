@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 
@@ -147,16 +148,43 @@ def test_stop_rules_hold_without_the_server_and_the_client(session: Session) -> 
     session.nothing_left()
 
 
-def test_ctrl_c_while_it_starts_leaves_nothing(session: Session) -> None:
+@pytest.mark.parametrize(
+    "moment",
+    ["Server: running", "Environment: scanning", "Workers: 0 of", "Scheduler: booting",
+     "Scheduler: ready"],
+)  # fmt: skip
+def test_ctrl_c_at_any_moment_of_its_start_leaves_nothing(session: Session, moment: str) -> None:
     script = session.start(
         """
+        import time
         import shoal
         if __name__ == "__main__":
-            print("BEGUN", flush=True)
             shoal.Cluster("interrupted", n_workers=2, worker_cpu=1)
+            time.sleep(60)
         """
     )
-    script.says("Workers")
+    script.says(moment)
     script.interrupt()
-    assert script.over(30) != 0
-    session.nothing_left(30)
+    assert script.over(60) != 0
+    assert script.lines[-1] == "KeyboardInterrupt"
+    assert sum("Traceback" in line for line in script.lines) == 1
+    listed = json.loads(session.shoal("cluster", "list", "--json").stdout)["clusters"]
+    assert all(it["status"] not in ("starting", "scaling", "ready") for it in listed)
+    session.nothing_left(40)
+
+
+def test_a_client_that_is_stopped_for_a_while_finds_its_results(session: Session) -> None:
+    """A laptop that was closed: the computation goes on without it."""
+    script = session.start(COMPUTING.replace('"computing"', '"paused"'))
+    script.says("COMPUTING")
+    script.process.send_signal(signal.SIGSTOP)
+
+    def computed() -> bool:
+        ran = session.shoal("history", "--cluster", "paused", "--json").stdout
+        return any(it["computation"]["done"] == 60 for it in json.loads(ran)["computations"])
+
+    until(computed, 90)
+    assert not any("SUM" in line for line in script.lines)
+    script.process.send_signal(signal.SIGCONT)
+    script.says(RIGHT)
+    script.finish()
