@@ -19,7 +19,7 @@ from shoal.store import clusters, observations, samples
 from shoal.wire.environments import Manifest, PackageSummary, WheelFile, environment_id
 from shoal.wire.ids import ClusterId, InstanceId, WorkspaceName
 from shoal.wire.reports import HeadReport, LogChunk, SchedulerReport, VmReport
-from shoal.wire.requests import CreateCluster, Watch
+from shoal.wire.requests import CreateCluster, SaveEnvironment, Watch
 from shoal.wire.specs import Role
 from shoal.wire.telemetry import (
     Chunk,
@@ -60,6 +60,7 @@ class Grounds(msgspec.Struct, frozen=True):
             "computation": "k-victim",
             "environment": self.manifest.id,
             "sha256": self.manifest.wheels[0].sha256,
+            "name": "victim-base",
             "cloud": "aws",
             "token": "t-vera-research",
         }
@@ -79,6 +80,8 @@ def seeded(served: Served, workspace: str = "research") -> Grounds:
     manifest = a_manifest()
     _did(served.ask(token, "PUT", f"/v1/environments/{manifest.id}", manifest))
     _did(served.send(token, "PUT", f"/v1/wheels/{manifest.wheels[0].sha256}", WHEEL))
+    kept = "/v1/environment-names/victim-base"
+    _did(served.ask(token, "PUT", kept, SaveEnvironment(manifest.id)))
     spec = a_spec("victim-etl", environment=manifest.id, tags={"team": "victim"})
     clock, served.desk.clock = served.desk.clock, lambda: _ago(100)
     cluster = ClusterId(_did(served.ask(token, "POST", "/v1/clusters", CreateCluster(spec)))["id"])
@@ -146,6 +149,7 @@ def _chunks(vm: InstanceId) -> tuple[Chunk, ...]:
             vm,
         ),
         WorkerEvent(_ago(50), vm, "tls://victim:1", added=True),
+        ClientEvent(_ago(48), "Client-victim", connected=True, user="victim"),
         ShuffleEvent(_ago(45), "shuffle-victim", 2, "restarted", workers=2),
         ClientEvent(_ago(70), "Client-victim", connected=True, user="victim"),
         *(SchedulerSample(_ago(s), workers=2, threads=4) for s in range(60, 0, -5)),

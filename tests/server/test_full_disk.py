@@ -49,14 +49,14 @@ def fill(disk: Path, *, but_bytes: int = 0) -> Path:
     return ballast
 
 
-def command(disk: Path) -> list[str]:
-    return [sys.executable, "-m", "shoal.server", "--state-dir", str(disk), "--embedded"]
+def command(disk: Path, *flags: str) -> list[str]:
+    return [sys.executable, "-m", "shoal.server", "--state-dir", str(disk), "--embedded", *flags]
 
 
 @contextmanager
-def server(disk: Path) -> Iterator[httpx2.Client]:
+def server(disk: Path, *flags: str) -> Iterator[httpx2.Client]:
     log = (disk.parent / "log").open("ab")
-    process = subprocess.Popen(command(disk), stdout=log, stderr=log)
+    process = subprocess.Popen(command(disk, *flags), stdout=log, stderr=log)
     try:
         while not (disk / "server.json").exists():
             assert process.poll() is None, (disk.parent / "log").read_text()

@@ -19,11 +19,21 @@ from shoal.server.routing import app
 from shoal.store import tables
 from shoal.store.questions import reading
 from shoal.wire.accounts import AwsAccount
-from shoal.wire.endpoints import CREATE_CLUSTER, ENDPOINTS, ENVIRONMENT, WATCH, Endpoint
+from shoal.wire.endpoints import (
+    CREATE_CLUSTER,
+    ENDPOINTS,
+    ENVIRONMENT,
+    FORGET_ENVIRONMENT,
+    SAVE_ENVIRONMENT,
+    Endpoint,
+)
 from shoal.wire.ids import UserName, WorkspaceName
+from shoal.wire.limits import ChangeLimits
 from shoal.wire.requests import (
     CreateCluster,
     CreateToken,
+    PreviewCluster,
+    SaveEnvironment,
     ScaleCluster,
     StopCluster,
     UpdateEnvironment,
@@ -43,6 +53,7 @@ QUERIES = {
     "costs": "by=cluster",
     "signals": "past=true",
 }
+NOT_FOUND = (ENVIRONMENT, CREATE_CLUSTER, SAVE_ENVIRONMENT, FORGET_ENVIRONMENT)
 NARROWED = ("events", "changes", "computations", "signals")  # those that may be asked of a cluster
 
 Rows = Counter[tuple[str, ...]]
@@ -73,6 +84,9 @@ def body_of(endpoint: Endpoint, grounds: Grounds) -> bytes | None:
     now, workspace = datetime.now(UTC), WorkspaceName("research")
     bodies: Mapping[str, object] = {
         "create_cluster": CreateCluster(a_spec("raid", environment=grounds.manifest.id)),
+        "preview_cluster": PreviewCluster(a_spec("raid", environment=grounds.manifest.id)),
+        "save_environment": SaveEnvironment(grounds.manifest.id),
+        "change_limits": ChangeLimits(),
         "scale_cluster": ScaleCluster(Workers(0, 0, 0)),
         "stop_cluster": StopCluster("mischief"),
         "sync_cluster": UpdateEnvironment(grounds.manifest.id),
@@ -96,6 +110,14 @@ def asked(
         else served.send(token, endpoint.method, path, body)
         for path in paths_of(endpoint, grounds)
     ]
+
+
+def unasked(answer: httpx2.Response, grounds: Grounds) -> str:
+    """What an answer says, without the names that it was asked with."""
+    text = answer.text
+    for asked_with in (grounds.name, *grounds.path.values()):
+        text = text.replace(asked_with, "")
+    return text
 
 
 def _endless(served: Served, token: str, path: str) -> httpx2.Response:
@@ -132,7 +154,7 @@ def test_without_a_token_nothing_is_read_or_changed(served: Served, grounds: Gro
         for token in ("", "shoal_made-up"):
             for answer in asked(served, token, endpoint, grounds):
                 assert answer.status_code == 401, (endpoint.name, answer.text)
-                assert VICTIM not in answer.text
+                assert VICTIM not in unasked(answer, grounds)
         assert everything(served) == before, endpoint.name
     assert not served.desk.stopping.is_set()
 
@@ -144,12 +166,11 @@ def test_with_a_token_of_another_workspace_nothing_is_read_or_changed(
     for endpoint in ENDPOINTS:
         before = everything(served)
         for answer in asked(served, stranger, endpoint, grounds):
-            mine = answer.text.replace(grounds.name, "") if endpoint is WATCH else answer.text
-            assert VICTIM not in mine, endpoint.name
+            assert VICTIM not in unasked(answer, grounds), endpoint.name
             assert answer.status_code < 500
             if endpoint.scope == "admin":
                 assert answer.status_code == 403, endpoint.name
-            elif "{cluster}" in endpoint.path or endpoint in (ENVIRONMENT, CREATE_CLUSTER):
+            elif "{cluster}" in endpoint.path or endpoint in NOT_FOUND:
                 assert answer.status_code == 404, (endpoint.name, answer.text)
         after = everything(served)
         assert before - after == Counter(), endpoint.name
@@ -170,8 +191,9 @@ def test_a_token_for_metrics_opens_nothing_of_the_api(served: Served, grounds: G
 
 _ITS_OWN = (  # answers with something of the workspace
     "clusters", "cluster", "instances", "explain", "cost", "costs", "logs", "computations",
-    "computation", "exceptions", "worker_events", "shuffles", "client_events", "metrics",
-    "host_metrics", "hosts", "telemetry", "events", "changes", "environment", "server",
+    "computation", "exceptions", "worker_events", "client_events", "shuffles", "metrics",
+    "host_metrics", "hosts", "telemetry", "events", "changes", "environment", "environments",
+    "server",
 )  # fmt: skip
 
 

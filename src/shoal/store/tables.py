@@ -358,11 +358,13 @@ computation = Table(
     Column("workspace", Prose, nullable=False),
     Column("seq", BigInteger, nullable=False),
     Column("started_at", Moment, nullable=False),
+    Column("stopped_at", Moment),
     Column("erred", Integer, nullable=False),
     _text("code"),  # what is searched: files and source lines
     Column("record", Json(Computation), nullable=False),
 )
 Index("ix_computation_workspace", computation.c.workspace, computation.c.started_at)
+Index("ix_computation_stopped_at", computation.c.stopped_at)
 Index("ix_computation_cluster", computation.c.cluster, computation.c.started_at)
 
 task_group = Table(

@@ -62,6 +62,7 @@ def append(
                     "id": item.id,
                     "workspace": workspace,
                     "started_at": item.started_at,
+                    "stopped_at": item.stopped_at,
                     "erred": item.erred,
                     "code": "\n".join(f"{it.file}\n{it.code}" for it in item.code),
                 }
@@ -171,18 +172,39 @@ def _in_spans(span: str) -> str:
     return f'%"spans":[%{wanted}%'
 
 
+class Over(msgspec.Struct, frozen=True):
+    """A computation that is over, with the first of what its tasks raised."""
+
+    workspace: WorkspaceName
+    cluster: ClusterId
+    computation: Computation
+    exceptions: tuple[TaskException, ...]
+
+
 @reading
-def over(tx: Connection, since: datetime, limit: int) -> tuple[ComputationView, ...]:
-    """Of all workspaces: those that began since then and are over, the newest first."""
+def over(tx: Connection, since: datetime) -> list[tuple[ClusterId, str]]:
+    """Which computations of all workspaces have ended since then, in that order. They are heard of
+    in no order: one that ended long ago may be on record since just now."""
     table = tables.computation
-    query = (
-        select(table.c.cluster, table.c.record)
-        .where(table.c.started_at >= since)
-        .order_by(table.c.started_at.desc())
-        .limit(limit)
-    )
-    found = (ComputationView(*row) for row in tx.execute(query).all())
-    return tuple(it for it in found if it.computation.stopped_at is not None)
+    query = select(table.c.cluster, table.c.id).where(table.c.stopped_at >= since)
+    rows = tx.execute(query.order_by(table.c.stopped_at, table.c.cluster, table.c.id))
+    return [(ClusterId(cluster), id) for cluster, id in rows]
+
+
+@reading
+def whole(tx: Connection, keys: Sequence[tuple[ClusterId, str]], exceptions: int) -> list[Over]:
+    """At most so many exceptions of each."""
+    table, raised = tables.computation, tables.task_exception
+    found = []
+    for cluster, id in keys:
+        query = select(table.c.workspace, table.c.record)
+        row = tx.execute(query.where(table.c.cluster == cluster, table.c.id == id)).one_or_none()
+        if row is None:
+            continue  # forgotten meanwhile
+        its = select(raised.c.record).where(raised.c.cluster == cluster, raised.c.computation == id)
+        told = tx.execute(its.order_by(raised.c.last_at, raised.c.id).limit(exceptions)).scalars()
+        found.append(Over(row.workspace, cluster, row.record, tuple(told)))
+    return found
 
 
 def _before(query: Any, page: str) -> Any:

@@ -56,6 +56,12 @@ class Status(msgspec.Struct, frozen=True):
     code: int  # 1: fine, 2: error
 
 
+class SpanEvent(msgspec.Struct, frozen=True, rename="camel"):
+    time_unix_nano: str
+    name: str
+    attributes: tuple[Attribute, ...]
+
+
 class Span(msgspec.Struct, frozen=True, rename="camel"):
     trace_id: str  # 32 hex digits
     span_id: str  # 16
@@ -65,6 +71,7 @@ class Span(msgspec.Struct, frozen=True, rename="camel"):
     attributes: tuple[Attribute, ...]
     status: Status
     kind: int = 1  # internal
+    events: tuple[SpanEvent, ...] = ()
 
 
 class ScopeSpans(msgspec.Struct, frozen=True):

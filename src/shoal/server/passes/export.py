@@ -1,14 +1,14 @@
 """Events and computations to an OpenTelemetry collector, where one is set (`otlp_endpoint`).
 
-Events become log records, computations that are over become spans. What was taken is not sent
-again; what was not is sent with the next pass. Where this server was is kept in memory: after a
-restart it goes on with what happens then, since the record itself is here.
+Events become log records, computations that are over become spans, and what their tasks raised the
+spans' events. What was taken is not sent again; what was not is sent with the next pass. Where this
+server was is kept in memory: after a restart it goes on with what ends then, since the record
+itself is here.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import httpx2
@@ -21,12 +21,13 @@ from shoal.store.database import Database
 from shoal.version import VERSION
 from shoal.wire import otlp
 from shoal.wire.events import Event, EventKind
-from shoal.wire.ids import EventSeq, InstallationId
-from shoal.wire.telemetry import Computation, ComputationView
+from shoal.wire.ids import ClusterId, EventSeq, InstallationId
+from shoal.wire.telemetry import Computation, TaskException
 
 EVERY_S = 10.0
 _AT_ONCE = 500
-_LONG = timedelta(days=1)  # a computation that runs longer is not exported
+_LATE = timedelta(days=1)  # a computation that is heard of later than this is not exported
+_EXCEPTIONS = 20  # of one computation
 _WARNINGS = (EventKind.ALARM, EventKind.BATCH_REFUSED, EventKind.VM_SWEPT)
 
 
@@ -44,14 +45,13 @@ class Exporter:
             )
         )
         self._seq: EventSeq | None = None
-        self._sent: dict[str, datetime] = {}  # computations, by id and when they began
+        self._sent: set[tuple[ClusterId, str]] = set()  # computations that ended within _LATE
 
     async def export(self, now: datetime, client: httpx2.AsyncClient) -> None:
         """CloudError if the collector does not take it."""
         if self._seq is None:
             self._seq = await self._database.run(event_rows.latest)
-            over = await self._over(now)
-            self._sent = {_key(it): it.computation.started_at for it in over}
+            self._sent = set(await self._over(now))
             return
         await self._events(client)
         await self._computations(client, now)
@@ -66,16 +66,20 @@ class Exporter:
             self._seq = found[-1].seq
 
     async def _computations(self, client: httpx2.AsyncClient, now: datetime) -> None:
-        found = [it for it in await self._over(now) if _key(it) not in self._sent]
-        if found:
-            spans = otlp.ScopeSpans(tuple(map(span, found)))
-            told = otlp.Traces((otlp.ResourceSpans(self._resource, (spans,)),))
-            await self._post(client, "/v1/traces", told)
-        self._sent |= {_key(it): it.computation.started_at for it in found}
-        self._sent = {key: at for key, at in self._sent.items() if now - at <= _LONG}
+        over = await self._over(now)
+        self._sent &= set(over)
+        left = [it for it in over if it not in self._sent]
+        for first in range(0, len(left), _AT_ONCE):
+            keys = left[first : first + _AT_ONCE]
+            found = await self._database.run_samples(records.whole, keys, _EXCEPTIONS)
+            if found:
+                spans = otlp.ScopeSpans(tuple(map(span, found)))
+                told = otlp.Traces((otlp.ResourceSpans(self._resource, (spans,)),))
+                await self._post(client, "/v1/traces", told)
+            self._sent |= set(keys)
 
-    async def _over(self, now: datetime) -> Sequence[ComputationView]:
-        return await self._database.run_samples(records.over, now - _LONG, _AT_ONCE)
+    async def _over(self, now: datetime) -> list[tuple[ClusterId, str]]:
+        return await self._database.run_samples(records.over, now - _LATE)
 
     async def _post(self, client: httpx2.AsyncClient, path: str, told: msgspec.Struct) -> None:
         headers = {"Content-Type": "application/json"}
@@ -89,10 +93,6 @@ class Exporter:
                 f"The OpenTelemetry collector at {self._endpoint} does not take {path}: {error}.",
                 hint="Look at its log, or start the server without --otlp-endpoint.",
             ) from error
-
-
-def _key(it: ComputationView) -> str:
-    return f"{it.cluster} {it.computation.id}"
 
 
 def log_record(it: Event) -> otlp.LogRecord:
@@ -117,10 +117,10 @@ def log_record(it: Event) -> otlp.LogRecord:
     )
 
 
-def span(it: ComputationView) -> otlp.Span:
+def span(it: records.Over) -> otlp.Span:
     """The same ids each time: a collector that hears of one twice sees one."""
     found = it.computation
-    digest = hashlib.sha256(_key(it).encode()).hexdigest()
+    digest = hashlib.sha256(f"{it.cluster} {found.id}".encode()).hexdigest()
     return otlp.Span(
         trace_id=digest[:32],
         span_id=digest[32:48],
@@ -129,6 +129,7 @@ def span(it: ComputationView) -> otlp.Span:
         end_time_unix_nano=otlp.nanoseconds(found.stopped_at or found.started_at),
         attributes=otlp.attributes(
             {
+                "shoal.workspace": it.workspace,
                 "shoal.cluster": it.cluster,
                 "shoal.computation": found.id,
                 "dask.tasks": str(found.tasks),
@@ -140,6 +141,26 @@ def span(it: ComputationView) -> otlp.Span:
             }
         ),
         status=otlp.Status(2 if found.erred else 1),
+        events=tuple(map(_raised, it.exceptions)),
+    )
+
+
+def _raised(it: TaskException) -> otlp.SpanEvent:
+    """By OpenTelemetry's own names (opentelemetry.io/docs/specs/semconv/exceptions)."""
+    return otlp.SpanEvent(
+        time_unix_nano=otlp.nanoseconds(it.at),
+        name="exception",
+        attributes=otlp.attributes(
+            {
+                "exception.type": it.type,
+                "exception.message": it.message,
+                "exception.stacktrace": it.traceback,
+                "dask.key": it.key,
+                "dask.prefix": it.prefix,
+                "dask.worker": it.worker,
+                "dask.tasks": str(it.count),
+            }
+        ),
     )
 
 
