@@ -6,6 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from shoal.clouds.provider import Unknown
+from shoal.core.records import Timing
 from shoal.server.loop import CLOCK_JUMP_S, Driver
 from shoal.server.passes.reconcile import Reconciler
 from shoal.store import instances, world
@@ -88,3 +89,15 @@ def test_a_pass_that_fails_is_followed_by_one_that_works(served: Served) -> None
     cloud.broken = False
     assert asyncio.run(driven.drive_once()) is True
     assert states(served) == {InstanceState.LAUNCHED}
+
+
+def test_a_cloud_is_listed_as_often_as_it_bears(served: Served) -> None:
+    class Slow(SmallCloud):
+        timing = Timing(listing_lag_s=60.0, listing_s=10.0, listing_each_vm_s=0.5)
+
+    ask_for_a_cluster(served)
+    driven = driver(served, Slow(), JumpingClock())
+    assert driven.listing_interval_s() == 10.0
+    asyncio.run(driven.drive_once())  # launched after that pass's listing
+    asyncio.run(driven.list())
+    assert driven.listing_interval_s() == 10.0 + 0.5 * 3

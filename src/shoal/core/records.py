@@ -213,6 +213,8 @@ class Timing(msgspec.Struct, frozen=True):
     """How patient a cloud asks us to be. Seconds."""
 
     listing_lag_s: float = 60.0  # a listing may lack, or still show, what changed this recently
+    listing_s: float = 5.0  # between two listings, at least
+    listing_each_vm_s: float = 0.0  # and so much more for each VM listed: pages are calls
     boot_timeout_s: float = 600.0  # launched and never heard from
     silence_timeout_s: float = 600.0  # heard from once, then nothing (its own dead man is as long)
     drain_timeout_s: float = 600.0

@@ -31,7 +31,6 @@ from shoal.store import ledger
 _log = logging.getLogger(__name__)
 
 PASS_S = 2.0
-LISTING_S = 5.0
 CLOCK_JUMP_S = 5.0
 ACCOUNTS_S = 5.0
 WATCHED_S = 5.0
@@ -115,12 +114,12 @@ class Driver:
 
     async def _pass(self) -> bool:
         self._watch_clock()
-        if time.monotonic() - self._listed_at >= self._listing_interval_s():
-            await self._list()
+        if time.monotonic() - self._listed_at >= self.listing_interval_s():
+            await self.list()
         done = await self._reconciler.run_pass(self._listing, self.trusted_since)
         return bool(done)
 
-    async def _list(self) -> None:
+    async def list(self) -> None:
         """A cloud that does not list can still launch: the last listing stands meanwhile."""
         try:
             self._listing = await self._reconciler.observe()
@@ -128,8 +127,12 @@ class Driver:
             _log.warning("no listing: %s", error)
         self._listed_at = time.monotonic()
 
-    def _listing_interval_s(self) -> float:
-        return min(LISTING_S, max(0.5, self._reconciler.provider.timing.listing_lag_s))
+    def listing_interval_s(self) -> float:
+        """What a cloud bears, but a listing without lag costs little: it is of this machine."""
+        timing = self._reconciler.provider.timing
+        count = len(self._listing.vms) if self._listing else 0
+        patience_s = timing.listing_s + timing.listing_each_vm_s * count
+        return min(patience_s, max(0.5, timing.listing_lag_s + timing.listing_each_vm_s * count))
 
     def _watch_clock(self) -> None:
         offset = self._desk.clock().timestamp() - time.monotonic()

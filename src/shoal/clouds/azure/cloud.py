@@ -43,7 +43,10 @@ from shoal.wire.specs import Cloud
 
 PATIENCE_S = 20.0  # for a deployment to find room; afterwards its VMs count as accepted
 POLL_S = 2.0
-TIMING = Timing(listing_lag_s=60.0, boot_timeout_s=900.0)
+# A listing takes two calls, and two more for each page of VMs. Compute's reads are limited a
+# subscription and region, some to 30 a minute (learn.microsoft.com/azure/virtual-machines/
+# compute-throttling-limits, read 2026-11): 12 a minute for few VMs, 33 for a thousand.
+TIMING = Timing(listing_lag_s=60.0, listing_s=10.0, listing_each_vm_s=0.08, boot_timeout_s=900.0)
 _ENDING = 16  # VMs that are asked to end at a time
 
 Offers = Callable[[str | None], Sequence[Offer]]
