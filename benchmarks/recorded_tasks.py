@@ -1,24 +1,27 @@
-"""`recorded_tasks.py {small,shuffle} TASKS ROUNDS`: the same work with and without the recording.
+"""`recorded_tasks.py {small,shuffle} TASKS PAIRS`: the same work with and without the recording.
 
-On and off in turn, each on a fresh cluster of two workers, in one process: the recording
-is what an agent's scheduler does (the plugin, its batches as JSON through a pipe), and two host
-samplers as the agents run them. Prints as JSON, for each: seconds by the clock; seconds of CPU in
-the scheduler's process; and of these, those spent in the recording itself, which is what can be
-told apart from noise on a machine that others use too.
+On and off in turn, on one cluster of two workers: the recording is what an agent's scheduler does
+(the plugin, its batches as JSON through a pipe), and two host samplers as the agents run them.
+Between two runs nothing but the recording changes, and of each pair the other is first, so that
+what grows or warms up counts for both. Prints as JSON, for each run: seconds by the clock; seconds
+of CPU in the scheduler's process; of these, those spent in each part of the recording, which is
+what can be told apart from noise on a machine that others use too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import sys
 import threading
 import time
 import timeit
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 from distributed import Client, LocalCluster
 
@@ -53,30 +56,37 @@ def shuffle(client: Client, tasks: int) -> None:
 class Accounted(Telemetry):
     """Adds up the CPU that its parts take."""
 
-    spent_s = 0.0
+    spent: ClassVar[dict[str, float]] = {}
     transitions = 0
+
+    @classmethod
+    def add(cls, part: str, seconds: float) -> None:
+        cls.spent[part] = cls.spent.get(part, 0.0) + seconds
 
     def look_once(self, now: float) -> None:
         begun = time.thread_time()
         super().look_once(now)
-        Accounted.spent_s += time.thread_time() - begun
+        self.add("looks", time.thread_time() - begun)
 
     def take(self) -> dict[str, object]:
         begun = time.thread_time()
         taken: dict[str, object] = super().take()
-        Accounted.spent_s += time.thread_time() - begun
+        self.add("looks", time.thread_time() - begun)
         return taken
 
     def transition(self, *arguments: object, **named: object) -> None:
         Accounted.transitions += 1
 
     @classmethod
-    def total_s(cls) -> float:
+    def parts(cls) -> dict[str, float]:
         """With what its hook for transitions takes, which is too short to be timed each time."""
         told = {"stimulus_id": "x", "worker": "w", "nbytes": 28, "typename": "int"}
         hook = Telemetry().transition
-        once = timeit.timeit(lambda: hook("k", "processing", "memory", **told), number=100_000)
-        return cls.spent_s + once / 100_000 * cls.transitions
+        timer = timeit.Timer(
+            lambda: hook("k", "processing", "memory", **told), timer=time.thread_time
+        )
+        once = timer.timeit(100_000) / 100_000
+        return {**cls.spent, "transitions": once * cls.transitions}
 
 
 @contextlib.contextmanager
@@ -91,6 +101,7 @@ def recorded(cluster: LocalCluster) -> Iterator[None]:
         it.start()
     telemetry = Accounted()
     looking: list[asyncio.Future[None]] = []
+    handlers = dict(cluster.scheduler.stream_handlers)
 
     async def begin() -> None:
         telemetry.attach(cluster.scheduler)
@@ -101,6 +112,9 @@ def recorded(cluster: LocalCluster) -> Iterator[None]:
     async def end() -> None:
         for it in looking:
             it.cancel()
+        cluster.scheduler.remove_plugin(telemetry.name)
+        cluster.scheduler.stream_handlers.clear()
+        cluster.scheduler.stream_handlers.update(handlers)
 
     cluster.sync(begin)
     yield
@@ -120,7 +134,7 @@ async def _hand_on(telemetry: Telemetry, writing: int) -> None:
 def _write(writing: int, batch: object) -> None:
     begun = time.thread_time()
     data = json.dumps(batch).encode()
-    Accounted.spent_s += time.thread_time() - begun
+    Accounted.add("JSON", time.thread_time() - begun)
     while data:
         data = data[os.write(writing, data) :]
 
@@ -137,31 +151,41 @@ def _sample(stop: threading.Event) -> None:
     while not stop.wait(EVERY_S):
         begun = time.thread_time()
         sampler.sample()
-        Accounted.spent_s += time.thread_time() - begun
+        Accounted.add("hosts", time.thread_time() - begun)
 
 
-def seconds(kind: str, tasks: int, *, on: bool) -> tuple[float, float, float]:
-    """By the clock; of CPU in this process (scheduler, client, recording); of these, recording."""
-    work = {"small": small, "shuffle": shuffle}[kind]
+Run = tuple[float, float, dict[str, float]]
+
+
+def seconds(cluster: LocalCluster, work: Callable[[], None], *, on: bool) -> Run:
+    """By the clock; of CPU in this process (scheduler, client, recording); of these, each part of
+    the recording."""
+    gc.collect()
+    Accounted.spent, Accounted.transitions = {}, 0
+    with recorded(cluster) if on else contextlib.nullcontext():
+        begun, used = time.perf_counter(), time.process_time()
+        work()
+        took_s, used_s = time.perf_counter() - begun, time.process_time() - used
+    return took_s, used_s, Accounted.parts() if on else {}
+
+
+def main(kind: str, tasks: int, pairs: int) -> None:
+    job = {"small": small, "shuffle": shuffle}[kind]
+    told: dict[str, list[Run]] = {"off": [], "on": []}
     with (
         LocalCluster(
             n_workers=2, threads_per_worker=THREADS, processes=True, dashboard_address=None
         ) as cluster,
         Client(cluster) as client,
-        recorded(cluster) if on else contextlib.nullcontext(),
     ):
-        work(client, max(tasks // 50, 2))  # warm
-        Accounted.spent_s, Accounted.transitions = 0.0, 0
-        begun, used = time.perf_counter(), time.process_time()
-        work(client, tasks)
-        took_s, used_s = time.perf_counter() - begun, time.process_time() - used
-        return took_s, used_s, Accounted.total_s() if on else 0.0
+        seconds(cluster, lambda: job(client, max(tasks // 10, 2)), on=True)  # warm
+        for number in range(pairs):
+            for which in ("off", "on") if number % 2 else ("on", "off"):
+                run = seconds(cluster, lambda: job(client, tasks), on=which == "on")
+                told[which].append(run)
+                print(which, run, file=sys.stderr, flush=True)
+    print(json.dumps(told))
 
 
 if __name__ == "__main__":
-    kind, tasks, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    told: dict[str, list[tuple[float, float, float]]] = {"off": [], "on": []}
-    for number in range(rounds):
-        for which in ("off", "on") if number % 2 else ("on", "off"):
-            told[which].append(seconds(kind, tasks, on=which == "on"))
-    print(json.dumps(told))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -9,9 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from shoal.wire.ids import ClusterId
-from shoal.wire.telemetry import Chunk, Computation, ShuffleEvent, TaskException, WorkerEvent
+from shoal.wire.telemetry import (
+    Chunk,
+    ClientEvent,
+    Computation,
+    ShuffleEvent,
+    TaskException,
+    WorkerEvent,
+)
 
-_TOLD = (Computation, TaskException, WorkerEvent, ShuffleEvent)
+_TOLD = (Computation, TaskException, WorkerEvent, ShuffleEvent, ClientEvent)
 
 
 def of_record(cluster: ClusterId) -> str:
