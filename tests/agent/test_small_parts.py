@@ -6,15 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from shoal.agent import dead_man
+from shoal.agent import asked, dead_man
 from shoal.agent.clock import Clock
 from shoal.agent.dask_child import child_environment
 from shoal.agent.memory import own_group
+from shoal.agent.messages import ConfigureWorker
 from shoal.agent.standing import Standing, Use, without_samples
-from shoal.agent.vm import from_environment
+from shoal.agent.vm import Vm, from_environment
+from shoal.trust.dask_tls import from_files
+from shoal.trust.identities import IdentityFiles
 from shoal.wire.boot import BootDocument
-from shoal.wire.ids import ClusterId, InstanceId
-from shoal.wire.specs import Role
+from shoal.wire.environments import Manifest
+from shoal.wire.ids import ClusterId, EnvironmentId, InstanceId
+from shoal.wire.reports import WorkerOrders
+from shoal.wire.specs import DaskOptions, Role
 from shoal.wire.views import Stage
 
 GIB = 2**30
@@ -173,3 +178,23 @@ def test_a_sample_wakes_nobody_and_a_failure_does() -> None:
     assert standing.changed.count > before
     assert standing.report.detail == "tiny could not be installed:"
     assert "No such file" in standing.report.failure
+
+
+def test_a_dask_worker_is_told_where_its_vms_own_metadata_service_is(tmp_path: Path) -> None:
+    vm = Vm(
+        InstanceId("i-1"),
+        tmp_path,
+        "10.0.0.7",
+        1,
+        4,
+        GIB,
+        tmp_path,
+        cloud="gcp",
+        metadata="http://169.254.169.254",
+    )
+    manifest = Manifest(EnvironmentId("env-1"), "", "3.11.7", "x86_64-unknown-linux-gnu")
+    orders = WorkerOrders(1, manifest, DaskOptions(), "tls://10.0.0.2:8786")
+    security = from_files(IdentityFiles(tmp_path, tmp_path, tmp_path))
+    told = asked.of_worker(orders, vm, security).configuration
+    assert isinstance(told, ConfigureWorker)
+    assert (told.cloud, told.metadata) == ("gcp", "http://169.254.169.254")

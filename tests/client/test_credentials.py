@@ -236,6 +236,22 @@ def test_a_scheduler_that_is_away_is_told_when_it_is_back() -> None:
     run(live())
 
 
+def test_a_scheduler_that_began_anew_is_told_again() -> None:
+    async def live() -> None:
+        scheduler = Scheduler()
+        it = forwarding(Sure())
+        it.begin()
+        it.connected(scheduler)
+        await it.settle(30)
+        scheduler.taken.clear()
+        await until(lambda: bool(scheduler.taken))
+        assert scheduler.identities == ["ann, 1"]
+        assert Clock()() - NOW < timedelta(minutes=6)
+        it.stop()
+
+    run(live())
+
+
 def test_a_login_that_fails_is_told_of_and_stops_nothing() -> None:
     async def live() -> None:
         scheduler = Scheduler()

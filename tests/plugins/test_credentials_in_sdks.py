@@ -7,7 +7,9 @@ import json
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any, NamedTuple
 
 import boto3
@@ -45,7 +47,12 @@ class Cluster(NamedTuple):
         return await self.client.submit(function, *arguments, pure=False)
 
 
-def run(scenario: Callable[[Cluster], Awaitable[None]], directory: Path, **environ: str) -> None:
+def run(
+    scenario: Callable[[Cluster], Awaitable[None]],
+    directory: Path,
+    vm: dict[str, str] | None = None,
+    **environ: str,
+) -> None:
     """With Dask's two processes as an agent starts them."""
     for name in ("scheduler", "worker", "home"):
         (directory / name).mkdir(exist_ok=True)
@@ -68,6 +75,7 @@ def run(scenario: Callable[[Cluster], Awaitable[None]], directory: Path, **envir
             "security": trust,
             "worker_class": "distributed.Worker",
             "options": {},
+            **(vm or {}),
         }
         tell(working, **worker)
         assert heard(working.stdout)["op"] == "listening"
@@ -235,6 +243,40 @@ def test_google_auth_uses_them_and_renews_them_by_itself(tmp_path: Path) -> None
         assert await cluster.run(import_it) == "metadata.google.internal"
 
     run(scenario, tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody tells who connects")
+def test_on_a_vm_of_google_its_own_metadata_is_still_there(tmp_path: Path) -> None:
+    class Metadata(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            told = b"of the vm: " + self.path.encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/text")
+            self.send_header("Metadata-Flavor", "Google")
+            self.send_header("Content-Length", str(len(told)))
+            self.end_headers()
+            self.wfile.write(told)
+
+        def log_message(self, format: str, *arguments: object) -> None: ...
+
+    def ask(what: str) -> str:
+        from google.auth.compute_engine import _metadata
+        from google.auth.transport.requests import Request
+
+        return str(_metadata.get(Request(), what))
+
+    async def scenario(cluster: Cluster) -> None:
+        content = {"access_token": "ours", "project": "shoal-tides", "scopes": [], "email": ""}
+        await cluster.forward("gcp", content, HOUR_S)
+        assert await cluster.run(ask, "project/project-id") == "shoal-tides"
+        zone = await cluster.run(ask, "instance/zone")
+        assert zone == "of the vm: /computeMetadata/v1/instance/zone"
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Metadata) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        metadata = f"http://127.0.0.1:{server.server_port}"
+        run(scenario, tmp_path, {"cloud": "gcp", "metadata": metadata})
+        server.shutdown()
 
 
 def test_azure_identity_uses_them_renews_them_and_gets_those_it_wants(tmp_path: Path) -> None:

@@ -85,6 +85,8 @@ def _aws_files(place: Place) -> list[Path]:
 
 
 def _gcloud(place: Place) -> Path:
+    if os.name == "nt" and place.environ.get("APPDATA"):
+        return Path(place.environ.get("CLOUDSDK_CONFIG") or place.environ["APPDATA"] + "/gcloud")
     return Path(place.environ.get("CLOUDSDK_CONFIG") or _home(place) / ".config" / "gcloud")
 
 
