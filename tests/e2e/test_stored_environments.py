@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.session import Session
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
 
 def test_a_cluster_runs_in_an_environment_saved_from_a_file(session: Session) -> None:

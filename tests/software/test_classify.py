@@ -8,6 +8,7 @@ import pytest
 
 from shoal.errors import InvalidRequest
 from shoal.software.classify import (
+    Conda,
     Editable,
     Filters,
     Index,
@@ -59,7 +60,7 @@ def test_installers_stay(site: Path, work: Path) -> None:
     assert names(classified(site, work)) == {"numpy"}
 
 
-def test_a_conda_package_with_python_in_it_is_looked_for_on_the_index(
+def test_what_conda_installed_comes_from_conda_wherever_it_was_built(
     site: Path, work: Path
 ) -> None:
     meta = site.parents[2] / "conda-meta"
@@ -68,10 +69,9 @@ def test_a_conda_package_with_python_in_it_is_looked_for_on_the_index(
         (meta / f"{stem}.json").touch()
     url = {"url": "file:///home/conda/feedstock_root/work", "dir_info": {}}
     Installed("numpy", installer="conda", direct_url=url).into(site)
-    numpy, rest = classified(site, work)
-    assert isinstance(numpy, Index)
-    assert isinstance(rest, NotPortable)
-    assert "libblas, openssl" in rest.reason
+    items = classified(site, work)
+    assert all(isinstance(it, Conda) for it in items)
+    assert [it.name for it in items if isinstance(it, Conda)] == ["libblas", "numpy", "openssl"]
 
 
 def test_ignored_ones_stay_whatever_their_spelling(site: Path, work: Path) -> None:

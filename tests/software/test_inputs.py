@@ -152,7 +152,6 @@ def test_the_pip_section_of_an_environment_yml_is_resolved(
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("environment.yml", "dependencies: [numpy=1.26, python]", "asks conda for numpy=1.26"),
         ("environment.yml", "dependencies: 3", "cannot be read"),
         ("poetry.lock", "", "not a kind of file"),
         ("pylock.toml", HEAD, "has no dask and no distributed"),

@@ -68,7 +68,8 @@ def test_conda_is_told_apart_from_pip_inside_its_prefix(site: Path, work: Path) 
     Installed("dask", installer="pip").into(site)
     scanned = scan(work, [str(site)], site.parents[2])
     assert {it.name: it.installer for it in scanned.distributions} == {"numpy": "conda", "dask": ""}
-    assert scanned.conda == ("openssl 3.0.1",)
+    [openssl] = scanned.conda
+    assert (openssl.name, openssl.version) == ("openssl", "3.0.1")
 
 
 def test_a_broken_direct_url_is_taken_for_none(site: Path, work: Path) -> None:

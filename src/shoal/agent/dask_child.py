@@ -52,7 +52,7 @@ def child_environment(
     path = f"{prefix / 'bin'}:{kept.get('PATH', '')}".rstrip(":")
     own = {
         "PATH": path,
-        "VIRTUAL_ENV": str(prefix),
+        "CONDA_PREFIX" if (prefix / "conda-meta").is_dir() else "VIRTUAL_ENV": str(prefix),
         "DASK_TEMPORARY_DIRECTORY": str(directory),  # else it is /tmp, and outlives the VM
     }
     return {**_BEFORE_START, **kept, **own, **asked, **_mark(inherited)}

@@ -15,6 +15,7 @@ from shoal.agent.vm import Vm
 from shoal.software.realise import (
     PythonSource,
     RealiseProgress,
+    complete,
     python_of,
     realise,
     version_of,
@@ -26,7 +27,7 @@ _MOST_PREFIXES = 2  # the current one, and the one before, which may still be ru
 
 def missing_wheels(manifest: Manifest, vm: Vm) -> tuple[str, ...]:
     """SHA-256 of the wheels that this VM needs and does not have."""
-    if vm.prefix(manifest.id).exists() or (vm.environments / manifest.id).exists():
+    if complete(manifest, vm.prefix(manifest.id)) or (vm.environments / manifest.id).exists():
         return ()
     return tuple(it.sha256 for it in manifest.wheels if not (vm.wheels / it.sha256).exists())
 
@@ -36,8 +37,8 @@ async def prepare(
 ) -> Path:
     """The environment's Python. Raises EnvironmentFailed with the installer's words."""
     prefix = vm.prefix(manifest.id)
-    if not prefix.exists():
-        shared = vm.environments != prefix.parent
+    if not complete(manifest, prefix):
+        shared = vm.environments != prefix.parent and not manifest.conda
         draft = prefix.with_name(f".{prefix.name}") if shared else prefix
         shutil.rmtree(draft, ignore_errors=True)
         draft.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -49,7 +50,8 @@ async def prepare(
             report=report,
             python_source=source,
         )
-        draft.replace(prefix)
+        if shared:
+            draft.replace(prefix)
     os.utime(prefix)
     return python_of(prefix)
 

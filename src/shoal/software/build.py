@@ -19,8 +19,9 @@ import msgspec
 from shoal.errors import EnvironmentFailed
 from shoal.software import builders, wheels
 from shoal.software.classify import Editable, Modules, Repacked
-from shoal.software.installer import attempt, last_words
+from shoal.software.installer import CREDENTIALS, attempt, credentials_missing, last_words
 from shoal.software.loose import skipped
+from shoal.software.pylock import without_users
 from shoal.software.repack import repack
 from shoal.software.scan import distributions
 from shoal.wire.environments import WheelFile
@@ -151,9 +152,11 @@ def _fetch(item: Fetched, draft: Path) -> Path:
         here = ["--python", sys.executable, "--target", directory]
         done = attempt(["pip", "install", "--quiet", "--no-deps", *here, requirement])
         if done.returncode != 0:
+            words = without_users(last_words(done.stderr))
+            asked = credentials_missing(words)
             raise EnvironmentFailed(
-                f"{item.name} could not be built from {item.origin}:\n{last_words(done.stderr)}",
-                hint="Can this machine reach it, and does it build here?",
+                f"{item.name} could not be built from {item.origin}:\n{words}",
+                hint=CREDENTIALS if asked else "Can this machine reach it, and does it build here?",
             )
         [found] = distributions([Path(directory)])
         return wheels.write(

@@ -86,20 +86,20 @@ def _run(
     project: Path, system: BuildSystem, requires: tuple[str, ...], out: Path, cache: Path
 ) -> tuple[str, tuple[str, ...]]:
     """What it said, and what else it needs."""
-    python = _builder(requires, cache)
+    python = environment_with(requires, cache)
     path = os.pathsep.join((str(python.parent), os.environ.get("PATH", "")))
     command: list[str | Path] = [python, "-I", "-c", _PROGRAM, out, system.build_backend]
     command += ["\n".join(requires), *(project / it for it in system.backend_path)]
     environment = dict(os.environ, PATH=path, SOURCE_DATE_EPOCH="315532800")
     done = run(command, cwd=project, environment=environment)
-    words = last_words(done.stderr or done.stdout)
+    words = "\n".join(filter(None, map(last_words, (done.stdout, done.stderr))))
     if done.returncode == _NEEDS_MORE and (out / "requires").exists():
         return words, tuple((out / "requires").read_text(encoding="utf-8").splitlines())
     return words, ()
 
 
-def _builder(requires: tuple[str, ...], cache: Path) -> Path:
-    """The Python of an environment with these requirements, made if there is none."""
+def environment_with(requires: tuple[str, ...], cache: Path) -> Path:
+    """The Python of an environment with these requirements, made once and kept."""
     key = hashlib.sha256("\0".join((sys.version, *sorted(requires))).encode()).hexdigest()[:16]
     made = cache / "builders" / key
     if not made.exists():

@@ -10,6 +10,7 @@ import msgspec
 from packaging.utils import canonicalize_name
 
 from shoal.errors import InvalidRequest
+from shoal.software import conda
 from shoal.software.agreement import MUST_MATCH
 from shoal.software.loose import Loose, Module
 from shoal.software.needs import needed_by
@@ -52,13 +53,21 @@ class Modules(msgspec.Struct, frozen=True, tag=True):
     modules: tuple[Module, ...]
 
 
+class Conda(msgspec.Struct, frozen=True, tag=True):
+    """Of a conda prefix, Python code or not: to be had from its channel."""
+
+    name: str
+    version: str
+    metadata: Path  # in conda-meta
+
+
 class NotPortable(msgspec.Struct, frozen=True, tag=True):
     name: str
     version: str
     reason: str
 
 
-Item: TypeAlias = Index | Editable | Repacked | Modules | NotPortable
+Item: TypeAlias = Index | Editable | Repacked | Modules | Conda | NotPortable
 
 
 class Filters(msgspec.Struct, frozen=True):
@@ -71,11 +80,11 @@ class Filters(msgspec.Struct, frozen=True):
 def classify(scan: Scan, filters: Filters | None = None) -> tuple[Item, ...]:
     """Everything scanned, less what the filters leave out."""
     chosen = _Chosen(scan, filters or Filters())
-    items = [_item(it) for it in scan.distributions if chosen.package(it.name)]
+    from_conda = _conda(scan, chosen)
+    others = [it for it in scan.distributions if not (from_conda and it.installer == "conda")]
+    items = [_item(it) for it in others if chosen.package(it.name)]
     items += [it for loose in scan.loose for it in _loose(loose, chosen)]
-    if chosen.only is None:
-        items += _conda(scan)
-    return tuple(items)
+    return (*items, *from_conda)
 
 
 class _Chosen:
@@ -124,12 +133,12 @@ def _loose(it: Loose, chosen: _Chosen) -> Iterator[Item]:
         yield NotPortable(name, "", f"{it.directory / name} and its files are more than 20 MiB")
 
 
-def _conda(scan: Scan) -> Iterator[Item]:
-    """Python packages of a conda environment are looked for on the index; the rest cannot be."""
-    python = {it.name for it in scan.distributions} | {"python"}
-    names = [it.partition(" ")[0] for it in scan.conda]
-    rest = [name for name in names if canonicalize_name(name) not in python]
-    if rest:
-        shown = ", ".join(rest[:5]) + (f" and {len(rest) - 5} more" if len(rest) > 5 else "")
-        reason = f"{shown} are not Python packages; conda environments cannot be synced as such yet"
-        yield NotPortable("conda packages", "", reason)
+def _conda(scan: Scan, chosen: _Chosen) -> tuple[Conda, ...]:
+    """All of a conda prefix but what is ignored; of some packages, with what they depend on."""
+    taken = [it for it in scan.conda if canonicalize_name(it.name) not in chosen.ignored]
+    if chosen.only is not None and taken:
+        records = conda.read([it.metadata for it in taken])
+        roots = {it.name for it in taken if canonicalize_name(it.name) in chosen.only}
+        kept = conda.needed(records, {"python", *roots})
+        taken = [it for it in taken if it.name in kept]
+    return tuple(Conda(it.name, it.version, it.metadata) for it in taken)

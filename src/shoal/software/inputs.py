@@ -16,7 +16,7 @@ import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from shoal.errors import InvalidRequest
-from shoal.software import build, pylock
+from shoal.software import build, conda, pylock
 from shoal.software.classify import Editable
 from shoal.software.lock import compile_arguments, read, uv_lock
 from shoal.software.targets import Target
@@ -30,6 +30,7 @@ class Described(msgspec.Struct, frozen=True):
 
     lock: pylock.Lock
     built: tuple[build.Built, ...]
+    conda: conda.Locked | None = None
 
 
 class Input(msgspec.Struct, frozen=True):
@@ -37,7 +38,7 @@ class Input(msgspec.Struct, frozen=True):
 
     names: tuple[str, ...]  # with * for anything
     meaning: str
-    lock: Callable[[Path, Target], str]
+    lock: Callable[[Path, Target, frozenset[str]], str]  # less what conda installs
 
 
 def input_of(name: str) -> Input | None:
@@ -60,15 +61,20 @@ def described(software: Path, target: Target, cache: Path) -> Described:
             f"{software.name} is not a kind of file that describes an environment.",
             hint=f"Known are {known_names()}.",
         )
-    lock = read(kind.lock(software.resolve(), target))
-    _must_run_dask(software, lock, target)
+    asked = _conda_part(software, kind, target)
+    prefix = conda.solved(*asked, target, cache) if asked else None
+    names = frozenset(it.name for it in prefix.packages) if prefix else frozenset[str]()
+    lock = read(kind.lock(software.resolve(), target, names))
+    _must_run_dask(software, lock, names, target)
     built = tuple(_travelling(lock, software.resolve().parent, cache))
     wheels = [it.wheel for it in built]
-    return Described(lock.joined(wheels), built)
+    return Described(lock.joined(wheels), built, prefix)
 
 
-def _must_run_dask(software: Path, lock: pylock.Lock, target: Target) -> None:
-    names = {it.name for it in lock.packages}
+def _must_run_dask(
+    software: Path, lock: pylock.Lock, conda: frozenset[str], target: Target
+) -> None:
+    names = {it.name for it in lock.packages} | conda
     if missing := [it for it in _NEEDED if it not in names]:
         raise InvalidRequest(
             f"{software} has no {' and no '.join(missing)}, which a Dask cluster runs.",
@@ -90,20 +96,20 @@ def _must_run_dask(software: Path, lock: pylock.Lock, target: Target) -> None:
 # -- each kind --------------------------------------------------------------------------------
 
 
-def _pylock(software: Path, target: Target) -> str:
+def _pylock(software: Path, target: Target, conda: frozenset[str]) -> str:
     return software.read_text(encoding="utf-8")
 
 
-def _uv_lock(software: Path, target: Target) -> str:
+def _uv_lock(software: Path, target: Target, conda: frozenset[str]) -> str:
     arguments = ["export", "--frozen", "--no-dev", "--format", "pylock.toml", "--no-header"]
     return uv_lock(arguments, software.parent)
 
 
-def _requirements(software: Path, target: Target) -> str:
+def _requirements(software: Path, target: Target, conda: frozenset[str]) -> str:
     return uv_lock(compile_arguments(software, target), software.parent)
 
 
-def _pyproject(software: Path, target: Target) -> str:
+def _pyproject(software: Path, target: Target, conda: frozenset[str]) -> str:
     """The project itself, and what it needs."""
     return _resolved([f"-e {software.parent.as_posix()}"], software, target)
 
@@ -113,31 +119,62 @@ class _Pip(msgspec.Struct, frozen=True):
 
 
 class _EnvironmentYml(msgspec.Struct, frozen=True):
+    channels: tuple[str, ...] = ()
     dependencies: tuple[str | _Pip, ...] = ()
 
+    @property
+    def conda(self) -> list[str]:
+        return [it for it in self.dependencies if isinstance(it, str)]
 
-def _environment_yml(software: Path, target: Target) -> str:
-    """Its pip section. What conda is to install is refused, with its names."""
+    @property
+    def pip(self) -> list[str]:
+        return [line for it in self.dependencies if isinstance(it, _Pip) for line in it.pip]
+
+
+def _environment_yml(software: Path, target: Target, conda: frozenset[str]) -> str:
+    """Its pip section."""
+    return _resolved(_read_yml(software).pip, software, target, conda)
+
+
+def _read_yml(software: Path) -> _EnvironmentYml:
     try:
-        asked = msgspec.yaml.decode(software.read_bytes(), type=_EnvironmentYml)
+        return msgspec.yaml.decode(software.read_bytes(), type=_EnvironmentYml)
     except msgspec.DecodeError as error:
         raise InvalidRequest(f"{software} cannot be read: {error}") from error
-    words = [it for it in asked.dependencies if isinstance(it, str)]
-    conda = [it for it in words if it.split("=")[0].strip(" <>!") not in ("python", "pip")]
-    if conda:
-        raise InvalidRequest(
-            f"{software.name} asks conda for {', '.join(conda)}: these cannot be synced yet.",
-            hint="Put them into its pip section, or give a requirements.txt.",
-        )
-    lines = [line for it in asked.dependencies if isinstance(it, _Pip) for line in it.pip]
-    return _resolved(lines, software, target)
 
 
-def _resolved(lines: list[str], software: Path, target: Target) -> str:
+def _conda_part(software: Path, kind: Input, target: Target) -> tuple[list[str], list[str]] | None:
+    """Specs and channels; None: conda is asked for nothing but Python, which need not be its."""
+    if kind.lock is not _environment_yml:
+        return None
+    asked = _read_yml(software)
+    names = {_conda_name(it) for it in asked.conda}
+    if names <= {"python", "pip"}:
+        return None
+    python = [] if "python" in names else [f"python {target.python.rpartition('.')[0]}.*"]
+    channels = [it for it in asked.channels if it != "nodefaults"]
+    return [*asked.conda, *python], [_channel(it) for it in channels or ["conda-forge"]]
+
+
+def _conda_name(spec: str) -> str:
+    """ "conda-forge::numpy=1.26" is of numpy."""
+    return re.split(r"[ =<>!~\[]", spec.rpartition("::")[2].strip(), maxsplit=1)[0].lower()
+
+
+def _channel(named: str) -> str:
+    """A URL; names are those of anaconda.org, as conda has it."""
+    return named if "://" in named else f"https://conda.anaconda.org/{named}"
+
+
+def _resolved(
+    lines: list[str], software: Path, target: Target, conda: frozenset[str] = frozenset()
+) -> str:
     with tempfile.TemporaryDirectory() as directory:
-        requirements = Path(directory, "requirements.txt")
+        requirements, never = Path(directory, "requirements.txt"), Path(directory, "never.txt")
         requirements.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        return uv_lock(compile_arguments(requirements, target), software.parent)
+        never.write_text("".join(f"{it}; python_version < '0'\n" for it in sorted(conda)))
+        arguments = [*compile_arguments(requirements, target), "--overrides", never]
+        return uv_lock(arguments, software.parent)
 
 
 INPUTS = (
@@ -149,7 +186,11 @@ INPUTS = (
         "requirements as pip reads them; they are resolved",
         _requirements,
     ),
-    Input(("*.yml", "*.yaml"), "an environment.yml with a pip section", _environment_yml),
+    Input(
+        ("*.yml", "*.yaml"),
+        "an environment.yml, of conda packages and a pip section",
+        _environment_yml,
+    ),
 )
 
 

@@ -20,7 +20,13 @@ import msgspec
 from shoal.errors import EnvironmentFailed
 from shoal.software import pylock
 from shoal.software.agreement import MUST_MATCH
-from shoal.software.installer import attempt, last_words
+from shoal.software.installer import (
+    CREDENTIALS,
+    attempt,
+    credentials_missing,
+    last_words,
+    package_in,
+)
 from shoal.software.targets import Target
 
 _FORMAT = "6"  # part of the cache's key: raise it when the outcome for the same inputs changes
@@ -75,8 +81,11 @@ def pinned(wanted: Wanted, cache: Path) -> Outcome:
     outcome = _closed(wanted) if wanted.closed else _resolved(wanted)
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_suffix(f".{os.getpid()}")
-    draft.write_bytes(msgspec.json.encode(outcome))
-    draft.replace(file)
+    try:
+        draft.write_bytes(msgspec.json.encode(outcome))
+        draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)  # of a disk that is full
     return outcome
 
 
@@ -100,12 +109,16 @@ def uv_lock(arguments: Sequence[str | Path], cwd: Path | None = None) -> str:
     done = attempt(arguments, cwd=cwd)
     if done.returncode == 0:
         return done.stdout
-    words = last_words(done.stderr)
+    words = pylock.without_users(last_words(done.stderr))
     sentence = " ".join(done.stderr.split())  # uv wraps its lines
     if names := {name for it in _NOT_TO_BE_HAD for name in it.findall(sentence)}:
         raise NotToBeHad(names, words)
+    named = package_in(words)
+    what = f"{named} could not be had" if named else "The environment could not be locked"
+    if credentials_missing(words):
+        raise EnvironmentFailed(f"{what}:\n{words}", hint=CREDENTIALS)
     raise EnvironmentFailed(
-        f"The environment could not be locked:\n{words}",
+        f"{what}:\n{words}",
         hint="Is the package index reachable? uv has its own settings: UV_DEFAULT_INDEX, uv.toml.",
     )
 

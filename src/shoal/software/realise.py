@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -23,6 +22,7 @@ from pathlib import Path
 import msgspec
 
 from shoal.errors import EnvironmentFailed
+from shoal.software import conda, disks
 from shoal.software.environment_store import (
     COMPILED,
     compile_all,
@@ -32,9 +32,10 @@ from shoal.software.environment_store import (
     prune,
     take_spare,
 )
-from shoal.software.installer import attempt, attempt_telling, last_words, run
+from shoal.software.installer import attempt, attempt_telling, last_words, package_in, passing, run
 from shoal.software.phases import Phases
 from shoal.software.prefixes import clone, python_of
+from shoal.software.targets import Target
 from shoal.wire.environments import Manifest
 
 __all__ = [
@@ -43,12 +44,15 @@ __all__ = [
     "RealiseProgress",
     "Realised",
     "compile_all",
+    "complete",
     "keep_spares",
     "prune",
     "python_of",
     "realise",
     "version_of",
 ]
+
+_CONDA_MADE = ".shoal-conda"  # a conda prefix is complete
 
 
 class PythonSource(msgspec.Struct, frozen=True):
@@ -59,7 +63,7 @@ class PythonSource(msgspec.Struct, frozen=True):
 
 
 class RealiseProgress(msgspec.Struct, frozen=True):
-    phase: str  # "waiting", "python", "installing", "compiling", "cloning"
+    phase: str  # "waiting", "python", "conda", "installing", "compiling", "cloning"
     detail: str
     fraction: float = 0.0
 
@@ -87,7 +91,12 @@ async def realise(
     installer's words."""
     phases = Phases(lambda *told: report(RealiseProgress(*told)))
     work = _Work(manifest, wheels, store, python_source or PythonSource(), phases)
-    return await asyncio.to_thread(_realise, work, prefix)
+    try:
+        return await asyncio.to_thread(_realise, work, prefix)
+    except OSError as error:
+        if disks.full(error):
+            raise disks.no_room(error) from error
+        raise
 
 
 class _Work(msgspec.Struct, frozen=True):
@@ -103,6 +112,8 @@ class _Work(msgspec.Struct, frozen=True):
 
 
 def _realise(work: _Work, prefix: Path) -> Realised:
+    if work.manifest.conda:
+        return _realise_conda(work, prefix)
     alone = prefix == work.made
     reused = _made_already(work) or _make_once(work, for_all=not alone)
     if not alone:
@@ -149,6 +160,45 @@ def _make(work: _Work, *, for_all: bool) -> None:
         environment.replace(work.made)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def complete(manifest: Manifest, prefix: Path) -> bool:
+    """Conda prefixes are made in their place, and others renamed into it."""
+    return (prefix / _CONDA_MADE).exists() if manifest.conda else prefix.exists()
+
+
+def _realise_conda(work: _Work, prefix: Path) -> Realised:
+    """In its place, since its packages are told where they are; what VMs of one machine share is
+    the packages' own files."""
+    if complete(work.manifest, prefix):
+        return Realised(python_of(prefix), True, work.phases.end())
+    shutil.rmtree(prefix, ignore_errors=True)
+    work.store.mkdir(mode=0o700, parents=True, exist_ok=True)
+    work.phases.enter("conda", "py-rattler, which installs the packages", 0.05)
+    target = Target(work.manifest.python, work.manifest.platform)
+    told = _CondaTold(work.phases)
+    conda.install(work.manifest.conda, target, prefix, work.store, told.line)
+    with tempfile.TemporaryDirectory(dir=work.store, prefix=".making-") as draft:
+        lock = _lay_out(work, Path(draft))
+        if "[[packages]]" in work.manifest.lock:
+            _install(work, lock, prefix)
+    (prefix / _CONDA_MADE).touch()
+    return Realised(python_of(prefix), False, work.phases.end())
+
+
+class _CondaTold:
+    """What rattler_steps.py prints as it goes, as progress."""
+
+    def __init__(self, phases: Phases) -> None:
+        self._phases = phases
+
+    def line(self, line: str) -> None:
+        match line.split():
+            case ["fetching", name]:
+                self._phases.enter("conda", f"fetching {name}", 0.1)
+            case ["linked", number, total]:
+                part = int(number) / max(int(total), 1)
+                self._phases.enter("conda", f"{number} of {total} packages", 0.1 + 0.5 * part)
 
 
 def _lay_out(work: _Work, directory: Path) -> Path:
@@ -209,7 +259,7 @@ def _venv(work: _Work, environment: Path) -> None:
         hint=f"Take an image with Python {will_do[-1]}, or start the server with "
         "--python-mirror URL.",
     )
-    error.passing = _PASSING.search(words) is not None
+    error.passing = passing(words)
     raise error
 
 
@@ -220,7 +270,10 @@ def _no_other(manifest: Manifest) -> str:
 def _attempt_venv(
     python: str | Path, environment: Path, *how: str
 ) -> subprocess.CompletedProcess[str]:
-    return attempt(["venv", "--quiet", "--relocatable", *how, "--python", python, environment])
+    done = attempt(["venv", "--quiet", "--relocatable", *how, "--python", python, environment])
+    if done.returncode != 0 and disks.full(done.stderr):
+        raise disks.no_room(last_words(done.stderr))
+    return done
 
 
 def version_of(environment: Path) -> str:
@@ -241,8 +294,10 @@ def _install(work: _Work, lock: Path, environment: Path) -> None:
     """`uv pip sync` of the lock, its progress told, its failure in its own words."""
     total = work.manifest.lock.count("[[packages]]")
     work.phases.enter("installing", f"{total} packages", 0.1)
-    arguments: list[str | Path] = ["pip", "sync", "--preview-features", "pylock"]
-    arguments += ["--python", python_of(environment), lock.name]
+    how: list[str | Path] = ["pip", "sync", lock.name]
+    if work.manifest.conda:  # what conda installed stays
+        how = ["pip", "install", "--no-deps", "--break-system-packages", "-r", lock.name]
+    arguments = [*how, "--preview-features", "pylock", "--python", python_of(environment)]
     told = _Told(work.phases, total)
     done = attempt_telling(arguments, cwd=lock.parent, line=told.line)
     if done.returncode != 0:
@@ -271,23 +326,16 @@ class _Told:
 
 def _failed(output: str) -> EnvironmentFailed:
     words = last_words(output)
-    unbroken = " ".join(words.split())  # uv breaks long lines, also within a requirement
-    named = re.search(r"`([A-Za-z0-9][A-Za-z0-9._-]*)(?:==[^`]*| @ [^`]*)`", unbroken)
-    package = f"{named[1]} could not be installed" if named else "The environment could not be made"
+    if disks.full(words):
+        return disks.no_room(words)
+    named = package_in(words)
+    package = f"{named} could not be installed" if named else "The environment could not be made"
     error = EnvironmentFailed(
         f"{package}:\n{words}",
         hint="If a package is not for workers, leave it out with package_sync_ignore.",
     )
-    error.passing = _PASSING.search(unbroken) is not None
+    error.passing = passing(words)
     return error
-
-
-# uv's words for an index that does not answer, and the system's for a full disk
-_PASSING = re.compile(
-    r"fail(ed|ure) (to|when) (fetch|download|send)|request failed|dns error|timed? ?out|"
-    r"connect(ion)? |\b(429|5\d\d) |os error (11|12|24|28)\b",
-    re.IGNORECASE,
-)
 
 
 def _import_dask(environment: Path) -> None:

@@ -41,11 +41,17 @@ class Distribution(msgspec.Struct, frozen=True):
     installer: str = ""  # "conda" or "system": one whose packages are not an index's
 
 
+class CondaPackage(msgspec.Struct, frozen=True):
+    name: str
+    version: str
+    metadata: Path  # in conda-meta
+
+
 class Scan(msgspec.Struct, frozen=True):
     python: str
     distributions: tuple[Distribution, ...]  # by name
     loose: tuple[Loose, ...]
-    conda: tuple[str, ...]  # "name version" of what conda installed, Python or not
+    conda: tuple[CondaPackage, ...]  # of a conda prefix: all of it, Python included
 
 
 def scan(
@@ -57,7 +63,7 @@ def scan(
     projects = [it.project for it in found if it.project is not None]
     loose = loose_modules(working_directory, searched, projects)
     version = ".".join(map(str, sys.version_info[:3]))
-    return Scan(version, found, loose, _conda_packages(_conda_meta(prefix)))
+    return Scan(version, found, loose, tuple(_conda_packages(_conda_meta(prefix))))
 
 
 def distributions(searched: Sequence[Path], prefix: Path | None = None) -> tuple[Distribution, ...]:
@@ -166,8 +172,9 @@ def _conda_meta(prefix: Path | None) -> Path:
     return (prefix or Path(sys.prefix)) / "conda-meta"
 
 
-def _conda_packages(directory: Path) -> tuple[str, ...]:
-    if not directory.is_dir():
-        return ()
-    stems = [file.stem.rsplit("-", 2) for file in sorted(directory.glob("*.json"))]
-    return tuple(f"{name} {version}" for name, version, _ in (s for s in stems if len(s) == 3))
+def _conda_packages(directory: Path) -> Iterator[CondaPackage]:
+    """Their files are called name-version-build.json."""
+    for file in sorted(directory.glob("*.json")):
+        match file.stem.rsplit("-", 2):
+            case [name, version, _]:
+                yield CondaPackage(name, version, file)

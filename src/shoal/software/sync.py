@@ -13,9 +13,10 @@ import msgspec
 from packaging.utils import canonicalize_name
 
 from shoal.errors import EnvironmentFailed
-from shoal.software import agreement, build, inputs, pylock, wheels
+from shoal.software import agreement, build, conda, disks, inputs, pylock, wheels
 from shoal.software import lock as locks
 from shoal.software.classify import (
+    Conda,
     Editable,
     Filters,
     Index,
@@ -94,6 +95,18 @@ Report = Callable[[SyncProgress], None]
 def synchronise(
     request: SyncRequest, *, cache: Path, progress: Report = lambda it: None
 ) -> Synchronised:
+    try:
+        return _synchronise(request, cache, progress)
+    except OSError as error:
+        if not disks.full(error):
+            raise
+        raise EnvironmentFailed(
+            f"There is no room left for the environment's wheels and locks ({cache}): {error}",
+            hint="Make room there, or have Shoal's state elsewhere: SHOAL_STATE_DIR.",
+        ) from error
+
+
+def _synchronise(request: SyncRequest, cache: Path, progress: Report) -> Synchronised:
     phases = Phases(lambda *told: progress(SyncProgress(*told)))
     target = request.target or here()
     if request.software is not None:
@@ -102,8 +115,9 @@ def synchronise(
     work = _Work(request, _items(request), target, cache, phases)
     with ThreadPoolExecutor(_BUILDS + 1) as pool:
         locked = pool.submit(locks.pinned, _wanted(work), cache)
+        prefix = pool.submit(_conda, work)
         built = _build(work, pool)
-        made = _join(work, built, locked)
+        made = _join(work, built, locked, prefix)
     _hold_to(request, made.notes)
     return made
 
@@ -148,6 +162,8 @@ def _row(item: Item) -> ReportRow:
         case Modules():
             names = ", ".join(sorted(it.name for it in item.modules))
             return ReportRow(names, "", str(item.directory), "copy")
+        case Conda():
+            return ReportRow(item.name, item.version, "conda", "install")
         case NotPortable():
             return ReportRow(item.name, item.version, "", "leave out", item.reason)
 
@@ -159,9 +175,21 @@ def _wanted(work: _Work) -> locks.Wanted:
     return locks.Wanted(
         {it.name: it.version for it in work.items if isinstance(it, Index)},
         work.target,
-        own=tuple(it.name for it in work.items if isinstance(it, Editable | Repacked)),
+        own=tuple(it.name for it in work.items if isinstance(it, Editable | Repacked | Conda)),
         closed=like_here(work.target),
     )
+
+
+def _conda(work: _Work) -> conda.Locked | None:
+    """As it is here, or what fits another platform."""
+    found = [it.metadata for it in work.items if isinstance(it, Conda)]
+    if not found:
+        return None
+    if like_here(work.target):
+        return conda.as_installed(found, work.target, work.cache)
+    records = conda.read(found)
+    specs = conda.specs_of(records, {"python", *agreement.MUST_MATCH})
+    return conda.solved(specs, conda.channels_of(records), work.target, work.cache)
 
 
 def _build(work: _Work, pool: ThreadPoolExecutor) -> list[build.Built]:
@@ -186,7 +214,12 @@ def _wheel_of(item: Editable | Repacked, cache: Path) -> build.Built:
     return build.repacked(item, cache)
 
 
-def _join(work: _Work, built: list[build.Built], locked: Future[locks.Outcome]) -> Synchronised:
+def _join(
+    work: _Work,
+    built: list[build.Built],
+    locked: Future[locks.Outcome],
+    prefix: Future[conda.Locked | None],
+) -> Synchronised:
     work.phases.enter("locking", "exact versions")
     outcome = locked.result()
     pins = {it.name: it for it in work.items if isinstance(it, Index)}
@@ -200,7 +233,7 @@ def _join(work: _Work, built: list[build.Built], locked: Future[locks.Outcome]) 
             notes.append(Note(name, _why_missing(pins[name], work.target)))
     ignored = map(canonicalize_name, work.request.ignore)
     lock = pylock.parse(outcome.text).without(ignored)  # a resolved one may have it again
-    made = _Made(work.target, tuple(notes), work.request.strict)
+    made = _Made(work.target, tuple(notes), prefix.result(), work.request.strict)
     return _described(lock, built, made, work.phases)
 
 
@@ -238,39 +271,48 @@ def _from_file(software: Path, target: Target, cache: Path, phases: Phases) -> S
     phases.enter("locking", str(software))
     found = inputs.described(software, target, cache)
     there = {it.name: it.version for it in found.lock.packages}
+    there |= {it.name: it.version for it in found.conda.packages} if found.conda else {}
     differ = agreement.agreed(software.name, there, agreement.in_this_session())
     notes = tuple(Note(it.name, it.words) for it in differ)
-    return _described(found.lock, list(found.built), _Made(target, notes), phases)
+    return _described(found.lock, list(found.built), _Made(target, notes, found.conda), phases)
 
 
 class _Made(msgspec.Struct, frozen=True):
     target: Target
     notes: tuple[Note, ...]
+    conda: conda.Locked | None
     exact: bool = False  # the very version of Python
 
 
 def _described(
     lock: pylock.Lock, built: list[build.Built], made: _Made, phases: Phases
 ) -> Synchronised:
-    target = made.target
+    target, prefix = made.target, made.conda or conda.Locked("", ())
+    python = next((it.version for it in prefix.packages if it.name == "python"), target.python)
     files = tuple(it.wheel for it in sorted(built, key=lambda it: it.wheel.distribution))
     must_run_on(target, files)
     text = lock.joined(files).text
     manifest = Manifest(
-        id=environment_id(text, target.python, target.platform, files, exact=made.exact),
+        id=environment_id(
+            text, python, target.platform, files, exact=made.exact, conda=prefix.text
+        ),
         lock=text,
-        python=target.python,
+        python=python,
         platform=target.platform,
         wheels=files,
-        packages=_summary(lock, files),
+        packages=_summary(lock, files, prefix),
+        conda=prefix.text,
         exact_python=made.exact,
     )
     paths = {it.wheel.sha256: it.path for it in built}
     return Synchronised(manifest, paths, made.notes, phases.end())
 
 
-def _summary(lock: pylock.Lock, ours: tuple[WheelFile, ...]) -> tuple[PackageSummary, ...]:
+def _summary(
+    lock: pylock.Lock, ours: tuple[WheelFile, ...], prefix: conda.Locked
+) -> tuple[PackageSummary, ...]:
     others = lock.without(it.distribution for it in ours).packages
     rows = [PackageSummary(it.name, it.version, "index") for it in others]
+    rows += [PackageSummary(it.name, it.version, "conda") for it in prefix.packages]
     rows += [PackageSummary(it.distribution, it.version, it.kind) for it in ours]
     return tuple(sorted(rows, key=lambda it: it.name))

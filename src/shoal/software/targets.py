@@ -31,14 +31,20 @@ def here() -> Target:
 
 
 def like_here(target: Target) -> bool:
-    """Same platform and minor version: what is installed here can be installed there."""
-    ours = here()
-    return target.platform == ours.platform and _minor(target.python) == _minor(ours.python)
+    """What is installed here can be installed there."""
+    return like(target, here())
 
 
-def must_run_on(target: Target, wheels: Iterable[WheelFile]) -> None:
-    """Wheels with compiled parts run where they were built."""
-    if like_here(target):
+def like(target: Target, client: Target) -> bool:
+    """Same platform and minor version."""
+    return target.platform == client.platform and _minor(target.python) == _minor(client.python)
+
+
+def must_run_on(
+    target: Target, wheels: Iterable[WheelFile], built_on: Target | None = None
+) -> None:
+    """Wheels with compiled parts run where they were built: here, if not told."""
+    if like(target, built_on or here()):
         return
     for wheel in wheels:
         if not _pure(wheel.filename):

@@ -27,7 +27,7 @@ class WheelFile(msgspec.Struct, frozen=True):
 class PackageSummary(msgspec.Struct, frozen=True):
     name: str
     version: str
-    source: str  # "index", or the kind of its wheel
+    source: str  # "index", "conda", or the kind of its wheel
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -38,20 +38,31 @@ class Manifest(msgspec.Struct, frozen=True):
     wheels: tuple[WheelFile, ...] = ()
     packages: tuple[PackageSummary, ...] = ()
     exact_python: bool = False  # no other patch version of it will do
+    conda: str = ""  # a lock as rattler writes it: a conda prefix, with the rest installed into it
 
 
 def environment_id(
-    lock: str, python: str, platform: str, wheels: tuple[WheelFile, ...], *, exact: bool = False
+    lock: str,
+    python: str,
+    platform: str,
+    wheels: tuple[WheelFile, ...],
+    *,
+    exact: bool = False,
+    conda: str = "",
 ) -> EnvironmentId:
     digest = hashlib.sha256()
     for part in (lock, python, platform, *sorted(it.sha256 for it in wheels)):
         digest.update(part.encode() + b"\0")
     if exact:
         digest.update(b"exactly this Python\0")
+    if conda:
+        digest.update(b"conda\0" + conda.encode())
     return EnvironmentId(f"env-{digest.hexdigest()[:32]}")
 
 
 def content_id(manifest: Manifest) -> EnvironmentId:
     """The id that its content has."""
     it = manifest
-    return environment_id(it.lock, it.python, it.platform, it.wheels, exact=it.exact_python)
+    return environment_id(
+        it.lock, it.python, it.platform, it.wheels, exact=it.exact_python, conda=it.conda
+    )
