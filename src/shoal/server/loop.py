@@ -20,7 +20,7 @@ from shoal.errors import ShoalError
 from shoal.server.desk import Desk
 from shoal.server.heads import attend_all
 from shoal.server.jobs import repeat
-from shoal.server.passes import catalog, record, signalling
+from shoal.server.passes import catalog, forgetting, record, signalling
 from shoal.server.passes.accounts import care_for_accounts
 from shoal.server.passes.environments import care_for_environments
 from shoal.server.passes.export import EVERY_S, Exporter
@@ -44,12 +44,18 @@ async def run(desk: Desk) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(drive_all(desk)), group.create_task(attend_all(desk))]
         store = desk.settings.state.software_store
+        unused_s = desk.settings.environment_days * 86_400.0
         jobs: list[tuple[str, float, Callable[[], Awaitable[None]]]] = [
             ("care for accounts", ACCOUNTS_S, partial(care_for_accounts, desk)),
             ("refresh prices", catalog.EVERY_S, partial(catalog.care_for_catalog, desk)),
             ("book costs", BOOK_S, partial(_book, desk)),
             ("care for watched clusters", WATCHED_S, partial(care_for_watched, desk)),
-            ("care for environments", COMPILE_S, partial(care_for_environments, store)),
+            ("care for environments", COMPILE_S, partial(care_for_environments, store, unused_s)),
+            (
+                "forget unused environments",
+                forgetting.EVERY_S,
+                partial(forgetting.forget_unused, desk),
+            ),
             (
                 "look for signals",
                 signalling.EVERY_S,

@@ -74,6 +74,12 @@ class Settings(msgspec.Struct, frozen=True):
             ge=1, description="Logs and samples take so much at most; the oldest go first."
         ),
     ] = 20_480
+    environment_days: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1, description="Days that wheels and installed copies of unused environments stay."
+        ),
+    ] = 30
     max_workers: Annotated[
         int, msgspec.Meta(ge=0, description="Workers that one cluster may ask for at most.")
     ] = 10_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -10,6 +11,7 @@ from starlette.responses import Response
 
 from shoal.server.pages import exports
 from shoal.server.pages.frame import Visit, render
+from shoal.server.passes import forgetting
 from shoal.server.passes_book import Loop
 from shoal.store import events as event_rows
 from shoal.store import sizes
@@ -39,6 +41,8 @@ async def machinery(visit: Visit) -> Response:
         "recent": recent,
         "facts": await desk.database.run(sizes.facts),
         "samples": await desk.database.run_samples(sizes.samples),
+        "wheels": await asyncio.to_thread(forgetting.kept, desk.settings.state),
+        "environment_days": desk.settings.environment_days,
         "database": masked(desk.settings.database_url),
         "started_at": desk.started_at,
         "clouds": sorted(desk.providers),

@@ -14,17 +14,16 @@ from pathlib import Path
 from shoal.errors import EnvironmentFailed
 from shoal.software import realise
 
-UNUSED_S = 14 * 86_400.0
 IN_USE_S = 3600.0  # a cluster with it may be asked for again soon
 SPARES = 3  # a scheduler and two workers
 
 
-async def care_for_environments(store: Path) -> None:
+async def care_for_environments(store: Path, unused_s: float) -> None:
     """EnvironmentFailed at the end if one of them could not be cared for; the others are."""
     if not store.is_dir():
         return
     await asyncio.to_thread(
-        realise.prune, store, keep=frozenset(), older_than=time.time() - UNUSED_S
+        realise.prune, store, keep=frozenset(), older_than=time.time() - unused_s
     )
     failed: dict[Path, OSError] = {}
     for made in sorted(store.glob("env-*")):
