@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 
 from shoal.clouds.provider import Refused, Throttled, Unknown
+from shoal.core.obtainability import Question
 from shoal.core.records import Offer
 from shoal.wire.specs import Role
 from tests.clouds.azure.rig import CLUSTER, OURS, Rig, batch, offer
@@ -182,3 +185,13 @@ def test_a_thousand_workers_are_tens_of_calls(rig: Rig) -> None:
     assert len(rig.azure.calls) < 30
     assert len(rig.listed()) == 1000
     assert len(rig.azure.calls) < 100
+
+
+def test_the_likely_zones_are_those_where_any_of_the_sizes_is(rig: Rig) -> None:
+    d4, d8 = "Standard_D4s_v5", "Standard_D8s_v5"
+    rig.arm.knobs.scores = {(d4, "1"): "Low", (d8, "1"): "High", (d4, "2"): "Medium"}
+    zones = ("eastus-1", "eastus-2", "eastus-3")
+    said = asyncio.run(rig.cloud().likely(Question("eastus", zones, (d4, d8), 2000)))
+    assert said == {"eastus-1": 0.9, "eastus-2": 0.5}
+    many = tuple(f"{d4}-{n}" for n in range(10))
+    assert asyncio.run(rig.cloud().likely(Question("eastus", zones, many, 1))) == {}

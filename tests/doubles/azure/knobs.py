@@ -48,6 +48,7 @@ class Knobs(msgspec.Struct):
     lost: list[str] = []  # "PUT deployments": done, and the connection is cut before the answer
     page_size: int = 100
     polls: int = 1  # requests until an operation is over
+    scores: dict[tuple[str, str], str] = {}  # (size, zone) → "High", of spot placement
     lag_s: float = 0.0  # lists are as old as that
     denied: frozenset[str] = frozenset()  # actions that the caller's role lacks
     unregistered: frozenset[str] = frozenset()  # resource providers

@@ -105,7 +105,29 @@ class AzureDouble:
             return self._in_group(method, rest[1:], query, body)
         if not rest:
             return 200, {"subscriptionId": SUBSCRIPTION, "state": "Enabled"}, ""
+        if rest[-3:] == ["placementScores", "spot", "generate"]:
+            return 200, self._scored(body or {}), ""
         return self._in_subscription(rest, query)
+
+    def _scored(self, asked: Body) -> Body:
+        """Of sizes that no knob is set for, Azure knows nothing."""
+        sizes = [it["sku"] for it in asked["desiredSizes"]]
+        places, count = asked["desiredLocations"], asked["desiredCount"]
+        if not (1 <= len(sizes) <= 5 and 1 <= len(places) <= 8 and 1 <= count <= 1000):
+            raise Denied(400, "BadRequest", "1 to 5 sizes, 1 to 8 regions, 1 to 1000 VMs.")
+        rows = [
+            {
+                "sku": size,
+                "region": region,
+                "availabilityZone": zone,
+                "score": self.arm.knobs.scores.get((size, zone), "DataNotFoundOrStale"),
+                "isQuotaAvailable": True,
+            }
+            for region in asked["desiredLocations"]
+            for size in sizes
+            for zone in ("1", "2", "3")
+        ]
+        return {**asked, "placementScores": rows}
 
     def _in_group(
         self, method: str, words: list[str], query: dict[str, str], body: Body | None

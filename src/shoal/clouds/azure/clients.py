@@ -7,7 +7,7 @@ is the retry. What comes out is plain data (`record`), or one of the four errors
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, TypeVar
@@ -130,7 +130,14 @@ class Clients:
 
     def get(self, path: str) -> bytes:
         """Of the management API, for what has no client here. Blocks."""
-        response = self._plain.send_request(HttpRequest("GET", self._endpoint + path))
+        return self._sent(HttpRequest("GET", self._endpoint + path))
+
+    def post(self, path: str, body: Mapping[str, object]) -> bytes:
+        """The same, of a question that has a body."""
+        return self._sent(HttpRequest("POST", self._endpoint + path, json=body))
+
+    def _sent(self, request: HttpRequest) -> bytes:
+        response = self._plain.send_request(request)
         response.raise_for_status()
         return bytes(response.content)
 

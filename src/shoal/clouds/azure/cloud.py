@@ -11,17 +11,18 @@ somebody deletes it: `list` shows it as not running, and core ends it.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from typing import Any
 
 import anyio
+import msgspec
 from azure.core.exceptions import HttpResponseError
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from shoal.clouds.azure import inventory, names, outcomes, templates
+from shoal.clouds.azure import inventory, names, outcomes, placement, templates
 from shoal.clouds.azure.clients import Clients, Trust, fault_of, record
 from shoal.clouds.azure.errors import launch_error
 from shoal.clouds.azure.outcomes import Deployment, Operation, Outcome
@@ -34,8 +35,10 @@ from shoal.clouds.provider import (
     Scope,
     Shortfall,
     Throttled,
+    Unknown,
     answered,
 )
+from shoal.core.obtainability import Question
 from shoal.core.records import Batch, Offer, Timing, Vm
 from shoal.wire.accounts import AzureAccount
 from shoal.wire.ids import InstallationId, InstanceId
@@ -85,6 +88,15 @@ class AzureCloud:
         for part in templates.parts(batch):
             told.append(await self._launch_part(batch, part, secrets))
         return _together(told)
+
+    async def likely(self, asked: Question) -> Mapping[str, float]:
+        clients, account = self._clients, self._account
+        where, what = placement.path(account.subscription, asked.region), placement.body(asked)
+        told = await clients.call(lambda: clients.post(where, what))
+        try:
+            return placement.by_zone(msgspec.json.decode(told, type=placement.Scores), asked)
+        except msgspec.MsgspecError as error:
+            raise Unknown(f"Azure's placement scores cannot be read: {error}") from error
 
     async def list(self) -> Sequence[Vm]:
         found = await self._inventory()

@@ -45,6 +45,10 @@ IN_SUBSCRIPTION = (
     Permission(f"{_NETWORK}/networkInterfaces/read", "VMs' addresses"),
     Permission(f"{_NETWORK}/publicIPAddresses/read", "VMs' addresses"),
     Permission(f"{_COMPUTE}/skus/read", "sizes and zones for offers"),
+    Permission(
+        f"{_COMPUTE}/locations/placementScores/generate/action",
+        "ask where spot VMs are likely to be had",
+    ),
     Permission(f"{_COMPUTE}/locations/usages/read", "quotas, for `shoal doctor`"),
     Permission(f"{_NETWORK}/locations/usages/read", "quotas, for `shoal doctor`"),
 )
