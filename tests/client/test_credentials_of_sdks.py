@@ -249,6 +249,7 @@ def test_tokens_of_azure_are_for_storage_management_and_what_is_wanted() -> None
     found = login.read(now(), frozenset({VAULT, "https://forbidden.example"}))
     tokens = {it: token["token"] for it, token in found.content["tokens"].items()}
     assert tokens == {it: f"for {it}" for it in (STORAGE, MANAGEMENT, VAULT)}
+    assert "no token for" in found.content["refused"]["https://forbidden.example"]
     assert timedelta(minutes=55) < found.expires_at - now() <= timedelta(hours=1)
 
 

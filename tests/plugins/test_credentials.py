@@ -22,6 +22,7 @@ import pytest
 from distributed import Client, Scheduler, Worker, get_worker
 from distributed.core import rpc
 
+from shoal.plugins.credentials import azure as protocol
 from shoal.plugins.credentials import held as words
 from shoal.plugins.credentials.answer import Asked, PassOn
 from shoal.plugins.credentials.box import Box
@@ -443,6 +444,25 @@ def test_a_token_that_a_task_wants_is_asked_of_the_session() -> None:
         found = await asking
         assert found is not None
         assert found.content["tokens"][resource]["token"] == "for the vault"
+
+    run(scenario)
+
+
+def test_a_token_that_the_session_cannot_get_is_not_waited_for() -> None:
+    resource = "https://forbidden.example"
+
+    async def scenario(here: Setting) -> None:
+        box = await here.worker("worker")
+        await here.session.shoal_credentials(sender="ann", held=all_of_them())
+        asking = asyncio.create_task(asyncio.to_thread(box.token, resource))
+        await here.session.shoal_credentials_wanted(known=0, timeout_s=10)
+        content = {**azure(), "refused": {resource: "AADSTS500011"}}
+        await here.session.shoal_credentials(sender="ann", held=[message("azure", content)])
+        async with asyncio.timeout(10):
+            found = await asking
+        told = protocol.answer(resource, found, here.clock[0])
+        assert told.status == 400
+        assert "AADSTS500011" in told.body
 
     run(scenario)
 

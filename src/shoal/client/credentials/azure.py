@@ -38,12 +38,14 @@ class AzureLogin:
         if self._credential is None:
             self._credential = self._make()
         tokens: dict[str, dict[str, Any]] = {}
+        refused: dict[str, str] = {}
         first_error: AzureError | None = None
         for resource in dict.fromkeys((*_FIRST, *sorted(resources))):
             try:
                 found = self._credential.get_token(f"{resource}/.default")
             except AzureError as error:  # of this resource only, perhaps
                 first_error = first_error or error
+                refused[resource] = _first_line(error)
                 continue
             tokens[resource] = {"token": found.token, "expires_at": float(found.expires_on)}
         if not tokens:
@@ -54,7 +56,7 @@ class AzureLogin:
             self.cloud,
             whose(str(first["token"])),
             datetime.fromtimestamp(soonest, UTC),
-            {"tokens": tokens},
+            {"tokens": tokens, "refused": refused},
         )
 
 

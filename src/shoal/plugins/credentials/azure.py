@@ -35,6 +35,12 @@ def token_of(held: Held, resource: str, now: float) -> dict[str, Any] | None:
     return found if found is not None and now < found["expires_at"] else None
 
 
+def settled(held: Held, resource: str, now: float) -> bool:
+    """Whether the session has answered: with a token, or why there is none."""
+    known = token_of(held, resource, now) is not None
+    return known or resource in held.content.get("refused", {})
+
+
 def refusal(asked: Asked, secret: str) -> Answer | PassOn | None:
     """None: it is about a resource, and for us to answer."""
     sent = asked.headers.get("x-identity-header", "")
@@ -57,7 +63,8 @@ def answer(resource: str, held: Held | None, now: float) -> Answer:
         return _refused(400, "No session forwards an Azure identity any more")
     found = token_of(held, resource, now)
     if found is None:
-        return _refused(400, f"The session gave no token for {resource}")
+        why = held.content.get("refused", {}).get(resource, "it did not answer")
+        return _refused(400, f"The session gave no token for {resource}: {why}")
     told = {
         "access_token": found["token"],
         "expires_on": str(int(found["expires_at"])),

@@ -89,7 +89,7 @@ class Box:
     def token(self, resource: str) -> Held | None:
         """Azure's, with a token for this resource if a session can be had to give one."""
         found = self.held("azure")
-        if found is None or azure.token_of(found, resource, self._now()) or self._loop is None:
+        if found is None or azure.settled(found, resource, self._now()) or self._loop is None:
             return found
         asking = asyncio.run_coroutine_threadsafe(self._ask_session(resource), self._loop)
         with contextlib.suppress(OSError, TimeoutError):
@@ -101,7 +101,7 @@ class Box:
     def _has(self, resource: str) -> bool:
         """Or nothing any more."""
         found = self._held.get("azure")
-        return found is None or azure.token_of(found, resource, self._now()) is not None
+        return found is None or azure.settled(found, resource, self._now())
 
     async def _ask_session(self, resource: str) -> bool:
         """By way of the scheduler. Whether it makes sense to wait."""
