@@ -61,7 +61,8 @@ def test_a_detached_cluster_outlives_its_session_and_its_rules_say_so(session: S
         import shoal
         if __name__ == "__main__":
             cluster = shoal.Cluster("left", n_workers=1, worker_cpu=1, shutdown_on_close=False)
-        """
+        """,
+        timeout_s=240,
     )
     shown = json.loads(session.shoal("cluster", "show", "left", "--json").stdout)["cluster"]
     assert shown["status"] in ("ready", "scaling")
@@ -78,7 +79,8 @@ def test_a_detached_cluster_with_a_rule_of_its_own_keeps_it(session: Session) ->
         if __name__ == "__main__":
             shoal.Cluster("lent", n_workers=1, worker_cpu=1, shutdown_on_close=False,
                           no_client_timeout="2 s")
-        """
+        """,
+        timeout_s=240,
     )
     session.nothing_left(40)
     assert "client" in session.shoal("cluster", "show", "lent").stdout

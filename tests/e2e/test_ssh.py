@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.session import Session
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
 def test_a_command_runs_in_the_vms_directory_with_its_environment(session: Session) -> None:
@@ -16,7 +16,8 @@ def test_a_command_runs_in_the_vms_directory_with_its_environment(session: Sessi
         if __name__ == "__main__":
             shoal.Cluster("reached", n_workers=1, worker_cpu=1, shutdown_on_close=False,
                           environ={"REEF": "north"}, wait_for_workers=True)
-        """
+        """,
+        timeout_s=240,
     )
     code = "import os, sys, dask; print(os.getcwd(), sys.prefix, os.environ['REEF'])"
     told = session.shoal("cluster", "ssh", "reached", "worker", "--", "python", "-c", code).stdout

@@ -50,6 +50,7 @@ from shoal.client.dask_info import DaskInfo
 from shoal.client.details import Details
 from shoal.client.following import Following
 from shoal.client.live import Live, LiveDetails
+from shoal.client.log_places import Chosen
 from shoal.errors import ClusterFailed, InvalidRequest, ShoalError
 from shoal.trust import dask_tls
 from shoal.trust.identities import ClientIdentity
@@ -546,16 +547,14 @@ class Cluster(DaskCluster):  # type: ignore[misc]
             it.id: it.dask_address or it.id async for it in pages.instances(self._api, self.id)
         }
         lines: dict[str, list[str]] = {}
+        chosen = Chosen(scheduler, workers, frozenset(of_vms))
         for line in await pages.log_lines(self._api, self.id):
-            if line.process == "scheduler" and scheduler:
-                lines.setdefault("Scheduler", []).append(line.text)
-            elif line.process == "worker":
-                address = addresses.get(line.instance, line.instance)
-                if workers is True or (workers is not False and address in workers):
-                    lines.setdefault(address, []).append(line.text)
-            elif line.process in of_vms:
-                lines.setdefault(f"{line.process} of {line.instance}", []).append(line.text)
-        return logs | {key: Log("\n".join(texts)) for key, texts in lines.items()}
+            key = chosen.place(line, addresses)
+            if key is not None:
+                lines.setdefault(key, []).append(line.text)
+        for key, texts in lines.items():
+            logs[key] = Log("\n".join(texts))
+        return logs
 
     async def _wait_for_workers(self, n_workers: int = 0, timeout: Any = None) -> None:
         self._usable  # noqa: B018 (it raises)

@@ -87,7 +87,12 @@ def prune(store: Path, *, keep: frozenset[str], older_than: float) -> None:
 def compile_all(made: Path) -> None:
     """Byte code for every later clone of an environment in the store, at the lowest priority.
     Blocks; may be killed at any time, since each file is renamed into place."""
-    run([python_of(made), "-I", "-c", _COMPILE, made, COMPILED])
+    run(compiling(made))
+
+
+def compiling(made: Path) -> list[str | Path]:
+    """The command of `compile_all`."""
+    return [python_of(made), "-I", "-c", _COMPILE, made, COMPILED]
 
 
 def take_spare(made: Path, prefix: Path) -> bool:

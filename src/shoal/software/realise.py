@@ -26,6 +26,7 @@ from shoal.software import conda, disks
 from shoal.software.environment_store import (
     COMPILED,
     compile_all,
+    compiling,
     describe,
     keep_spares,
     newest_like,
@@ -44,6 +45,7 @@ __all__ = [
     "RealiseProgress",
     "Realised",
     "compile_all",
+    "compiling",
     "complete",
     "keep_spares",
     "prune",

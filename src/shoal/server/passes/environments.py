@@ -8,6 +8,7 @@ the server outlives the VMs: one environment at a time, at the lowest priority.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 
@@ -40,7 +41,22 @@ async def care_for_environments(store: Path, unused_s: float) -> None:
 
 async def _care_for(made: Path) -> None:
     if not (made / realise.COMPILED).exists():
-        await asyncio.to_thread(realise.compile_all, made)
+        await _compile(made)
     used_at = made.stat().st_mtime
     count = SPARES if time.time() - used_at < IN_USE_S else 0
     await asyncio.to_thread(realise.keep_spares, made, count)
+
+
+async def _compile(made: Path) -> None:
+    """Ended with the server: it may take minutes, and goes on where it was."""
+    nobody = asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(
+        *realise.compiling(made), stdin=nobody, stdout=nobody, stderr=nobody
+    )
+    try:
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
