@@ -85,6 +85,9 @@ ROWS: list[tuple[type[msgspec.Struct], Table, dict[str, Any], dict[str, Any]]] =
     (TokenRow, tables.token, {}, {"sha256": "ab"}),
 ]
 
+# A question to a database is slow, and there are many kinds.
+MOST = min(30, settings().max_examples)
+
 
 class Undone(Exception):
     """Ends a transaction whose writing is not to stay."""
@@ -93,7 +96,7 @@ class Undone(Exception):
 @pytest.mark.parametrize(
     ("kind", "table", "given_keys", "more"), ROWS, ids=[kind.__name__ for kind, *_ in ROWS]
 )
-@settings(suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck), max_examples=MOST)
 @given(data=st.data())
 def test_a_row_is_read_back_as_it_was_written(
     database: Database,
@@ -118,7 +121,7 @@ def test_a_row_is_read_back_as_it_was_written(
         ask(database, write_and_read)
 
 
-@settings(suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck), max_examples=MOST)
 @given(batch=made(Batch), manifest=made(Manifest), mark=made(PoolMark))
 def test_what_is_kept_whole_is_read_back_whole(
     database: Database, batch: Batch, manifest: Manifest, mark: PoolMark
