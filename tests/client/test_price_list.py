@@ -50,12 +50,12 @@ def spec(**changes: object) -> ClusterSpec:
     return msgspec.structs.replace(view().spec, **({"cloud": Cloud.GCP} | changes))
 
 
-def head(found: Preview | ShoalError, asked: ClusterSpec | None = None) -> tuple[str, ...]:
+def head(found: Preview | ShoalError, asked: ClusterSpec | None = None) -> price_list.Told:
     return asyncio.run(price_list.head(Server(found), asked or spec()))  # type: ignore[arg-type]
 
 
 def test_each_role_is_told_with_its_best_machines_and_their_prices_with_disks() -> None:
-    assert head(FOUND) == (
+    assert head(FOUND).table == (
         "scheduler n2-standard-2 in us-east1-b: $0.1020 an hour",
         "4 to 20 × worker n2-standard-4 in us-east1-b, spot: $0.0410 an hour",
         "or other in us-east1-b, spot: price not known",
@@ -66,7 +66,8 @@ def test_each_role_is_told_with_its_best_machines_and_their_prices_with_disks() 
 
 def test_this_machine_has_no_price_list_but_what_is_to_be_known_is_told() -> None:
     noted = msgspec.structs.replace(FOUND, notices=("80 % of the budget are spent.",))
-    assert head(noted, spec(cloud=Cloud.LOCAL)) == ("80 % of the budget are spent.",)
+    told = head(noted, spec(cloud=Cloud.LOCAL))
+    assert told == price_list.Told((), ("80 % of the budget are spent.",))
 
 
 def test_what_limits_do_not_allow_is_an_error_at_once() -> None:
@@ -81,11 +82,11 @@ def test_what_cannot_be_is_an_error_at_once() -> None:
 
 
 def test_a_server_that_cannot_tell_stands_in_nobodys_way() -> None:
-    assert head(NotFound("no such endpoint")) == ()
+    assert head(NotFound("no such endpoint")) == price_list.Told()
 
 
 def test_a_total_of_unknown_prices_is_not_known() -> None:
-    assert head(Preview((WORKERS,), None, None))[-1].startswith("together: not known")
+    assert head(Preview((WORKERS,), None, None)).table[-1].startswith("together: not known")
 
 
 def test_it_is_shown_before_there_is_a_machine_and_then_no_more() -> None:

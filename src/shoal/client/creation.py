@@ -206,7 +206,9 @@ async def _preview(api: Api, asked: Asked, name: str, progress: Progress) -> Non
     if not asked.spec.name:  # else connected already
         await _connect(api, asked, progress)
     spec = msgspec.structs.replace(asked.spec, name=name)
-    progress.offered(await price_list.head(api, spec))
+    told = await price_list.head(api, spec)
+    progress.offered(told.table)
+    progress.noted(told.notices)
 
 
 async def _own_network(api: Api, spec: ClusterSpec) -> tuple[str, ...]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from shoal.client.api import Api
 from shoal.errors import LimitExceeded, NotPossible, ShoalError
 from shoal.wire import endpoints
@@ -19,19 +21,26 @@ _SHOWN = 3  # alternatives of the workers
 _FREE = (Cloud.LOCAL, Cloud.SIM)  # nobody is billed
 
 
-async def head(api: Api, spec: ClusterSpec) -> tuple[str, ...]:
-    """In words. LimitExceeded or NotPossible if it cannot be had as asked; empty where there is
+class Told(msgspec.Struct, frozen=True):
+    """In words, a line each."""
+
+    table: tuple[str, ...] = ()  # role by role, and what all cost together
+    notices: tuple[str, ...] = ()  # what it means for budgets
+
+
+async def head(api: Api, spec: ClusterSpec) -> Told:
+    """LimitExceeded or NotPossible if it cannot be had as asked; empty where there is
     nothing to tell: a cluster that can be had does not fail for want of a table."""
     try:
         found: Preview = await api.call(endpoints.PREVIEW_CLUSTER, body=PreviewCluster(spec=spec))
     except NotPossible:
         raise
     except ShoalError:
-        return ()
+        return Told()
     if found.refused:
         raise LimitExceeded(found.refused, hint=found.hint)
     table = () if spec.cloud in _FREE else tuple(lines(found))
-    return (*table, *found.notices)
+    return Told(table, found.notices)
 
 
 def lines(found: Preview) -> Iterator[str]:
