@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 
+from shoal.core.proposal import Part, Proposal
+from shoal.core.records import Offer
+from shoal.server.handlers.preview import left_out
 from shoal.wire.limits import ChangeLimits, LimitName, Limits
 from shoal.wire.requests import CreateCluster, PreviewCluster, ScaleCluster
-from shoal.wire.specs import StopRules, Workers
+from shoal.wire.specs import Cloud, Role, StopRules, Workers
 from tests.server.conftest import Served, a_spec
 from tests.server.test_clusters import passes
 from tests.server.test_metrics import scraped
 from tests.server.test_pages import Browser
+from tests.store.samples import an_offer
 
 
 @pytest.fixture
@@ -94,6 +98,21 @@ def test_a_preview_shows_what_the_launch_will_choose_and_what_it_means(
     )
     assert preview["notices"] == [told]
     assert served.ask(ada, "GET", "/v1/clusters").json()["clusters"] == []
+
+
+def test_a_price_without_disks_says_so() -> None:
+    """Only the clouds' own disks cost something."""
+    priced = an_offer(cloud=Cloud.GCP, disk_uusd_per_gib_month=100_000)
+    unpriced = an_offer(cloud=Cloud.GCP, region="mars-west1")
+    on_this_machine = an_offer(cloud=Cloud.LOCAL)
+
+    def told(offer: Offer) -> list[str]:
+        return left_out(Proposal((Part(Role.WORKER, 1, 1, (offer,), 30),), None))
+
+    assert told(priced) == told(on_this_machine) == []
+    assert told(unpriced) == [
+        "Prices are without disks: what they cost in mars-west1 is not known."
+    ]
 
 
 def test_a_scale_up_is_capped_and_says_so_until_there_is_room(served: Served, ada: str) -> None:

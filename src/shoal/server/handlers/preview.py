@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shoal.clouds.catalog import CLOUDS
 from shoal.core import defaults, limits, proposal
 from shoal.core.cost import extras_uusd
 from shoal.core.records import Cluster
@@ -35,7 +36,7 @@ async def preview_cluster(desk: Desk, asked: Incoming[None, PreviewCluster]) -> 
         most_uusd_per_hour=proposal.price_uusd_per_hour(proposed, grown=True),
         refused=refused.message if refused else "",
         hint=refused.hint if refused else "",
-        notices=(*notices, *forecast),
+        notices=(*left_out(proposed), *notices, *forecast),
     )
 
 
@@ -45,6 +46,13 @@ def _too_large(desk: Desk, asked: Incoming[None, PreviewCluster]) -> LimitExceed
     except LimitExceeded as error:
         return error
     return None
+
+
+def left_out(proposed: proposal.Proposal) -> list[str]:
+    """What the prices of a cloud are without, for want of a price in that region."""
+    best = [it.offers[0] for it in proposed.parts if it.offers and it.offers[0].cloud in CLOUDS]
+    regions = sorted({it.region for it in best if it.disk_uusd_per_gib_month is None})
+    return [f"Prices are without disks: what they cost in {it} is not known." for it in regions]
 
 
 def _row(part: proposal.Part) -> PreviewRow:
