@@ -16,7 +16,7 @@ def test_a_cluster_runs_in_an_environment_saved_from_a_file(session: Session) ->
     pins = [f"{it}=={importlib.metadata.version(it)}" for it in ("dask", "distributed")]
     file = session.work / "pins.in"
     file.write_text("\n".join([*pins, "six==1.16.0"]))
-    session.shoal("env", "save", "pinned", "--software", str(file))
+    session.shoal("env", "save", "pinned", "--software", str(file), timeout_s=150)
     lines = session.run(
         """
         import shoal
@@ -29,7 +29,8 @@ def test_a_cluster_runs_in_an_environment_saved_from_a_file(session: Session) ->
             with shoal.Cluster("stored", software="pinned", n_workers=1, worker_cpu=1) as cluster:
                 with cluster.get_client() as client:
                     print("FOUND", *client.submit(look).result())
-        """
+        """,
+        180,
     )
     assert "FOUND 1.16.0 True" in lines
     [kept] = json.loads(session.shoal("env", "list", "--json").stdout)["environments"]
