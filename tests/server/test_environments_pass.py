@@ -19,7 +19,7 @@ def test_what_compiles_an_environment_ends_with_the_server(tmp_path: Path) -> No
     python.chmod(0o755)
 
     async def run() -> int:
-        caring = asyncio.ensure_future(care_for_environments(tmp_path))
+        caring = asyncio.ensure_future(care_for_environments(tmp_path, 60.0))
         async with asyncio.timeout(30):
             while not told.exists():  # noqa: ASYNC110  another process makes it
                 await asyncio.sleep(0.01)
