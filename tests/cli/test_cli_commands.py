@@ -378,3 +378,17 @@ def test_a_time_that_is_none_is_a_mistake_in_words(shoal: Shoal) -> None:
     ran = shoal("history", "--since", "yesterday")
     assert ran.status == 2
     assert "give 90m, 12h, 30d or 2026-11-23" in ran.err
+
+
+def test_a_login_tells_programs_who_one_is_and_never_the_token(shoal: Shoal) -> None:
+    import dask
+
+    url = dask.config.get("shoal.server")
+    told = json.loads(shoal("login", url, "--token", _token(), "--json").out)
+    assert (told["logged_in"], told["info"]["user"]) == (True, "ada")
+    assert _token() not in json.dumps(told)
+    assert json.loads(shoal("login", "--logout", "--json").out) == {
+        "logged_in": False,
+        "url": "",
+        "info": None,
+    }

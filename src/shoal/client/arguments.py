@@ -20,6 +20,7 @@ from shoal.client import configuration, hardware, sizes, values
 from shoal.errors import InvalidRequest
 from shoal.wire.ids import EnvironmentId
 from shoal.wire.specs import (
+    NOT_TO_BE_ASKED_FOR,
     Cloud,
     ClusterSpec,
     DaskOptions,
@@ -106,6 +107,8 @@ def asked(name: str | None, options: Mapping[str, object], *, local_cpus: int) -
     """`local_cpus`: of this machine, for the defaults of the local cloud."""
     given = _detached(options, _gather(options))
     cloud = values.one_of("cloud", given["cloud"], Cloud)
+    if cloud in NOT_TO_BE_ASKED_FOR:
+        raise InvalidRequest(NOT_TO_BE_ASKED_FOR[cloud][0], hint=NOT_TO_BE_ASKED_FOR[cloud][1])
     workers = _workers(given["n_workers"], _default_workers(cloud, local_cpus))
     name = name if name is not None else values.text("name", configuration.value("name"))
     return Asked(

@@ -23,6 +23,18 @@ class Cloud(enum.StrEnum):
     WATCHED = "watched"  # a Dask cluster that Shoal did not start: no VM of it is ours
 
 
+NOT_TO_BE_ASKED_FOR = {  # why a cluster cannot be asked for there, and what to do instead
+    Cloud.SIM: (
+        "The cloud sim is one in memory, for Shoal's own tests: it has no machine to compute on.",
+        'Take this machine: cloud="local". It bills nothing, and knows limits and costs, too.',
+    ),
+    Cloud.WATCHED: (
+        "A watched cluster is one that Shoal did not start, so none can be asked for.",
+        "To record one that is running: shoal.watch(client).",
+    ),
+}
+
+
 class SpotPolicy(enum.StrEnum):
     ON_DEMAND = "on-demand"
     SPOT = "spot"

@@ -27,7 +27,7 @@ from shoal.wire.endpoints import ClusterQuery, LogQuery, Page
 from shoal.wire.events import Event, EventKind
 from shoal.wire.ids import ClusterId, EnvironmentId, WorkspaceName
 from shoal.wire.my_address import my_network
-from shoal.wire.specs import Cloud, ClusterSpec, Workers
+from shoal.wire.specs import NOT_TO_BE_ASKED_FOR, Cloud, ClusterSpec, Workers
 
 
 async def create_cluster(
@@ -126,6 +126,9 @@ async def _server_network(desk: Desk) -> tuple[str, ...]:
 
 async def offered(desk: Desk, spec: ClusterSpec) -> tuple[Offer, ...]:
     provider = desk.providers.get(Cloud(spec.cloud))
+    if provider is None and spec.cloud in NOT_TO_BE_ASKED_FOR:
+        what, instead = NOT_TO_BE_ASKED_FOR[spec.cloud]
+        raise NotPossible(what, hint=instead)
     if provider is None:
         raise desk.clouds.problems.get(spec.cloud) or NotPossible(
             f"The cloud {spec.cloud} is not set up on this server.",
