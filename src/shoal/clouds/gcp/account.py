@@ -183,9 +183,9 @@ class GcpSetup:
         return _Thing(
             f"network {name}: for clusters alone",
             f"gcloud compute networks create {name} --subnet-mode custom {_MARK}",
-            partial(clients.ask, clients.networks.get, network=name, **project),
-            partial(clients.ask, clients.networks.insert_unary, network_resource=body, **project),
-            partial(clients.ask, clients.networks.delete_unary, network=name, **project),
+            lambda: clients.ask(clients.networks.get, network=name, **project),
+            lambda: clients.ask(clients.networks.insert_unary, network_resource=body, **project),
+            lambda: clients.ask(clients.networks.delete_unary, network=name, **project),
             f"gcloud compute networks delete {name}",
         )
 
@@ -203,11 +203,11 @@ class GcpSetup:
             f"subnet {name} in {region}: {cidr}, and Google's APIs without a NAT",
             f"gcloud compute networks subnets create {name} --network {self.account.network} "
             f"--region {region} --range {cidr} --enable-private-ip-google-access {_MARK}",
-            partial(clients.ask, clients.subnetworks.get, subnetwork=name, **place),
-            partial(
-                clients.ask, clients.subnetworks.insert_unary, subnetwork_resource=body, **place
+            lambda: clients.ask(clients.subnetworks.get, subnetwork=name, **place),
+            lambda: clients.ask(
+                clients.subnetworks.insert_unary, subnetwork_resource=body, **place
             ),
-            partial(clients.ask, clients.subnetworks.delete_unary, subnetwork=name, **place),
+            lambda: clients.ask(clients.subnetworks.delete_unary, subnetwork=name, **place),
             f"gcloud compute networks subnets delete {name} --region {region}",
         )
 
@@ -236,9 +236,9 @@ class GcpSetup:
         return _Thing(
             what,
             command,
-            partial(clients.ask, clients.firewalls.get, firewall=name, **project),
-            partial(clients.ask, clients.firewalls.insert_unary, firewall_resource=body, **project),
-            partial(clients.ask, clients.firewalls.delete_unary, firewall=name, **project),
+            lambda: clients.ask(clients.firewalls.get, firewall=name, **project),
+            lambda: clients.ask(clients.firewalls.insert_unary, firewall_resource=body, **project),
+            lambda: clients.ask(clients.firewalls.delete_unary, firewall=name, **project),
             f"gcloud compute firewall-rules delete {name}",
         )
 
