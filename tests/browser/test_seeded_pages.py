@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from playwright.sync_api import Route
 
 from shoal.server.pages.frame import ASSETS
 from tests.browser.conftest import Site, Visit
@@ -240,15 +241,15 @@ def test_nothing_jumps_while_a_page_is_loaded(site: Site, phone: bool) -> None:
 def test_focus_stays_where_it_was_when_a_part_is_swapped(site: Site) -> None:
     page = site.visit().open("/")
     page.focus(f"#open-{GRID}")
-    page.evaluate(
-        """() => {
-          const part = document.querySelector("[data-part=clusters]");
-          part.querySelector("tbody").lastElementChild.remove(); // so that it differs
-        }"""
-    )
-    with page.expect_response(lambda it: it.request.headers.get("x-part") == "main"):
-        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    page.wait_for_timeout(200)
+
+    def changed(route: Route) -> None:
+        """As if another person's name had changed meanwhile."""
+        answer = route.fetch()
+        route.fulfill(response=answer, body=answer.text().replace("barbara", "Barbara"))
+
+    page.route(f"{site.url}/", changed)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    page.wait_for_selector("td:has-text('Barbara')")
     assert page.evaluate("document.activeElement.id") == f"open-{GRID}"
 
 

@@ -187,8 +187,6 @@ document.addEventListener("visibilitychange", look);
 window.addEventListener("pagehide", disconnect);
 look();
 
-document.documentElement.classList.add("js");
-
 // A moment is shown and typed as the reader's own time, and sent as what it is.
 for (const field of document.querySelectorAll("input[data-moment]")) {
   const shown = document.createElement("input");
