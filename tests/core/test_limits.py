@@ -271,5 +271,8 @@ def test_marks_are_told_once_and_the_end_is_told_to_each_cluster() -> None:
 def test_a_ceiling_is_of_the_dearest_and_largest_alternative_with_its_disk() -> None:
     small = offer(vcpu=2, price_uusd_per_hour=100_000, disk_uusd_per_gib_month=73_000)
     large = offer(vcpu=8, price_uusd_per_hour=90_000)
-    assert limits.unit((small, large), 100) == Unit(8, 0, 110_000)
-    assert limits.unit((small, offer(price_uusd_per_hour=None)), 100).uusd_per_hour is None
+    assert limits.unit((small, large), 100, Role.WORKER) == Unit(8, 0, 110_000)
+    assert (
+        limits.unit((small, offer(price_uusd_per_hour=None)), 100, Role.WORKER).uusd_per_hour
+        is None
+    )

@@ -16,6 +16,7 @@ import msgspec
 
 from shoal.core.records import Batch, Instance, Offer
 from shoal.wire.ids import ClusterId
+from shoal.wire.specs import Role
 from shoal.wire.views import CostLine, CostView
 
 _HOUR_S = 3600
@@ -49,13 +50,16 @@ def price_uusd_per_hour(it: Instance) -> int | None:
 
 def extras_uusd_per_hour(batch: Batch) -> int:
     """Of one VM of the batch."""
-    return extras_uusd(batch.offers[0], batch.disk_gib)
+    return extras_uusd(batch.offers[0], batch.disk_gib, batch.role)
 
 
-def extras_uusd(offer: Offer, disk_gib: int) -> int:
+def extras_uusd(offer: Offer, disk_gib: int, role: Role) -> int:
     """An hour: a VM's disk and its address, as far as their prices are known."""
     disk = disk_gib * (offer.disk_uusd_per_gib_month or 0)
-    return round(disk / _MONTH_H) + (offer.address_uusd_per_hour or 0)
+    address = offer.address_uusd_per_hour
+    if role is Role.SCHEDULER and offer.head_address_uusd_per_hour is not None:
+        address = offer.head_address_uusd_per_hour
+    return round(disk / _MONTH_H) + (address or 0)
 
 
 def total_uusd(parts: Iterable[int | None]) -> int | None:

@@ -30,7 +30,7 @@ def allowed(
     if not helds:
         return Allowed(count, tuple(unheld(world, cluster)))
     hardware = cluster.spec.scheduler if role is Role.SCHEDULER else cluster.spec.worker
-    one = limits.unit(offers, disk_gib(hardware, offers))
+    one = limits.unit(offers, disk_gib(hardware, offers), role)
     fit, reached = limits.room(helds, role, one, count, world.grace_s)
     if reached is None:
         return Allowed(fit, tuple(unheld(world, cluster)))

@@ -67,10 +67,10 @@ class Reached(msgspec.Struct, frozen=True):
     hint: str
 
 
-def unit(offers: Sequence[Offer], disk_gib: int) -> Unit:
+def unit(offers: Sequence[Offer], disk_gib: int, role: Role) -> Unit:
     """Of one VM of a batch with these alternatives."""
     prices = [it.price_uusd_per_hour for it in offers]
-    extras = [extras_uusd(it, disk_gib) for it in offers]
+    extras = [extras_uusd(it, disk_gib, role) for it in offers]
     known = [price + more for price, more in zip(prices, extras, strict=True) if price is not None]
     return Unit(
         max(it.vcpu for it in offers),

@@ -68,7 +68,7 @@ def asked(proposal: Proposal) -> Ask:
     whole = Ask(clusters=1, lifetime_s=proposal.lifetime_s)
     for it in proposal.parts:
         if it.offers and it.count:
-            whole += limits.ask(it.role, limits.unit(it.offers, it.disk_gib), it.count)
+            whole += limits.ask(it.role, limits.unit(it.offers, it.disk_gib, it.role), it.count)
     return whole
 
 
@@ -78,7 +78,11 @@ def price_uusd_per_hour(proposal: Proposal, *, grown: bool = False) -> int | Non
     for it in proposal.parts:
         count = it.most if grown else it.count
         if count:
-            each = limits.unit(it.offers[:1], it.disk_gib).uusd_per_hour if it.offers else None
+            each = (
+                limits.unit(it.offers[:1], it.disk_gib, it.role).uusd_per_hour
+                if it.offers
+                else None
+            )
             if each is None:
                 return None
             total += count * each

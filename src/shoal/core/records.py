@@ -63,7 +63,8 @@ class Offer(msgspec.Struct, frozen=True):
     current: bool = True  # of the vendor's current generation
     source: str = ""  # of the price: "snapshot 2026-11-20", "AWS Price List"
     disk_uusd_per_gib_month: int | None = None  # of the disk it boots from
-    address_uusd_per_hour: int | None = None  # of a public address
+    address_uusd_per_hour: int | None = None  # of a public address; 0: VMs have none
+    head_address_uusd_per_hour: int | None = None  # of a scheduler's; None: as the others'
 
 
 class Batch(msgspec.Struct, frozen=True):

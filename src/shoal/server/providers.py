@@ -7,13 +7,15 @@ import importlib.util
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from shoal.clouds.catalog import Catalog
 from shoal.clouds.provider import Provider
 from shoal.core.records import Offer
 from shoal.errors import NotPossible
 from shoal.server.clock import now
 from shoal.server.settings import Settings
-from shoal.wire.accounts import CloudAccount, cloud_of
+from shoal.wire.accounts import AzureAccount, CloudAccount, cloud_of
 from shoal.wire.ids import InstallationId
 from shoal.wire.specs import Cloud
 
@@ -59,10 +61,25 @@ def reached(account: CloudAccount, installation: InstallationId, catalog: Catalo
         raise _lacks(cloud, error.name or "") from error
 
     def offers(region: str | None) -> Sequence[Offer]:
-        return catalog.offers(cloud, region or account.region)
+        known = catalog.offers(cloud, region or account.region)
+        return tuple(addressed(it, account) for it in known)
 
     made: Provider = getattr(module, adapter.name)(account, installation, clock=now, offers=offers)
     return made
+
+
+def addressed(offer: Offer, account: CloudAccount) -> Offer:
+    """With the price of a public address for those roles whose VMs have one. (On Azure a scheduler
+    without a way in has one to go out by, as its workers do.)"""
+    price = offer.address_uusd_per_hour
+    if price is None:
+        return offer
+    outgoing = isinstance(account, AzureAccount) and account.public_workers
+    return replace(
+        offer,
+        address_uusd_per_hour=price if account.public_workers else 0,
+        head_address_uusd_per_hour=price if account.public_scheduler or outgoing else 0,
+    )
 
 
 def _lacks(cloud: Cloud, module: str) -> NotPossible:

@@ -46,7 +46,7 @@ def intend(
     found = tx.execute(wanted).first()
     if found is None:
         return False
-    one = unit(batch.offers, batch.disk_gib)
+    one = unit(batch.offers, batch.disk_gib, batch.role)
     helds = limits.held(tx, found.workspace, found.owner, event.at)
     fit, reached = room(helds, batch.role, one, batch.count, grace_s)
     if not fit:

@@ -61,5 +61,5 @@ def _row(part: proposal.Part) -> PreviewRow:
         count=part.count,
         most=part.most,
         offers=tuple(map(offers.view, part.offers)),
-        extras_uusd_per_hour=tuple(extras_uusd(it, part.disk_gib) for it in part.offers),
+        extras_uusd_per_hour=tuple(extras_uusd(it, part.disk_gib, part.role) for it in part.offers),
     )
