@@ -10,13 +10,29 @@ import msgspec
 import pytest
 
 from shoal.errors import EnvironmentFailed
-from shoal.software.lock import NotToBeHad, Outcome, Relaxed, Wanted, pinned
+from shoal.software.lock import NotToBeHad, Outcome, Relaxed, Wanted, not_to_be_had, pinned
 from shoal.software.sync import here
 from shoal.software.targets import Target
 from tests.software.index import Index, serving
 from tests.software.made import wheel
 
 ELSEWHERE = Target(here().python, "aarch64-apple-darwin")
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("Because pywin32<=302 has no wheels with a matching Python ABI tag\n(e.g., `cp311`) and",
+         "pywin32"),
+        ("And because pywin32>=303 has no wheels with a matching platform tag", "pywin32"),
+        ("Because fast==1.0 has no wheels with a matching platform tag", "fast"),
+        ("Because fast has no usable wheels and you require fast", "fast"),
+        ("Because there is no version of fast==1.0+mine and", "fast"),
+        ("Because fast was not found in the package registry and", "fast"),
+    ],
+)  # fmt: skip
+def test_uvs_words_name_what_is_not_to_be_had(words: str, name: str) -> None:
+    assert not_to_be_had(words) == {name}
 
 
 def packages(outcome: Outcome) -> dict[str, str]:

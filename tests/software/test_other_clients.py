@@ -145,6 +145,22 @@ def test_a_lock_made_there_is_for_the_linux_workers(
 
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.usefixtures("index")
+def test_what_only_their_system_has_is_left_out_and_told(
+    wheels: Path, tmp_path: Path, client: str
+) -> None:
+    """Like pywin32: uv speaks of its older versions and its newer ones apart."""
+    tag = {"macOS": "macosx_11_0_arm64", "Windows": "win_amd64"}[client]
+    for version, python in (("301", "cp38-cp38"), ("302", "cp39-cp39"), ("308", "py3-none")):
+        wheel(wheels, "pywin32", version, f"{python}-{tag}")
+    wheel(wheels, "plain")
+    wanted = locks.Wanted({"plain": "1.0", "pywin32": "308"}, LINUX, closed=False)
+    outcome = locks.pinned(wanted, tmp_path / "cache")
+    assert outcome.missing == ("pywin32",)
+    assert [it.name for it in pylock.parse(outcome.text).packages] == ["plain"]
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.usefixtures("index")
 def test_what_must_match_never_gives_way(wheels: Path, tmp_path: Path, client: str) -> None:
     wheel(wheels, "msgpack", "1.1", "py3-none-macosx_11_0_arm64")
     wheel(wheels, "msgpack", "1.0", "py3-none-manylinux_2_17_x86_64")

@@ -34,8 +34,8 @@ _FORMAT = "6"  # part of the cache's key: raise it when the outcome for the same
 _NOT_TO_BE_HAD = (
     re.compile(r"there is no version of ([A-Za-z0-9._-]+)=="),
     re.compile(r"([A-Za-z0-9._-]+) was not found in the (?:package registry|cache|provided)"),
-    re.compile(r"([A-Za-z0-9._-]+?)==\S+ has no (?:usable )?wheels"),
-    re.compile(r"([A-Za-z0-9._-]+) has no (?:usable )?wheels"),
+    # "pywin32<=302 has no wheels with …": the name, and not the 302
+    re.compile(r"(?<![\w.<>=-])([A-Za-z0-9._-]+?)(?:(?:[<>]=?|==)\S+)? has no (?:usable )?wheels"),
 )
 
 
@@ -110,8 +110,7 @@ def uv_lock(arguments: Sequence[str | Path], cwd: Path | None = None) -> str:
     if done.returncode == 0:
         return done.stdout
     words = pylock.without_users(last_words(done.stderr))
-    sentence = " ".join(done.stderr.split())  # uv wraps its lines
-    if names := {name for it in _NOT_TO_BE_HAD for name in it.findall(sentence)}:
+    if names := not_to_be_had(done.stderr):
         raise NotToBeHad(names, words)
     named = package_in(words)
     what = f"{named} could not be had" if named else "The environment could not be locked"
@@ -121,6 +120,12 @@ def uv_lock(arguments: Sequence[str | Path], cwd: Path | None = None) -> str:
         f"{what}:\n{words}",
         hint="Is the package index reachable? uv has its own settings: UV_DEFAULT_INDEX, uv.toml.",
     )
+
+
+def not_to_be_had(words: str) -> set[str]:
+    """The packages of which uv says that there is none."""
+    sentence = " ".join(words.split())  # uv wraps its lines
+    return {name for it in _NOT_TO_BE_HAD for name in it.findall(sentence)}
 
 
 def _closed(wanted: Wanted) -> Outcome:
