@@ -123,8 +123,12 @@ class Served:
 def served(tmp_path: Path, migrated_file: Path) -> Iterator[Served]:
     settings = Settings(state_dir=tmp_path)
     shutil.copyfile(migrated_file, settings.state.database_file)
+    yield from serving(settings)
+
+
+def serving(settings: Settings) -> Iterator[Served]:
     database = Database.open(settings.database_url, inline=True)
-    key = create_or_read(tmp_path / "installation.key")
+    key = create_or_read(settings.state.key_file)
     own = asyncio.run(database.run(installation.read, key.fingerprint()))
 
     def now() -> datetime:
