@@ -70,7 +70,13 @@ def gcp(network: Fabric, boot: Boot, folder: Path) -> Iterator[Double]:
             account = msgspec.structs.replace(
                 double.account, public_scheduler=False, public_workers=False
             )
-            yield Double(adapter, account, lambda: [*compute.left(), *double.faults])
+
+            def left() -> list[str]:
+                """Rules for heads are shared, cost nothing, and go with `shoal setup --remove`."""
+                held = (it for it in compute.left() if not it.startswith("shoal-head-"))
+                return [*held, *double.faults]
+
+            yield Double(adapter, account, left)
 
 
 @contextlib.contextmanager
