@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.session import Script, Session, until
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
 COMPUTING = """
     import time
@@ -163,7 +163,7 @@ def test_ctrl_c_at_any_moment_of_its_start_leaves_nothing(session: Session, mome
             time.sleep(60)
         """
     )
-    script.says(moment)
+    script.says(moment, 240)
     script.interrupt()
     assert script.over(60) != 0
     assert script.lines[-1] == "KeyboardInterrupt"
@@ -176,7 +176,7 @@ def test_ctrl_c_at_any_moment_of_its_start_leaves_nothing(session: Session, mome
 def test_a_client_that_is_stopped_for_a_while_finds_its_results(session: Session) -> None:
     """A laptop that was closed: the computation goes on without it."""
     script = session.start(COMPUTING.replace('"computing"', '"paused"'))
-    script.says("COMPUTING")
+    script.says("COMPUTING", 240)
     script.process.send_signal(signal.SIGSTOP)
 
     def computed() -> bool:

@@ -10,7 +10,7 @@ import uv
 
 from tests.e2e.session import Session
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 NOTEBOOK = '''
 import json, sys
@@ -44,7 +44,7 @@ print("AFTER", tab.children[0].value)
 ]
 notebook = nbformat.v4.new_notebook()
 notebook.cells = [nbformat.v4.new_code_cell(it) for it in cells]
-NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+NotebookClient(notebook, timeout=240, kernel_name="python3").execute()
 told = [
     [output.get("data") or {"said": output.get("text")} for output in cell.outputs]
     for cell in notebook.cells
@@ -58,7 +58,7 @@ def test_a_notebook_shows_stages_a_widget_and_a_result(session: Session) -> None
     command = [uv_bin, "pip", "install", "--quiet", "--python", session.python, *packages]
     subprocess.run(command, check=True)
     try:
-        [line] = [it for it in session.run(NOTEBOOK, timeout_s=240) if it.startswith("told ")]
+        [line] = [it for it in session.run(NOTEBOOK, timeout_s=500) if it.startswith("told ")]
     finally:
         command[2:4] = ["uninstall"]
         subprocess.run(command, check=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import time
 from collections.abc import Awaitable, Callable
 
@@ -106,5 +107,10 @@ class LiveDetails(Details, frozen=True):
         from IPython.display import HTML, display
 
         handle = display(HTML(self._repr_html_()), display_id=True)
+        context = contextvars.copy_context()  # of this cell: what is sent says whose it is
+
+        def replace(newer: Details) -> None:
+            context.run(handle.update, HTML(newer._repr_html_()))
+
         if self.live is not None:
-            self.live.show(lambda newer: handle.update(HTML(newer._repr_html_())))
+            self.live.show(replace)
