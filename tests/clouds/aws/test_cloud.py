@@ -233,8 +233,7 @@ def test_a_quota_is_told_with_its_region_and_page(rig: Rig) -> None:
         ("InsufficientFreeAddressesInSubnet", NoCapacity),
         ("Unsupported", NoCapacity),
         ("UnauthorizedOperation", Refused),
-        ("RequestLimitExceeded", Throttled),
-        ("InternalError", Unknown),
+        ("InternalError", NoCapacity),
     ],
 )
 def test_an_error_of_a_fleet_is_one_of_the_four(
@@ -243,6 +242,13 @@ def test_an_error_of_a_fleet_is_one_of_the_four(
     rig.knobs.fleet_errors = {BEST: code}
     with pytest.raises(error):
         rig.launch(batch(1))
+
+
+def test_a_fleet_that_was_throttled_says_so_once_and_for_all(rig: Rig) -> None:
+    """Who repeats the call hears the same: its VMs are asked for anew, a while later."""
+    rig.knobs.fleet_errors = {BEST: "RequestLimitExceeded"}
+    [lacking] = rig.launch(batch(1)).shortfalls
+    assert (lacking.count, type(lacking.error)) == (1, Throttled)
 
 
 def test_a_throttle_says_until_when(rig: Rig) -> None:

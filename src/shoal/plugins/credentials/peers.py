@@ -20,7 +20,9 @@ _MAPPED = "0000000000000000FFFF0000" if sys.byteorder == "little" else "00000000
 def same_user(peer: Address, own: Address) -> bool | None:
     """Of this process, or root; None where the system does not tell."""
     user = user_of(peer, own)
-    return None if user is None else user in (0, os.getuid())
+    if user is None:
+        return None
+    return user in (0, os.getuid()) if hasattr(os, "getuid") else None
 
 
 def user_of(peer: Address, own: Address, directory: Path = Path("/proc/self/net")) -> int | None:
