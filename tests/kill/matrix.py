@@ -57,7 +57,12 @@ CALLS = {
     "lost answers": (Fate.LOST_ANSWER, Fate.FINE),
     "late requests": (Fate.LATE_REQUEST, Fate.FINE),
 }
-WEATHERS = tuple(
+# Of these one of each kind: what they do depends little on the listing.
+BUSY = (
+    Weather("throttled", calls=(Fate.THROTTLED, Fate.FINE)),
+    Weather("duplicates", calls=(Fate.DUPLICATED,)),
+)
+WEATHERS = BUSY + tuple(
     Weather(
         ", ".join(it for it in ("lag" if lag else "", "" if named else "unnamed", calls) if it)
         or "fine",
