@@ -19,6 +19,8 @@ from tests.doubles.aws.front import ACCOUNT
 from tests.doubles.aws.knobs import Knobs
 from tests.doubles.aws.server import AwsDouble
 
+pytestmark = pytest.mark.long
+
 REGION = "us-east-1"
 
 

@@ -22,6 +22,8 @@ from tests.clouds.aws.test_cloud import NOW, OURS, batch
 from tests.doubles.aws.knobs import Knobs
 from tests.doubles.aws.server import AwsDouble
 
+pytestmark = pytest.mark.long
+
 numbers = itertools.count(1)  # of batches
 
 
