@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 # Side by side: much of a test is waiting for a process or a disk.
 PARALLEL := -n 3 --dist worksteal
-# What of the long rings may run side by side; the rest starts processes, VMs and browsers.
+# Of the long rings: what computes alone, and what needs the machine for itself.
+HEAVY := tests/vms tests/e2e/test_clouds.py
 LIGHT := tests/catalog tests/clouds tests/contract tests/core tests/passes tests/store
 
 .PHONY: demo test check lint long format benchmarks charts docs clean
@@ -30,7 +31,8 @@ long: $(VENV)/.dev
 	$(BIN)/python -m pytest -m long tests/kill -n 2 --dist worksteal
 	SHOAL_TEST_EXAMPLES=thorough $(BIN)/python -m pytest -m "long or hypothesis" $(LIGHT) $(PARALLEL)
 	SHOAL_TEST_EXAMPLES=thorough $(BIN)/python -m pytest -m "long or hypothesis" \
-		--ignore tests/kill $(LIGHT:%=--ignore %) -rs
+		$(foreach it,tests/kill $(LIGHT) $(HEAVY),--ignore $(it)) -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m long $(HEAVY) -rs
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format
