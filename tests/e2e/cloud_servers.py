@@ -7,6 +7,7 @@ ended is looked for.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -56,7 +57,8 @@ class CloudServer:
 
     def events(self, cluster: str) -> list[Event]:
         listed = self._session.shoal("cluster", "events", cluster, "--json").stdout
-        return [msgspec.json.decode(line, type=Event) for line in listed.splitlines()]
+        lines = [line for line in listed.splitlines() if "kind" in json.loads(line)]
+        return [msgspec.json.decode(line, type=Event) for line in lines]  # not Dask's workers
 
     def settles(self, cluster: str) -> None:
         """Wait until the cloud has nothing of it any more, and nothing of it runs."""
