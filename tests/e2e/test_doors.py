@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.session import Session
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 UP = """
     import shoal, sys
@@ -37,7 +37,7 @@ def listening(processes: list[psutil.Process]) -> set[tuple[str, int]]:
 
 def test_every_port_of_a_running_cluster_turns_a_stranger_away(session: Session) -> None:
     script = session.start(UP)
-    script.says("UP")
+    script.says("UP", 150)
     doors = listening(session.processes())
     assert len(doors) >= 3  # the head, the scheduler, the worker
     for door in doors:
