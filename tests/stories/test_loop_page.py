@@ -19,7 +19,7 @@ def test_the_page_shows_the_edges_of_an_instances_life() -> None:
 
 
 def test_the_page_counts_stories_and_weathers() -> None:
-    words = {12: "twelve", 16: "sixteen"}
+    words = {12: "twelve", 18: "eighteen"}
     text = PAGE.read_text("utf-8")
     assert f"{words[len(STORIES)]} stories" in text
     assert f"{words[len(WEATHERS)]} kinds of weather" in text
