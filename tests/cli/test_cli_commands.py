@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
-import time
+import threading
 from datetime import timedelta
 
 import click
@@ -354,15 +355,15 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_interrupted_is_130(shoal: Shoal, server: FakeServer) -> None:
     def interrupt(call: object) -> object:
-        import os
-        import signal
-
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.05)
+        # To the thread that waits for the answer, so that its wait ends at once.
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        interrupted.wait(10)
         return ClusterList(())
 
+    interrupted = threading.Event()
     server.on(endpoints.CLUSTERS, interrupt)
     ran = shoal("cluster", "list")
+    interrupted.set()
     assert (ran.status, ran.out) == (130, "")
     assert "Traceback" not in ran.err
 
