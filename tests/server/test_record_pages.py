@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shoal.server.pages import charts, record
+from shoal.server.pages import charts, computation
 from shoal.server.pages.charts import Line, Plan
 from shoal.server.pages.flame import flame
 from shoal.server.pages.share import slices
@@ -119,7 +119,7 @@ def test_time_is_summed_by_prefix_the_longest_first() -> None:
         TaskGroupSample("c", "sum-2", "sum", tasks=3, compute_s=6.0),
         TaskGroupSample("c", "read-1", "read", tasks=9, compute_s=4.0),
     ]
-    found = record.prefixes(groups)
+    found = computation.prefixes(groups)
     assert [(it.name, it.tasks, it.seconds, it.share) for it in found] == [
         ("sum", 5, 8.0, 1.0),
         ("read", 9, 4.0, 0.5),

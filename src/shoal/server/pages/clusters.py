@@ -14,7 +14,7 @@ from shoal.server.pages import exports, limits
 from shoal.server.pages.asked import SPANS, ListAsked, asked, cluster_query
 from shoal.server.pages.forms import checked_form
 from shoal.server.pages.frame import Visit, redirect, render
-from shoal.server.pages.record import signs
+from shoal.server.pages.signals import signs
 from shoal.store import listing
 from shoal.store import signals as signal_rows
 from shoal.wire.endpoints import ClusterQuery

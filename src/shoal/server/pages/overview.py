@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from shoal.core import status
 from shoal.server.handlers import clusters as handlers
-from shoal.server.pages import record, workers
+from shoal.server.pages import computations, samples, signals, workers
 from shoal.server.pages.cluster import asked_of, page
 from shoal.server.pages.frame import Visit, redirect
 from shoal.server.pages.milestones import milestones
@@ -23,10 +23,10 @@ async def overview(visit: Visit) -> Response:
     view = handlers.view_from(desk, facts)
     if visit.request.path_params["cluster"] != view.id:  # asked for by name
         return redirect(f"/clusters/{view.id}", 302)
-    charts, begin, end = await record.newest(visit, view)
+    charts, begin, end = await samples.newest(visit, view)
     dropped, lines_dropped = await desk.database.run_samples(telemetry_rows.dropped, view.id)
     values = {
-        "work": await record.newest_work(visit, view),
+        "work": await computations.newest_work(visit, view),
         "losses": await workers.newest_losses(visit, view.id, _LOSSES),
         "dropped": dropped,
         "lines_dropped": lines_dropped,
@@ -39,7 +39,7 @@ async def overview(visit: Visit) -> Response:
         "tasks": facts.head.tasks if facts.head else 0,
         "vm_count": len(facts.instances),
         "held": any(it.state is not InstanceState.GONE for it in facts.instances),
-        "signals": await record.signals_of(visit, view.id, past=view.ended_at is not None),
+        "signals": await signals.signals_of(visit, view.id, past=view.ended_at is not None),
         "charts": charts,
         "begin": begin,
         "end": end,

@@ -1,0 +1,112 @@
+"""One computation: its code, where the time of workers' threads went, its task groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from starlette.responses import Response
+
+from shoal.server.handlers import telemetry as handlers
+from shoal.server.pages import exports
+from shoal.server.pages.cluster import asked_of, cluster_view, page
+from shoal.server.pages.flame import flame
+from shoal.server.pages.frame import Visit
+from shoal.server.pages.share import Slice, slices
+from shoal.wire.telemetry import PrefixTime, TaskGroupSample
+
+_GROUPS = 200
+
+
+class Prefix(msgspec.Struct, frozen=True):
+    """All groups of one prefix."""
+
+    name: str
+    groups: int
+    tasks: int
+    seconds: float
+    bytes: int
+    slices: tuple[Slice, ...]
+    share: float  # of the longest
+
+
+async def computation(visit: Visit) -> Response:
+    view = await cluster_view(visit)
+    found = await handlers.computation(visit.desk, asked_of(visit, None))
+    values = {
+        "computation": found.computation,
+        "frames": found.computation.code[::-1],
+        "prefixes": prefixes(found.groups),
+        "flame": flame(found.computation, found.groups, found.times, visit.desk.clock()),
+        "times": activities(found.times),
+        "groups": found.groups[:_GROUPS],
+        "hidden": len(found.groups) - _GROUPS,
+        "exceptions": found.exceptions,
+        "now": visit.desk.clock(),
+    }
+    return page(visit, view, "computation", values)
+
+
+_WAYS = (
+    ("compute_s", "computing"),
+    ("transfer_s", "moving data"),
+    ("disk_read_s", "reading spilled data"),
+    ("disk_write_s", "spilling"),
+    ("deserialize_s", "deserialising"),
+    ("other_s", "other"),
+)
+
+
+def prefixes(groups: Sequence[TaskGroupSample]) -> list[Prefix]:
+    """Where the workers' time went, the longest first."""
+    by: dict[str, list[TaskGroupSample]] = {}
+    for it in groups:
+        by.setdefault(it.prefix, []).append(it)
+    sums = {
+        name: {way: sum(getattr(it, field) for it in some) for field, way in _WAYS}
+        for name, some in by.items()
+    }
+    longest = max((sum(it.values()) for it in sums.values()), default=0.0) or 1.0
+    found = [
+        Prefix(
+            name,
+            len(some),
+            sum(it.tasks for it in some),
+            sum(sums[name].values()),
+            sum(it.bytes for it in some),
+            slices(sums[name], longest),
+            sum(sums[name].values()) / longest,
+        )
+        for name, some in by.items()
+    ]
+    return sorted(found, key=lambda it: -it.seconds)
+
+
+def activities(times: Sequence[PrefixTime]) -> list[tuple[str, float, tuple[Slice, ...]]]:
+    """Of each prefix what its threads did, as Dask's fine metrics say; "" is moving data."""
+    whole = [(it.prefix or "(between workers)", sum(it.seconds.values()), it) for it in times]
+    longest = max((seconds for _, seconds, _ in whole), default=0.0) or 1.0
+    ordered = sorted(whole, key=lambda it: -it[1])
+    return [(name, seconds, slices(it.seconds, longest)) for name, seconds, it in ordered]
+
+
+async def part(visit: Visit) -> Response:
+    """Of a computation: its groups, their sums by prefix, or what threads did, as a file."""
+    view, path = await cluster_view(visit), visit.request.path_params
+    found = await handlers.computation(visit.desk, asked_of(visit, None))
+    parts: dict[str, Sequence[msgspec.Struct]] = {
+        "groups": found.groups,
+        "prefixes": prefixes(found.groups),
+        "activities": [
+            Activity(it.prefix, name, seconds)
+            for it in found.times
+            for name, seconds in it.seconds.items()
+        ],
+    }
+    return exports.structs(view.name, path["part"], path["kind"], parts)
+
+
+class Activity(msgspec.Struct, frozen=True):
+    prefix: str  # "": moving data between workers
+    activity: str
+    seconds: float
