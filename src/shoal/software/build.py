@@ -1,7 +1,7 @@
 """Wheels for what no index has, each made once for the same content, on the client.
 
 The cache is keyed by what goes in: the files of an editable project, of loose modules, the record
-of an installed distribution. It may be deleted at any time.
+of an installed distribution. It is pruned when something is made, and may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from shoal.errors import EnvironmentFailed
-from shoal.software import builders, wheels
+from shoal.software import builders, client_cache, wheels
 from shoal.software.classify import Editable, Modules, Repacked
 from shoal.software.installer import CREDENTIALS, attempt, credentials_missing, last_words
 from shoal.software.loose import skipped
@@ -112,14 +112,14 @@ def _once(key: str, name: str, kind: str, cache: Path, make: Callable[[Path], Pa
         except OSError:  # made by another meanwhile: its bytes are the same
             if _found(directory) is None:
                 raise
+    client_cache.prune(cache)
     return Built(described, directory / described.filename)
 
 
 def _found(directory: Path) -> Built | None:
-    try:
-        wheel = msgspec.json.decode((directory / _DESCRIPTION).read_bytes(), type=WheelFile)
-    except FileNotFoundError:
+    if not client_cache.used(directory):
         return None
+    wheel = msgspec.json.decode((directory / _DESCRIPTION).read_bytes(), type=WheelFile)
     return Built(wheel, directory / wheel.filename)
 
 

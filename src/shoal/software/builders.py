@@ -17,6 +17,7 @@ import filelock
 import msgspec
 
 from shoal.errors import EnvironmentFailed
+from shoal.software import client_cache
 from shoal.software.installer import attempt, last_words, run
 from shoal.software.prefixes import python_of
 
@@ -102,11 +103,12 @@ def environment_with(requires: tuple[str, ...], cache: Path) -> Path:
     """The Python of an environment with these requirements, made once and kept."""
     key = hashlib.sha256("\0".join((sys.version, *sorted(requires))).encode()).hexdigest()[:16]
     made = cache / "builders" / key
-    if not made.exists():
+    if not client_cache.used(made):
         made.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(made.with_suffix(".lock")):
-            if not made.exists():
+            if not client_cache.used(made):
                 _make(requires, made)
+                client_cache.prune(cache)
     return python_of(made)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from shoal.errors import EnvironmentFailed
-from shoal.software import pylock
+from shoal.software import client_cache, pylock
 from shoal.software.agreement import MUST_MATCH
 from shoal.software.installer import (
     CREDENTIALS,
@@ -76,7 +76,7 @@ class Wanted(msgspec.Struct, frozen=True):
 
 def pinned(wanted: Wanted, cache: Path) -> Outcome:
     file = cache / "locks" / f"{_key(wanted)}.json"
-    if file.exists():
+    if client_cache.used(file):
         return msgspec.json.decode(file.read_bytes(), type=Outcome)
     outcome = _closed(wanted) if wanted.closed else _resolved(wanted)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -86,6 +86,7 @@ def pinned(wanted: Wanted, cache: Path) -> Outcome:
         draft.replace(file)
     finally:
         draft.unlink(missing_ok=True)  # of a disk that is full
+    client_cache.prune(cache)
     return outcome
 
 
