@@ -17,7 +17,6 @@ from pathlib import Path
 
 import msgspec
 
-from shoal.software.installer import run
 from shoal.software.prefixes import clone, python_of
 from shoal.wire.environments import Manifest
 
@@ -84,14 +83,9 @@ def prune(store: Path, *, keep: frozenset[str], older_than: float) -> None:
         shutil.rmtree(ending, ignore_errors=True)
 
 
-def compile_all(made: Path) -> None:
-    """Byte code for every later clone of an environment in the store, at the lowest priority.
-    Blocks; may be killed at any time, since each file is renamed into place."""
-    run(compiling(made))
-
-
 def compiling(made: Path) -> list[str | Path]:
-    """The command of `compile_all`."""
+    """The command that makes byte code for every later clone of an environment in the store, at the
+    lowest priority. It may be killed at any time, since each file is renamed into place."""
     return [python_of(made), "-I", "-c", _COMPILE, made, COMPILED]
 
 

@@ -25,7 +25,6 @@ from shoal.errors import EnvironmentFailed
 from shoal.software import conda, disks
 from shoal.software.environment_store import (
     COMPILED,
-    compile_all,
     compiling,
     describe,
     keep_spares,
@@ -44,7 +43,6 @@ __all__ = [
     "PythonSource",
     "RealiseProgress",
     "Realised",
-    "compile_all",
     "compiling",
     "complete",
     "keep_spares",

@@ -38,14 +38,7 @@ class Keeper(Protocol):
 class Endpoint:
     def __init__(self, keeper: Keeper) -> None:
         secret = secrets.token_urlsafe(32)
-
-        class Requests(_Requests):
-            answering = staticmethod(
-                lambda asked, same: answer(keeper, secret, asked, same_user=same)
-            )
-
-        self._server = ThreadingHTTPServer((_HOST, 0), Requests)
-        self._server.daemon_threads = True
+        self._server = _Server(keeper, secret)
         self.place = Place(_HOST, self._server.server_address[1], secret)
         threading.Thread(
             target=self._server.serve_forever, name="shoal-credentials", daemon=True
@@ -74,13 +67,18 @@ def answer(keeper: Keeper, secret: str, asked: Asked, *, same_user: bool | None)
     return keeper.beyond.ask("gcp", found) if isinstance(found, PassOn) else found
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, keeper: Keeper, secret: str) -> None:
+        super().__init__((_HOST, 0), _Requests)
+        self.keeper, self.secret = keeper, secret
+
+
 class _Requests(BaseHTTPRequestHandler):
+    server: _Server
     protocol_version = "HTTP/1.1"
     timeout = _IDLE_S
-
-    @staticmethod
-    def answering(asked: Asked, same: bool | None) -> Answer:
-        raise NotImplementedError
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
@@ -90,7 +88,8 @@ class _Requests(BaseHTTPRequestHandler):
             headers={name.lower(): value for name, value in self.headers.items()},
             target=self.path,
         )
-        found = self.answering(asked, same_user(self.client_address, self._own))
+        same = same_user(self.client_address, self._own)
+        found = answer(self.server.keeper, self.server.secret, asked, same_user=same)
         body = found.body.encode()
         self.send_response(found.status)
         self.send_header("Content-Type", found.content_type)
