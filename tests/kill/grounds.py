@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+import msgspec
 
 from shoal.clouds.aws.cloud import AwsCloud
 from shoal.clouds.azure.cloud import AzureCloud
@@ -30,25 +33,89 @@ Clock = Callable[[], datetime]
 TIMING = Timing(listing_lag_s=1.0, boot_timeout_s=60.0, silence_timeout_s=120.0, capacity_mark_s=25)
 
 
-class Ground(Protocol):
-    gate: Gate
+class Ground(msgspec.Struct, frozen=True):
+    """An account on a cloud's double, and what only its inside can tell."""
+
     offers: tuple[Offer, ...]
+    gate: Gate
+    room: dict[Any, int]  # by what `pool` gives of an offer
+    pool: Callable[[Offer], object]
+    adapter: Callable[..., Provider]  # `provider`, of a new process: it knows nothing
+    running: Callable[[], set[str]]  # ids of VMs, as a listing tells them
+    left: Callable[[], list[str]]  # all that is billed or in the way, but for what was there before
 
     def provider(self, installation: InstallationId, clock: Clock) -> Provider:
-        """Of a new process: it knows nothing."""
-        ...
-
-    def running(self) -> set[str]:
-        """Ids of VMs, as a listing tells them."""
-        ...
-
-    def left(self) -> list[str]:
-        """All that is billed or in the way, but for what was there before."""
-        ...
+        return self.adapter(installation, clock=clock, offers=lambda _: self.offers, timing=TIMING)
 
     def fill(self, full: bool) -> None:
         """There is no room for any VM, or there is."""
-        ...
+        for it in self.offers:
+            self.room[self.pool(it)] = 0 if full else 100
+
+
+def of_gcp(double: GcpDouble) -> Ground:
+    compute = double.compute
+    return Ground(
+        _offers(Cloud.GCP, "us-east1", ("us-east1-b", "us-east1-c"), "n2-standard-4"),
+        double.gate,
+        compute.knobs.room,
+        lambda it: (it.zone, it.machine_type),
+        partial(GcpCloud, double.account, credentials=double.credentials, patience_s=5.0),
+        lambda: set(compute.instances),
+        lambda: [*compute.left(), *double.faults],
+    )
+
+
+def of_aws(double: AwsDouble) -> Ground:
+    return Ground(
+        _offers(Cloud.AWS, "us-east-1", ("us-east-1a", "us-east-1b"), "m7i.xlarge"),
+        double.front.gate,
+        double.knobs.room,
+        lambda it: (it.zone, it.machine_type),
+        partial(AwsCloud, double.account, session=double.session),
+        lambda: {str(it.id) for it in double.instances()},
+        double.left,
+    )
+
+
+def of_azure(double: AzureDouble) -> Ground:
+    arm = double.arm
+
+    def running() -> set[str]:
+        """One that found no room is a name alone, and no VM."""
+        found = [it for it in arm.of_kind(VM) if it["properties"]["provisioningState"] != "Failed"]
+        return {str(it["id"]).lower() for it in found}
+
+    return Ground(
+        _offers(Cloud.AZURE, "eastus", ("eastus-1", "eastus-2"), "Standard_D4s_v5"),
+        double.gate,
+        arm.knobs.room,
+        lambda it: it.machine_type,
+        partial(AzureCloud, double.account, trust=double.trust, poll_s=0.0),
+        running,
+        lambda: [*arm.left(), *arm.faults],
+    )
+
+
+@contextmanager
+def gcp(folder: Path) -> Iterator[Ground]:
+    with GcpDouble(Compute()) as double:
+        yield of_gcp(double)
+
+
+@contextmanager
+def aws(folder: Path) -> Iterator[Ground]:
+    with AwsDouble(AwsKnobs(regions=("us-east-1",))) as double:
+        yield of_aws(double)
+
+
+@contextmanager
+def azure(folder: Path) -> Iterator[Ground]:
+    with AzureDouble(prepared(Arm()), folder) as double:
+        yield of_azure(double)
+
+
+GROUNDS: dict[str, Any] = {"gcp": gcp, "aws": aws, "azure": azure}
 
 
 def _offers(cloud: Cloud, region: str, zones: tuple[str, ...], type_: str) -> tuple[Offer, ...]:
@@ -66,115 +133,3 @@ def _offers(cloud: Cloud, region: str, zones: tuple[str, ...], type_: str) -> tu
         )
         for zone in zones
     )
-
-
-class Gcp:
-    offers = _offers(Cloud.GCP, "us-east1", ("us-east1-b", "us-east1-c"), "n2-standard-4")
-
-    def __init__(self, double: GcpDouble) -> None:
-        self._double, self.gate = double, double.gate
-
-    def provider(self, installation: InstallationId, clock: Clock) -> Provider:
-        double = self._double
-        return GcpCloud(
-            double.account,
-            installation,
-            clock=clock,
-            offers=lambda _: self.offers,
-            credentials=double.credentials,
-            timing=TIMING,
-            patience_s=5.0,
-        )
-
-    def running(self) -> set[str]:
-        return set(self._double.compute.instances)
-
-    def left(self) -> list[str]:
-        return [*self._double.compute.left(), *self._double.faults]
-
-    def fill(self, full: bool) -> None:
-        room = self._double.compute.knobs.room
-        for it in self.offers:
-            room[it.zone, it.machine_type] = 0 if full else 100
-
-
-class Aws:
-    offers = _offers(Cloud.AWS, "us-east-1", ("us-east-1a", "us-east-1b"), "m7i.xlarge")
-
-    def __init__(self, double: AwsDouble) -> None:
-        self._double, self.gate = double, double.front.gate
-
-    def provider(self, installation: InstallationId, clock: Clock) -> Provider:
-        double = self._double
-        return AwsCloud(
-            double.account,
-            installation,
-            clock=clock,
-            offers=lambda _: self.offers,
-            session=double.session,
-            timing=TIMING,
-        )
-
-    def running(self) -> set[str]:
-        return {str(it.id) for it in self._double.instances()}
-
-    def left(self) -> list[str]:
-        return self._double.left()
-
-    def fill(self, full: bool) -> None:
-        for it in self.offers:
-            self._double.knobs.room[it.zone, it.machine_type] = 0 if full else 100
-
-
-class Azure:
-    offers = _offers(Cloud.AZURE, "eastus", ("eastus-1", "eastus-2"), "Standard_D4s_v5")
-
-    def __init__(self, double: AzureDouble) -> None:
-        self._double, self.gate = double, double.gate
-
-    def provider(self, installation: InstallationId, clock: Clock) -> Provider:
-        double = self._double
-        return AzureCloud(
-            double.account,
-            installation,
-            clock=clock,
-            offers=lambda _: self.offers,
-            trust=double.trust,
-            timing=TIMING,
-            poll_s=0.0,
-        )
-
-    def running(self) -> set[str]:
-        """One that found no room is a name alone, and no VM."""
-        return {
-            str(it["id"]).lower()
-            for it in self._double.arm.of_kind(VM)
-            if it["properties"]["provisioningState"] != "Failed"
-        }
-
-    def left(self) -> list[str]:
-        return [*self._double.arm.left(), *self._double.arm.faults]
-
-    def fill(self, full: bool) -> None:
-        self._double.arm.knobs.room["Standard_D4s_v5"] = 0 if full else 100
-
-
-@contextmanager
-def gcp(folder: Path) -> Iterator[Ground]:
-    with GcpDouble(Compute()) as double:
-        yield Gcp(double)
-
-
-@contextmanager
-def aws(folder: Path) -> Iterator[Ground]:
-    with AwsDouble(AwsKnobs(regions=("us-east-1",))) as double:
-        yield Aws(double)
-
-
-@contextmanager
-def azure(folder: Path) -> Iterator[Ground]:
-    with AzureDouble(prepared(Arm()), folder) as double:
-        yield Azure(double)
-
-
-GROUNDS: dict[str, Any] = {"gcp": gcp, "aws": aws, "azure": azure}

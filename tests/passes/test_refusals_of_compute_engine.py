@@ -16,11 +16,11 @@ from shoal.store import clusters, instances
 from shoal.store.database import Database
 from shoal.wire.events import Event, EventKind
 from shoal.wire.ids import ClusterId, EnvironmentId, UserName, WorkspaceName
-from shoal.wire.specs import ClusterSpec, Hardware, SpotPolicy, Workers
+from shoal.wire.specs import Cloud, ClusterSpec, Hardware, SpotPolicy, Workers
 from shoal.wire.views import InstanceState
 from tests.doubles.gcp.compute import Compute
 from tests.doubles.gcp.server import GcpDouble
-from tests.kill.grounds import Gcp
+from tests.kill.grounds import of_gcp
 from tests.kill.rig import boot_text, databases, rows_of, template
 
 ONE, OTHER = ClusterId("c-0000000001"), ClusterId("c-0000000002")
@@ -43,10 +43,12 @@ class Desk:
         connection = rows_of(database)
         connection.execute("PRAGMA query_only = OFF")
         connection.deserialize(template(1))
-        ground = Gcp(double)
+        ground = of_gcp(double)
         [(installation,)] = connection.execute("SELECT id FROM installation").fetchall()
         on_demand = ground.offers
-        ground.offers = (*on_demand, *(_spot(it) for it in on_demand))
+        ground = msgspec.structs.replace(
+            ground, offers=(*on_demand, *(_spot(it) for it in on_demand))
+        )
         self._reconciler = Reconciler(
             database=database,
             provider=ground.provider(installation, self.clock),
@@ -59,7 +61,7 @@ class Desk:
     ) -> None:
         spec = ClusterSpec(
             f"etl-{id[-1]}",
-            Gcp.offers[0].cloud,
+            Cloud.GCP,
             Workers(wanted, wanted, wanted),
             EnvironmentId("e"),
             worker=Hardware(vm_types=("n2-standard-4",)),
