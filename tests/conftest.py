@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from sqlalchemy import make_url
 
 from shoal.store.database import Database
 from tests import postgres
+
+# A shell without job control starts what it puts into the background with SIGINT ignored, and so
+# would everything be that is started here, sessions that are interrupted by a test included.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples each time; more of them where SHOAL_TEST_EXAMPLES says "thorough", as in CI.
 _SAME = settings(

@@ -16,7 +16,7 @@ from shoal.wire.views import LogLine
 from tests.browser import seeded, seeded_record, serving
 from tests.browser.conftest import Site, shots_in
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 NEW = ClusterId("c-0000000002")  # one that has nothing on record
 CLUSTER = f"/clusters/{NEW}"

@@ -14,7 +14,7 @@ from shoal.server.pages.frame import ASSETS
 from tests.browser.conftest import Site, Visit
 from tests.browser.seeded import GRID
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 CLUSTER = f"/clusters/{GRID}"
 PAGES = {

@@ -12,7 +12,7 @@ import pytest
 from tests.doubles.aws.knobs import Knobs
 from tests.doubles.aws.server import AwsDouble
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 Shoal = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -23,7 +23,7 @@ from shoal.client.credentials.azure import MANAGEMENT, STORAGE, AzureLogin
 from shoal.client.credentials.gcp import GcpLogin
 from shoal.errors import NotPossible
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 NOTHING: frozenset[str] = frozenset()
 VAULT = "https://vault.azure.net"

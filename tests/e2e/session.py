@@ -47,12 +47,12 @@ class Session:
         file.write_text(textwrap.dedent(script))
         return Script(file, self)
 
-    def run(self, script: str, timeout_s: float = 90.0) -> list[str]:
+    def run(self, script: str, timeout_s: float = 240.0) -> list[str]:
         """A script of the user's, to its end; what it printed."""
         return self.start(script).finish(timeout_s)
 
     def shoal(
-        self, *arguments: str, check: bool = True, timeout_s: float = 60
+        self, *arguments: str, check: bool = True, timeout_s: float = 150
     ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [self.python.parent / "shoal", *arguments],
@@ -156,7 +156,7 @@ class Script:
             for line in told:
                 self.lines.append(line.rstrip())
 
-    def says(self, text: str, timeout_s: float = 60.0) -> str:
+    def says(self, text: str, timeout_s: float = 150.0) -> str:
         """The first line with this text, when it comes."""
 
         def found() -> bool:
@@ -167,7 +167,7 @@ class Script:
         assert told, f"it ended without saying {text!r}:\n" + "\n".join(self.lines)
         return told[0]
 
-    def finish(self, timeout_s: float = 90.0) -> list[str]:
+    def finish(self, timeout_s: float = 240.0) -> list[str]:
         try:
             self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -184,7 +184,7 @@ class Script:
         self.process.kill()
         self.over()
 
-    def over(self, timeout_s: float = 60.0) -> int:
+    def over(self, timeout_s: float = 100.0) -> int:
         """Wait for its end, however it ends; its exit status."""
         status = self.process.wait(timeout_s)
         self._reader.join(5)

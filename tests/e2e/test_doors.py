@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.session import Session
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
 UP = """
     import shoal, sys

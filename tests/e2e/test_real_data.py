@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.session import PROJECT, Session, make_environment
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
 # Mean delay at arrival in minutes by airline, of the flights that arrived.
 JOB = """

@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.session import Session, until
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
 OWN = """
     import dask

@@ -10,7 +10,7 @@ import pytest
 from shoal.clouds import local_groups
 from tests.e2e.session import Session
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
 
 def test_racing_starts_give_one_server(session: Session) -> None:

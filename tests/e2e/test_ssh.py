@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.session import Session
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
 
 def test_a_command_runs_in_the_vms_directory_with_its_environment(session: Session) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.session import Session
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
 
 def test_sync_brings_new_code_and_keeps_what_was_computed(session: Session) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.session import Session, until
 from tests.postgres import Server
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
 
 def test_members_of_a_team_share_a_server_on_postgresql(
@@ -28,7 +28,7 @@ def test_members_of_a_team_share_a_server_on_postgresql(
             env=team, stdout=told, stderr=told,
         )  # fmt: skip
     try:
-        until(lambda: "Shoal listens on" in log.read_text(), 60, log.read_text)
+        until(lambda: "Shoal listens on" in log.read_text(), 150, log.read_text)
         url = log.read_text().partition("Shoal listens on ")[2].split()[0]
         token = (session.state / "team" / "token").read_text().strip()
         assert os.stat(session.state / "team" / "token").st_mode & 0o777 == 0o600
@@ -42,7 +42,7 @@ def test_members_of_a_team_share_a_server_on_postgresql(
             "        print('RESULT', client.submit(sum, [1, 2]).result())\n"
         )
         done = subprocess.run(
-            [session.python, script], env=member, capture_output=True, text=True, timeout=90,
+            [session.python, script], env=member, capture_output=True, text=True, timeout=240,
             cwd=session.work, check=False,
         )  # fmt: skip
         assert "RESULT 3" in done.stdout, done.stdout + done.stderr
@@ -65,7 +65,7 @@ def _ask(shoal: Path, environment: dict[str, str], *arguments: str) -> str:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
