@@ -11,6 +11,7 @@ from shoal.store.database import Database
 from shoal.wire.ids import ClusterId, InstanceId, WorkspaceName, instance_id
 from shoal.wire.telemetry import (
     Chunk,
+    ClientEvent,
     CodeFrame,
     Computation,
     HostSample,
@@ -38,6 +39,7 @@ _GIB = 1 << 30
 def items(cluster: ClusterId, now: datetime, *, minutes: int = 40) -> Iterator[Item]:
     yield from _computations(cluster, now)
     yield from _comings(cluster, now)
+    yield from _clients(now)
     for n in range(minutes * 12):
         at = now - timedelta(seconds=5 * (minutes * 12 - n))
         wave = 0.5 + 0.45 * math.sin(n / 23)
@@ -119,6 +121,22 @@ def _comings(cluster: ClusterId, now: datetime) -> Iterator[Item]:
         yield ShuffleEvent(at, "6f1e2a", run, what, workers=6, partitions=800)
 
 
+def _clients(now: datetime) -> Iterator[Item]:
+    """A notebook that lost its network and came back, and a script that came and went."""
+    for client, user, name, came_min, went_min in (
+        ("Client-a1", "ada", "", 39, 22.5),
+        ("Client-a2", "ada", "", 22.4, None),
+        ("Client-g1", "grace", "nightly report", 18, 9),
+        ("Client-g2", "grace", "nightly report", 4, None),
+    ):
+        address = f"tls://198.51.100.{7 if user == 'ada' else 9}:51234"
+        told = {"name": name, "user": user, "address": address}
+        came = now - timedelta(minutes=came_min)
+        yield ClientEvent(came, client, connected=True, **told)
+        if went_min is not None:
+            yield ClientEvent(now - timedelta(minutes=went_min), client, connected=False, **told)
+
+
 def _host(cluster: ClusterId, number: int, at: datetime, wave: float) -> HostSample:
     return HostSample(
         at,
@@ -160,6 +178,7 @@ def _computations(cluster: ClusterId, now: datetime) -> Iterator[Item]:
             graph_s=0.21,
             compute_s=3210.0,
             workers=6,
+            spans=("monthly / means",) if number < 3 else (),
         )
         for name, compute_s, transfer_s, after_s in (
             ("read-zarr", 900.0, 0.0, 1),
@@ -181,7 +200,8 @@ def _computations(cluster: ClusterId, now: datetime) -> Iterator[Item]:
                 bytes=int(3e9),
                 longest_s=4.2,
             )
-        yield PrefixTime(id, "groupby-mean", {"thread-cpu": 1500.0, "thread-noncpu": 200.0})
+        spent = {"thread-cpu": 1500.0, "thread-noncpu": 200.0}
+        yield PrefixTime(id, "groupby-mean", spent, shared=number < 5)
         if erred:
             yield TaskException(
                 f"x-{number}",

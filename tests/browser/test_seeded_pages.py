@@ -26,6 +26,8 @@ PAGES = {
     "computations": f"{CLUSTER}/computations",
     "computations-none": "/clusters/c-0000000003/computations",
     "computation": f"{CLUSTER}/computations/comp-4",
+    "clients": f"{CLUSTER}/clients",
+    "clients-none": "/clusters/c-0000000003/clients",
     "workers": f"{CLUSTER}/workers",
     "workers-none": "/clusters/c-0000000003/workers",
     "vms": f"{CLUSTER}/vms",
@@ -202,7 +204,7 @@ def test_the_flame_is_opened_with_the_keyboard(site: Site) -> None:
 def test_watched_clusters_are_not_spoken_of_as_ours(site: Site) -> None:
     page = site.visit().open("/clusters/on-hpc-watched")
     assert page.locator(".under a").all_inner_texts() == [
-        *("Overview", "Computations", "Workers", "Metrics", "Events")
+        *("Overview", "Computations", "Clients", "Workers", "Metrics", "Events")
     ]
     assert page.locator("text=Dask dashboard").count() == 0
     page.click("text=Stop watching…")

@@ -21,6 +21,7 @@ from shoal.wire.telemetry import (
     SignalKind,
     SignalList,
     SignalView,
+    Telemetry,
 )
 from shoal.wire.views import ClusterStatus, WorkerCounts
 
@@ -60,6 +61,7 @@ def answering(server: FakeServer) -> None:
     server.on(endpoints.CLUSTER, cluster)
     server.on(endpoints.COMPUTATIONS, lambda call: ComputationList(()))
     server.on(endpoints.EXCEPTIONS, lambda call: ExceptionList(()))
+    server.on(endpoints.TELEMETRY, lambda call: Telemetry(0, 0, 0, 0, 1234, 2, forgotten=5))
 
 
 def living(server: FakeServer, look: Callable[[Live], Any]) -> None:
@@ -88,6 +90,9 @@ def test_stages_signals_and_cost_change_while_it_is_looked_at(server: FakeServer
         assert first is not None
         assert "1 of 1000 ready, 1 preparing" in first.summary_html()
         assert "$1.00 so far, $3.60 an hour" in first.summary_html()
+        assert "lacks 1,234 items and 2 lines" in first.summary_html()
+        assert "lacks 1,234 items and 2 lines" in str(first)
+        assert "5 items and 0 lines of the log went before their time" in str(first)
         await asyncio.sleep(EVERY_S - 1.1)
         later = live.newest()
         assert later is not None

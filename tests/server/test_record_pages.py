@@ -8,16 +8,21 @@ import io
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import insert
 
 from shoal.server.pages import charts, computation
+from shoal.server.pages.builds import Use, uses
 from shoal.server.pages.charts import Line, Plan
+from shoal.server.pages.clients import stays
 from shoal.server.pages.flame import flame
 from shoal.server.pages.share import slices
-from shoal.store import telemetry
+from shoal.store import tables, telemetry
 from shoal.wire.ids import ClusterId, InstanceId, WorkspaceName
 from shoal.wire.requests import Watch
+from shoal.wire.specs import Role
 from shoal.wire.telemetry import (
     Chunk,
+    ClientEvent,
     Computation,
     HostSample,
     Item,
@@ -28,6 +33,7 @@ from shoal.wire.telemetry import (
     WatchedReport,
     WorkerEvent,
 )
+from shoal.wire.views import InstanceState, InstanceView, Stage
 from tests.browser import seeded_record
 from tests.server.conftest import Served
 from tests.server.test_pages import Browser, Inline, a_cluster
@@ -197,7 +203,7 @@ def test_what_was_dropped_is_said(served: Served, browser: Browser) -> None:
     asyncio.run(lost)
     page = browser.get(f"/clusters/{id}").text
     assert "<b>1,234</b> items of the record were dropped" in page
-    assert "<b>1</b> lines of the log was dropped" in page
+    assert "<b>1</b> line of the log was dropped" in page
     assert "1,234" in browser.get(f"/clusters/{id}/metrics").text
     assert "lines" in browser.get(f"/clusters/{id}/logs").text
 
@@ -298,8 +304,95 @@ def test_metrics_go_back_as_far_as_asked(recorded: str, browser: Browser) -> Non
     backwards = "from=2026-11-02T00:00:00Z&to=2026-11-01T00:00:00Z"
     assert browser.get(f"{recorded}/metrics?{backwards}").status_code == 422
     page = browser.get(f"{recorded}/metrics").text
-    for chart in ("waiting for the GIL", "no worker", "connections", "in cores"):
+    for chart in ("Python’s lock (GIL)", "no worker", "connections", "in cores"):
         assert chart in page, chart
+
+
+def test_clients_are_told_by_their_stays(recorded: str, browser: Browser) -> None:
+    page = browser.get(f"{recorded}/clients").text
+    for text in ("nightly report", "grace", "connected", "4 min", "9 min", "16 min 30 s"):
+        assert text in page, text
+    assert [it["client"] for it in rows_of(browser, f"{recorded}/clients.csv")] == [
+        *("Client-g2", "Client-g1", "Client-g1", "Client-a2", "Client-a1", "Client-a1")
+    ]
+
+
+def test_a_stay_may_lack_its_beginning_and_nobody_outlasts_the_cluster() -> None:
+    def event(after_s: float, client: str, *, connected: bool) -> ClientEvent:
+        return ClientEvent(NOW + timedelta(seconds=after_s), client, connected, user="ada")
+
+    events = [
+        event(1, "early", connected=False),
+        event(2, "left", connected=True),
+        event(5, "left", connected=False),
+        event(3, "stays", connected=True),
+    ]
+    seconds = {
+        it.client: tuple(at and (at - NOW).total_seconds() for at in (it.since, it.until))
+        for it in stays(events, None)
+    }
+    assert list(seconds.items()) == [
+        ("stays", (3, None)),
+        ("left", (2, 5)),
+        ("early", (None, 1)),
+    ]
+    assert {
+        it.until for it in stays(events, NOW + timedelta(seconds=9)) if it.client == "stays"
+    } == {NOW + timedelta(seconds=9)}
+
+
+def test_spans_are_shown_and_asked_for(recorded: str, browser: Browser) -> None:
+    assert "monthly / means" in browser.get(f"{recorded}/computations/comp-1").text
+    found = rows_of(browser, f"{recorded}/computations.csv?span=MONTHLY")
+    assert [(it["id"], it["spans"]) for it in found] == [
+        ("comp-1", "monthly / means"),
+        ("comp-2", "monthly / means"),
+    ]
+    assert "No computation matches" in browser.get(f"{recorded}/computations?span=yearly").text
+
+
+def test_time_that_dask_does_not_tell_apart_is_marked(recorded: str, browser: Browser) -> None:
+    assert "with other computations" in browser.get(f"{recorded}/computations/comp-4").text
+    assert "with other computations" not in browser.get(f"{recorded}/computations/comp-5").text
+
+
+def test_how_long_the_lock_is_held_is_drawn_where_it_is_measured(
+    served: Served, browser: Browser
+) -> None:
+    id = a_cluster(served, served.token("bob", "research", "clusters"))
+    at = served.desk.clock() + timedelta(seconds=20)
+    told(served, id, SchedulerSample(at, gil_share=0.4), SchedulerSample(at + timedelta(seconds=5)))
+    page = browser.get(f"/clusters/{id}/metrics").text
+    assert "Python’s lock (GIL) in the scheduler: held 0 %" in page
+
+
+def test_what_went_for_want_of_room_is_said(served: Served, browser: Browser) -> None:
+    id = a_cluster(served, served.token("bob", "research", "clusters"))
+    row = {"cluster": id, "at": served.desk.clock(), "items": 4321, "log_lines": 1}
+    asyncio.run(
+        served.desk.database.run_samples(lambda tx: tx.execute(insert(tables.forgotten), [row]))
+    )
+    for path in ("", "/metrics"):
+        assert "<b>4,321</b> items of the record went before their time" in (
+            browser.get(f"/clusters/{id}{path}").text
+        )
+    log = browser.get(f"/clusters/{id}/logs").text
+    assert "<b>1</b> line of the log went before its time" in log
+
+
+def test_what_vms_run_and_cannot_run_is_told() -> None:
+    def vm(number: int, runs: str, broken: str = "", gone: bool = False) -> InstanceView:
+        return InstanceView(
+            InstanceId(f"shoal-c-{number}"),
+            *(Role.WORKER, InstanceState.LAUNCHED, Stage.READY, NOW, "wanted"),
+            detail="numpy 9 has no wheel" if broken else "",
+            gone_at=NOW if gone else None,
+            environment=runs,
+            broken=broken,
+        )
+
+    found = uses([vm(1, "new"), vm(2, "old", "new"), vm(3, "old"), vm(4, "new", gone=True)])
+    assert found == [Use("new", 1, "numpy 9 has no wheel"), Use("old", 2), Use("new", 1)]
 
 
 def rows_of(browser: Browser, path: str) -> list[dict[str, str]]:

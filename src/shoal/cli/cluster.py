@@ -116,7 +116,7 @@ def show(cluster: str, as_json: bool) -> None:
     """
     from shoal.cli import session
 
-    details, instances, record = session.talk(lambda api: _cluster(api, cluster))
+    details, instances = session.talk(lambda api: _cluster(api, cluster))
     if as_json:
         output.json(
             {
@@ -125,12 +125,12 @@ def show(cluster: str, as_json: bool) -> None:
                 "signals": details.signals,
                 "computations": details.computations,
                 "exceptions": details.exceptions,
-                "record": record,
+                "record": details.record,
             }
         )
         return
     _show(details.cluster)
-    _show_dropped(record)
+    _show_lacking(details.record)
     _show_recorded(details)
     click.echo()
     titles = ("VM", "role", "state", "stage", "since", "machine type", "zone", "why")
@@ -317,14 +317,12 @@ async def _listed(
     return clusters, tuple(note for it in view.held if it.user in owners for note in it.notices)
 
 
-async def _cluster(api: Api, cluster: str) -> tuple[Details, tuple[InstanceView, ...], Telemetry]:
+async def _cluster(api: Api, cluster: str) -> tuple[Details, tuple[InstanceView, ...]]:
     from shoal.client import details, pages
-    from shoal.wire import endpoints
 
     found = await details.of_cluster(api, cluster)
     instances = tuple([it async for it in pages.instances(api, found.cluster.id)])
-    record = await api.call(endpoints.TELEMETRY, path={"cluster": found.cluster.id})
-    return found, instances, record
+    return found, instances
 
 
 async def _logs(
@@ -453,12 +451,11 @@ def _show(view: ClusterView) -> None:
     )
 
 
-def _show_dropped(record: Telemetry) -> None:
-    if record.dropped or record.logs_dropped:
-        output.note(
-            f"The record lacks {record.dropped:,} items and {record.logs_dropped:,} lines of the "
-            "log: they were dropped on the way, rather than slow a computation down."
-        )
+def _show_lacking(record: Telemetry) -> None:
+    from shoal.client.details import lacking
+
+    for it in lacking(record):
+        output.note(it)
 
 
 def _show_recorded(details: Details) -> None:

@@ -22,6 +22,7 @@ from shoal.wire.telemetry import (
     SignalList,
     SignalView,
     TaskException,
+    Telemetry,
 )
 from shoal.wire.views import ClusterView
 
@@ -34,6 +35,7 @@ class Details(msgspec.Struct, frozen=True):
     computations: tuple[Computation, ...]  # the newest first
     exceptions: tuple[TaskException, ...]
     credentials: tuple[ForwardedIdentity, ...] = ()  # in a session that forwards them
+    record: Telemetry = Telemetry(0, 0, 0, 0, 0, 0)  # how much of it is on record, and what lacks
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
@@ -46,6 +48,7 @@ class Details(msgspec.Struct, frozen=True):
         if view.cost_uusd is not None:
             told.append(cost_words(view))
         told += [f"Credentials: {it}" for it in self.credentials]
+        told += lacking(self.record)
         for it in self.signals:
             told += ["", *signal_lines(it)]
         if self.computations:
@@ -82,12 +85,13 @@ class Details(msgspec.Struct, frozen=True):
             f"{escape(it.signal.evidence)} {escape(it.signal.advice)}</p>"
             for it in self.signals
         )
+        lacks = "".join(f"<p><small>{escape(it)}</small></p>" for it in lacking(self.record))
         link = escape(view.details_url, quote=True)
         more = f" · <a href='{link}' target='_blank'>details</a>" if link else ""
         return (
             f"<div><p><strong>{escape(view.name)}</strong>: {escape(view.sentence)}</p>"
             f"<p>Workers: {escape(worker_words(view.workers))}</p>"
-            f"<p>{escape(cost_words(view))}{more}</p>{signals}</div>"
+            f"<p>{escape(cost_words(view))}{more}</p>{signals}{lacks}</div>"
         )
 
 
@@ -99,16 +103,19 @@ async def of_cluster(api: Api, cluster: str) -> Details:
     signals: SignalList
     ran: ComputationList
     raised: ExceptionList
-    signals, ran, raised = await asyncio.gather(
+    record: Telemetry
+    signals, ran, raised, record = await asyncio.gather(
         api.call(endpoints.SIGNALS, query=endpoints.SignalQuery(cluster=view.id)),
         api.call(endpoints.COMPUTATIONS, query=wanted),
         api.call(endpoints.EXCEPTIONS, path={"cluster": view.id}, query=newest),
+        api.call(endpoints.TELEMETRY, path={"cluster": view.id}),
     )
     return Details(
         view,
         signals.signals,
         tuple(it.computation for it in ran.computations),
         raised.exceptions,
+        record=record,
     )
 
 
@@ -121,6 +128,22 @@ def cost_words(view: ClusterView) -> str:
     an_hour = view.price_uusd_per_hour
     now = "" if an_hour is None else f", {dollars(an_hour)} an hour"
     return f"Cost: {dollars(view.cost_uusd)} so far{now}"
+
+
+def lacking(record: Telemetry) -> list[str]:
+    """Sentences on what is not on record any more, or never was; none if it is whole."""
+    told = []
+    if record.dropped or record.logs_dropped:
+        told.append(
+            f"The record lacks {record.dropped:,} items and {record.logs_dropped:,} lines of the "
+            "log: they were dropped on the way, rather than slow a computation down."
+        )
+    if record.forgotten or record.logs_forgotten:
+        told.append(
+            f"{record.forgotten:,} items and {record.logs_forgotten:,} lines of the log went "
+            "before their time: all records took more room than the server's --samples-mib."
+        )
+    return told
 
 
 def signal_lines(it: SignalView) -> list[str]:

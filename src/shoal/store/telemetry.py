@@ -316,6 +316,20 @@ def _events(
     return tuple(tx.execute(query).scalars())
 
 
+class Missing(msgspec.Struct, frozen=True):
+    """What a record lacks: what was lost on the way to it, and what had to go before its time."""
+
+    items: int
+    log_lines: int
+    items_forgotten: int
+    log_lines_forgotten: int
+
+
+@reading
+def missing(tx: Connection, cluster: ClusterId) -> Missing:
+    return Missing(*dropped(tx, cluster), *forgotten(tx, cluster))
+
+
 @reading
 def extent(tx: Connection, cluster: ClusterId) -> Telemetry:
     def number(table: Table) -> int:

@@ -31,6 +31,25 @@ class Builds(msgspec.Struct, frozen=True):
     failures: tuple[Failure, ...]
 
 
+class Use(msgspec.Struct, frozen=True):
+    """Which environment VMs run, or cannot."""
+
+    environment: str
+    vms: int
+    broken: str = ""  # why no VM can run it
+
+
+def uses(vms: Iterable[InstanceView]) -> list[Use]:
+    """Of VMs that are had; what cannot be run first, then what most run."""
+    had = [it for it in vms if it.gone_at is None]
+    broken = Counter((it.broken, it.detail) for it in had if it.broken)
+    runs = Counter(it.environment for it in had if it.environment)
+    return [
+        *(Use(id, count, why or "no agent said why") for (id, why), count in broken.items()),
+        *(Use(id, count) for id, count in runs.most_common()),
+    ]
+
+
 def builds(vms: Iterable[InstanceView], stages: Mapping[InstanceId, Sequence[Staged]]) -> Builds:
     """From what agents said: preparing, then starting."""
     took: dict[InstanceId, float] = {}

@@ -82,14 +82,7 @@ CLUSTER: tuple[Plan, ...] = (
         (Line("unmanaged_bytes", "unmanaged"), Line("spilled_bytes", "spilled")),
     ),
     Plan("Data between workers", "B/s", (Line("transfer_bps", "sent"),)),
-    Plan(
-        "Scheduler’s CPU",
-        "%",
-        (
-            Line("scheduler_cpu_percent", "used"),
-            Line("gil_share", "waiting for the GIL", scale=100.0),
-        ),
-    ),
+    Plan("Scheduler’s CPU", "%", (Line("scheduler_cpu_percent", "used"),)),
     Plan(
         "Scheduler’s event loop",
         "s",
@@ -97,6 +90,9 @@ CLUSTER: tuple[Plan, ...] = (
     ),
     Plan("Scheduler’s memory", "B", (Line("scheduler_memory_bytes", "used"),)),
     Plan("Clients", "", (Line("clients", "clients"), Line("connections", "connections"))),
+)
+GIL: tuple[Plan, ...] = (  # where gilknocker is installed
+    Plan("Python’s lock (GIL) in the scheduler", "%", (Line("gil_share", "held", scale=100.0),)),
 )
 HOST: tuple[Plan, ...] = (
     Plan(

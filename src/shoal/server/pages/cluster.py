@@ -17,7 +17,7 @@ from shoal.server.desk import Incoming
 from shoal.server.handlers import clusters as handlers
 from shoal.server.pages import exports, words
 from shoal.server.pages.asked import asked, url
-from shoal.server.pages.builds import builds
+from shoal.server.pages.builds import builds, uses
 from shoal.server.pages.frame import Visit, redirect, render
 from shoal.server.pages.life import LEGEND, Life, life, ticks
 from shoal.server.pages.packages import changes
@@ -39,6 +39,7 @@ _VMS, _EVENTS, _NAMED, _SAID = 100, 100, 500, 40
 TABS = (
     ("", "Overview"),
     ("computations", "Computations"),
+    ("clients", "Clients"),
     ("workers", "Workers"),
     ("vms", "VMs"),
     ("metrics", "Metrics"),
@@ -170,6 +171,7 @@ def _end(cluster: ClusterView, vms: Sequence[InstanceView], now: datetime) -> da
 _VM_TITLES = (
     *("id", "role", "state", "stage", "why", "zone", "machine_type", "spot"),
     *("usd_per_hour", "usd", "created_at", "launched_at", "released_at", "gone_at", "phases"),
+    *("environment", "broken"),
 )
 
 
@@ -197,6 +199,8 @@ def _vm_row(it: Machine) -> tuple[exports.Cell, ...]:
         vm.released_at,
         vm.gone_at,
         ";".join(f"{one.what}={one.seconds:.3f}" for one in it.life.phases),
+        vm.environment,
+        vm.broken,
     )
 
 
@@ -316,6 +320,8 @@ async def software(visit: Visit) -> Response:
     )
     values = {
         "builds": builds(vms, stages),
+        "uses": uses(vms),
+        "unable": found.unable if view.ended_at is None else "",
         "said": said.lines,
         "manifest": manifest,
         "before": before,

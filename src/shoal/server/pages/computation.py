@@ -82,12 +82,24 @@ def prefixes(groups: Sequence[TaskGroupSample]) -> list[Prefix]:
     return sorted(found, key=lambda it: -it.seconds)
 
 
-def activities(times: Sequence[PrefixTime]) -> list[tuple[str, float, tuple[Slice, ...]]]:
+class Threads(msgspec.Struct, frozen=True):
+    """What the threads did that ran tasks of one prefix."""
+
+    name: str
+    seconds: float
+    slices: tuple[Slice, ...]
+    shared: bool  # with other computations: theirs is counted too
+
+
+def activities(times: Sequence[PrefixTime]) -> list[Threads]:
     """Of each prefix what its threads did, as Dask's fine metrics say; "" is moving data."""
-    whole = [(it.prefix or "(between workers)", sum(it.seconds.values()), it) for it in times]
-    longest = max((seconds for _, seconds, _ in whole), default=0.0) or 1.0
-    ordered = sorted(whole, key=lambda it: -it[1])
-    return [(name, seconds, slices(it.seconds, longest)) for name, seconds, it in ordered]
+    sums = [sum(it.seconds.values()) for it in times]
+    longest = max(sums, default=0.0) or 1.0
+    found = [
+        Threads(it.prefix or "(between workers)", whole, slices(it.seconds, longest), it.shared)
+        for it, whole in zip(times, sums, strict=True)
+    ]
+    return sorted(found, key=lambda it: -it.seconds)
 
 
 async def part(visit: Visit) -> Response:
@@ -98,7 +110,7 @@ async def part(visit: Visit) -> Response:
         "groups": found.groups,
         "prefixes": prefixes(found.groups),
         "activities": [
-            Activity(it.prefix, name, seconds)
+            Activity(it.prefix, name, seconds, it.shared)
             for it in found.times
             for name, seconds in it.seconds.items()
         ],
@@ -110,3 +122,4 @@ class Activity(msgspec.Struct, frozen=True):
     prefix: str  # "": moving data between workers
     activity: str
     seconds: float
+    shared: bool  # other computations ran such tasks too, and their time is in it

@@ -26,6 +26,7 @@ _COMPUTATIONS, _NAMED, _NEWEST, _RAISED, _SHUFFLES = 50, 3, 5, 3, 50
 class ComputationsAsked(msgspec.Struct, frozen=True):
     q: str = ""
     show: str = ""  # "erred"
+    span: str = ""  # a part of its name
     page: str = ""
 
     def url(self, **changes: str | None) -> str:
@@ -85,6 +86,7 @@ def _query(
     query = ComputationQuery(
         cluster=view.id,
         text=it.q or None,
+        span=it.span or None,
         erred=it.show == "erred",
         page=it.page or None,
         limit=limit,
@@ -94,7 +96,7 @@ def _query(
 
 _TITLES = (
     *("id", "started_at", "stopped_at", "tasks", "done", "erred", "groups"),
-    *("compute_s", "graph_bytes", "graph_s", "workers", "code"),
+    *("compute_s", "graph_bytes", "graph_s", "workers", "code", "spans"),
 )
 
 
@@ -120,6 +122,7 @@ def _row(it: Computation) -> tuple[exports.Cell, ...]:
         round(it.graph_s, 3),
         it.workers,
         words.called(it),
+        ";".join(it.spans),
     )
 
 

@@ -56,11 +56,10 @@ async def logs(visit: Visit) -> Response:
     desk, view, it = visit.desk, await cluster_view(visit), asked(visit, LogsAsked)
     tail = await _tail(visit, view.id, it, _LINES)
     vms, _ = await desk.database.run(instance_rows.of_cluster, view.id, limit=_VMS)
-    _, dropped = await desk.database.run_samples(telemetry_rows.dropped, view.id)
     values = {
         "query": it,
         "tail": tail,
-        "dropped": dropped,
+        "missing": await desk.database.run_samples(telemetry_rows.missing, view.id),
         "vms": [("", "all"), *((vm.id, _vm_name(vm)) for vm in vms)],
         "processes": [("", "all"), *((p, p) for p in PROCESSES)],
         "levels": [("", "all"), (Level.WARNING, "warnings and errors"), (Level.ERROR, "errors")],

@@ -24,12 +24,11 @@ async def overview(visit: Visit) -> Response:
     if visit.request.path_params["cluster"] != view.id:  # asked for by name
         return redirect(f"/clusters/{view.id}", 302)
     charts, begin, end = await samples.newest(visit, view)
-    dropped, lines_dropped = await desk.database.run_samples(telemetry_rows.dropped, view.id)
     values = {
         "work": await computations.newest_work(visit, view),
         "losses": await workers.newest_losses(visit, view.id, _LOSSES),
-        "dropped": dropped,
-        "lines_dropped": lines_dropped,
+        "missing": await desk.database.run_samples(telemetry_rows.missing, view.id),
+        "unable": facts.cluster.unable if view.ended_at is None else "",
         "dashboard_address": facts.head.dashboard_address if facts.head else "",
         "now": desk.clock(),
         "events": await desk.database.run(event_rows.newest, view.id, _NEWEST),

@@ -48,11 +48,11 @@ async def metrics(visit: Visit) -> Response:
     view, it = await cluster_view(visit), asked(visit, MetricsAsked)
     samples, step_s, plans = await _samples(visit, view, it, _POINTS)
     hosts = (await handlers.hosts(visit.desk, asked_of(visit, None))).hosts
-    dropped, _ = await visit.desk.database.run_samples(telemetry_rows.dropped, view.id)
     values = {
         "query": it,
-        "dropped": dropped,
+        "missing": await visit.desk.database.run_samples(telemetry_rows.missing, view.id),
         "ranges": [("", "Whole life"), *((key, f"Last {key}") for key in RANGES)],
+        "has_gil": charts.GIL[0] in plans,
         "charts": charts.group(samples, plans) if len(samples) > 1 else [],
         "begin": samples[0].at if samples else None,
         "end": samples[-1].at if samples else None,
@@ -79,7 +79,8 @@ async def _samples(
     query = SeriesQuery(since=since, until=until, points=points)
     if not it.vm:
         told = await handlers.metrics(visit.desk, asked_of(visit, query))
-        return told.samples, told.resolution_s, charts.CLUSTER
+        gil = charts.GIL if any(one.gil_share for one in told.samples) else ()
+        return told.samples, told.resolution_s, (*charts.CLUSTER, *gil)
     path = {**visit.request.path_params, "instance": it.vm}
     of_host = await handlers.host_metrics(
         visit.desk, Incoming(visit.known.caller, path, query, None)

@@ -21,6 +21,7 @@ from shoal.errors import NotLoggedIn, ServerFault, ShoalError
 from shoal.server import gate, metrics
 from shoal.server.desk import Desk
 from shoal.server.pages import (
+    clients,
     cluster,
     clusters,
     computation,
@@ -59,6 +60,8 @@ def routes(desk: Desk) -> list[BaseRoute]:
         "/clusters/{cluster}/computations.json": computations.computations_json,
         "/clusters/{cluster}/computations/{computation}": computation.computation,
         "/clusters/{cluster}/computations/{computation}/{part}.{kind}": computation.part,
+        "/clusters/{cluster}/clients": clients.clients,
+        "/clusters/{cluster}/clients.{kind}": clients.clients_file,
         "/clusters/{cluster}/hosts.{kind}": samples.hosts_file,
         "/clusters/{cluster}/software.{kind}": cluster.software_file,
         "/clusters/{cluster}/metrics": samples.metrics,
