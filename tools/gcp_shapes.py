@@ -8,6 +8,7 @@ a family stands here only where rule and places are certain. What is left out is
 from __future__ import annotations
 
 from shoal.clouds.catalog.facts import MachineType, Region
+from shoal.clouds.gcp import accelerators
 
 _ZONES = {
     "abc": """africa-south1 asia-east1 asia-east2 asia-northeast1 asia-northeast2 asia-northeast3
@@ -31,6 +32,54 @@ _SOME = {
     "n4": {"us-central1": "abcf", "us-east1": "bcd", "us-east4": "abc", "europe-west1": "bcd"},
     "g2": {"us-central1": "abc", "us-east1": "bcd", "us-east4": "ac", "europe-west4": "abc"},
     "a2": {"us-central1": "abcf", "us-east1": "b", "us-west1": "b", "europe-west4": "ab"},
+}
+# GPUs that are attached to N1 machines (cloud.google.com/compute/docs/gpus/gpu-regions-zones).
+_ATTACHED = {
+    "t4": {
+        "asia-east1": "ac",
+        "asia-northeast1": "ac",
+        "asia-northeast3": "bc",
+        "asia-south1": "ab",
+        "asia-southeast1": "abc",
+        "australia-southeast1": "ac",
+        "europe-west1": "bcd",
+        "europe-west2": "ab",
+        "europe-west3": "b",
+        "europe-west4": "abc",
+        "northamerica-northeast1": "c",
+        "southamerica-east1": "c",
+        "us-central1": "abcf",
+        "us-east1": "cd",
+        "us-east4": "abc",
+        "us-west1": "ab",
+        "us-west2": "bc",
+        "us-west4": "ab",
+    },
+    "v100": {
+        "asia-east1": "c",
+        "europe-west4": "abc",
+        "us-central1": "abcf",
+        "us-east1": "c",
+        "us-west1": "ab",
+    },
+    "p100": {
+        "asia-east1": "ac",
+        "australia-southeast1": "c",
+        "europe-west1": "bd",
+        "europe-west4": "a",
+        "us-central1": "cf",
+        "us-east1": "bc",
+        "us-west1": "ab",
+    },
+    "p4": {
+        "asia-southeast1": "bc",
+        "australia-southeast1": "ab",
+        "europe-west4": "bc",
+        "northamerica-northeast1": "abc",
+        "us-central1": "ac",
+        "us-east4": "abc",
+        "us-west2": "bc",
+    },
 }
 _PREVIOUS = ("n1",)
 _ARM = ("t2a", "c4a")
@@ -75,7 +124,8 @@ def types() -> tuple[MachineType, ...]:
         MachineType(f"a2-highgpu-{n}g", "a2", "x86_64", 12 * n, 85 * n * 1024, n, _A100)
         for n in (1, 2, 4, 8)
     ]
-    return tuple(sorted([*ruled, *shared, *a100], key=lambda it: it.name))
+    attached = accelerators.types(ruled)
+    return tuple(sorted([*ruled, *attached, *shared, *a100], key=lambda it: it.name))
 
 
 _A100 = "nvidia-tesla-a100"
@@ -101,7 +151,12 @@ def regions() -> tuple[Region, ...]:
             name,
             tuple(f"{name}-{letter}" for letter in letters),
             dict.fromkeys(_EVERYWHERE, "*")
-            | {family: at[name] for family, at in _SOME.items() if name in at},
+            | {family: at[name] for family, at in _SOME.items() if name in at}
+            | {
+                accelerators.family(f"nvidia-tesla-{kind}"): at[name]
+                for kind, at in _ATTACHED.items()
+                if name in at
+            },
         )
         for letters, names in _ZONES.items()
         for name in sorted(names.split())

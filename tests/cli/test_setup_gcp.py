@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.doubles.gcp.compute import Compute
+from tests.doubles.gcp.login import login
 from tests.doubles.gcp.server import GcpDouble
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
@@ -27,7 +26,7 @@ class Shoal:
     def __init__(self, double: GcpDouble, root: Path) -> None:
         self.compute, self.endpoint, self.state = double.compute, double.account.endpoint, root
         self._login = root / "login.json"
-        self._login.write_text(json.dumps(_login(self.endpoint)))
+        self._login.write_text(json.dumps(login(self.endpoint)))
 
     def __call__(self, *arguments: str, login: bool = True) -> subprocess.CompletedProcess[str]:
         mine = {"SHOAL_STATE_DIR": str(self.state / "state"), "CLOUDSDK_CONFIG": str(self.state)}
@@ -46,20 +45,6 @@ class Shoal:
     def setup(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         endpoint = ("--set", f"endpoint={self.endpoint}")
         return self("setup", "gcp", *PLACE, *endpoint, *arguments)
-
-
-def _login(endpoint: str) -> object:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    return {
-        "type": "service_account",
-        "project_id": "shoal-test",
-        "private_key_id": "1",
-        "private_key": pem,
-        "client_email": "ada@shoal-test.iam.gserviceaccount.com",
-        "client_id": "1",
-        "token_uri": f"{endpoint}/token",
-    }
 
 
 @pytest.fixture
@@ -88,6 +73,12 @@ def test_a_project_is_prepared_found_in_order_and_put_back(shoal: Shoal) -> None
     lacking = shoal("doctor", "gcp")
     assert lacking.returncode == 1
     assert "lend VMs their own identity" in lacking.stdout
+    shoal.compute.knobs.machine_types = {
+        "us-east1-c": [{"name": "n1-standard-8", "guestCpus": 8, "memoryMb": 30720}]
+    }
+    offered = shoal("offers", "--cloud", "gcp", "--gpu-type", "T4", "--refresh")
+    assert "n1-standard-8+1xt4" in offered.stdout, offered.stderr
+    assert "types and 0 prices of today" in offered.stderr
     removed = shoal("setup", "gcp", "--remove", "--yes")
     assert removed.returncode == 0, removed.stderr
     assert "removed  identity shoal-vm@" in removed.stdout

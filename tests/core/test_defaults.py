@@ -52,6 +52,23 @@ def test_memory_decides_alone_if_only_memory_was_asked_for() -> None:
     assert types(resolve(spec(worker=asked), OFFERS)) == ["m8", "r4"]
 
 
+def test_gpus_do_not_wait_for_a_machine_of_few_vcpus_unless_it_is_asked_for() -> None:
+    """A cloud that attaches GPUs to any machine has the smallest as the cheapest."""
+    gpus = tuple(
+        offer(machine_type=f"g{vcpu}", vcpu=vcpu, memory_bytes=4 * vcpu * GIB, gpu=n, gpu_type="T4")
+        for vcpu, n in ((1, 1), (4, 1), (8, 1), (4, 2), (8, 2), (2, 4))
+    )
+
+    def found(asked: Hardware) -> list[str]:
+        resolved = resolve(spec(worker=asked), (*OFFERS, *gpus))
+        return [it.machine_type for it in fitting(resolved, Role.WORKER, gpus)]
+
+    assert found(Hardware(gpu=1)) == ["g4", "g8"]
+    assert found(Hardware(gpu=2, gpu_type="T4")) == ["g8"]
+    assert found(Hardware(gpu=1, cpu=Range(1, 1))) == ["g1"]
+    assert found(Hardware(gpu=4)) == ["g2"]  # no other has so many
+
+
 def test_arm_is_chosen_only_if_it_was_asked_for() -> None:
     asked = Hardware(arm=True)
     assert types(resolve(spec(worker=asked), OFFERS)) == ["a4"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from datetime import timedelta
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -10,9 +13,14 @@ import pytest
 from shoal.clouds.catalog import Catalog, files
 from shoal.clouds.catalog.facts import Facts
 from shoal.server.passes.catalog import stale
+from shoal.store import accounts
 from shoal.wire.accounts import AwsAccount, GcpAccount
+from shoal.wire.events import Event, EventKind
 from shoal.wire.specs import Cloud
-from shoal.wire.views import OfferList
+from shoal.wire.views import OfferList, Refreshed
+from tests.doubles.gcp.compute import Compute, Knobs
+from tests.doubles.gcp.login import login
+from tests.doubles.gcp.server import GcpDouble
 from tests.server.conftest import Served
 
 
@@ -55,6 +63,29 @@ def test_a_refresh_needs_an_account_of_the_cloud(served: Served) -> None:
     answer = served.ask(token, "POST", "/v1/offers/gcp/refresh")
     assert answer.status_code == 404
     assert "shoal setup" in answer.json()["hint"]
+
+
+def test_a_refresh_is_answered_by_the_cloud_and_seen_in_the_next_offers(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = {"name": "n1-standard-8", "guestCpus": 8, "memoryMb": 30720}
+    knobs = Knobs(machine_types={"us-east1-c": [machine]})
+    with GcpDouble(Compute(knobs)) as double:
+        (tmp_path / "login.json").write_text(json.dumps(login(double.account.endpoint)))
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "login.json"))
+        token = served.token("bob", "research", "clusters")
+        event = Event(served.desk.clock(), EventKind.ACCOUNT_SET, "ada", "of another server")
+        asyncio.run(served.desk.database.run(accounts.put, double.account, event))
+        answer = served.ask(token, "POST", "/v1/offers/gcp/refresh")
+    assert answer.status_code == 200, answer.text
+    told = msgspec.json.decode(answer.content, type=Refreshed)
+    attached = 3 + 3 + 3 + 4  # T4, P4, P100, V100: 8 vCPUs may have any number of each
+    assert (told.region, told.prices) == ("us-east1", 0)
+    assert told.types == 1 + attached
+    found = ask(served, "cloud=gcp&region=us-east1&gpu=1&gpu_type=t4&cpu=8&spot=false")
+    here = [it for it in found.offers if it.zone == "us-east1-c"]
+    assert "n1-standard-8+1xt4" in {it.machine_type for it in here}
+    assert found.types_source == "Compute Engine"
 
 
 def test_a_days_old_price_is_asked_again_once_a_day(served: Served) -> None:

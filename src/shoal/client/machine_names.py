@@ -15,7 +15,7 @@ from shoal.wire.specs import Cloud
 
 _AWS = re.compile(r"(?P<family>[a-z]+)(?P<generation>\d+)(?P<traits>[a-z\-0-9]*)\.[a-z0-9-]+")
 _GCP_ARM = re.compile(r"(t2a|c4a|n4a|a4x)-")
-_GCP = re.compile(r"[a-z]+\d+[a-z]*-[a-z0-9-]+")
+_GCP = re.compile(r"[a-z]+\d+[a-z]*-[a-z0-9-]+(\+\d+x[a-z0-9]+)?")  # with GPUs attached
 _AZURE = re.compile(r"(?:Standard_)?[A-Z]+\d+(?:-\d+)?(?P<traits>[a-z]*)(?:_\w+)*")
 
 

@@ -18,6 +18,7 @@ from shoal.wire.specs import Cloud, ClusterSpec, Hardware, Range, Role, Workers
 
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _GIB = 1 << 30
+_CPUS_PER_GPU = 4
 _BALANCED_GIB_PER_CPU = 4
 _SCHEDULER_CPUS = ((500, 16), (100, 8), (0, 4))  # from so many workers on
 _SHARE = 0.8  # of a local machine's memory, for all workers together
@@ -102,15 +103,26 @@ def unknown(kind: str, given: str, known: Sequence[str]) -> NotPossible:
 
 def _sized(spec: ClusterSpec, asked: Hardware, offers: Sequence[Offer], role: Role) -> Hardware:
     """Balanced machines by default: 4 vCPU with 4 GiB each; on the local cloud one vCPU a worker,
-    and memory such that all workers fit. Memory that was asked for decides alone."""
+    and memory such that all workers fit. Memory that was asked for decides alone, and a machine
+    with GPUs may be larger."""
     local = spec.cloud is Cloud.LOCAL
-    if asked.vm_types or asked.gpu or (asked.memory_bytes and not asked.cpu and not local):
+    if asked.vm_types or (asked.memory_bytes and not asked.cpu and not local):
         return asked
+    if asked.gpu:
+        return asked if asked.cpu else _fed(asked, offers)
     cpu = asked.cpu or _default_cpu(asked, offers, _wanted_cpus(spec, role))
     memory = asked.memory_bytes or (
         _local_memory(spec, offers, role) if local else _balanced_memory(cpu)
     )
     return msgspec.structs.replace(asked, cpu=cpu, memory_bytes=memory)
+
+
+def _fed(asked: Hardware, offers: Sequence[Offer]) -> Hardware:
+    """Not so few vCPUs that they would keep its GPUs waiting, where there is a machine with more:
+    a cloud that attaches GPUs to any machine has those of one vCPU as the cheapest."""
+    least = _CPUS_PER_GPU * asked.gpu
+    sizes = [it.vcpu for it in offers if it.vcpu >= least and fits(asked, it)]
+    return msgspec.structs.replace(asked, cpu=Range(least, max(sizes))) if sizes else asked
 
 
 def _wanted_cpus(spec: ClusterSpec, role: Role) -> int:

@@ -11,7 +11,7 @@ import pytest
 
 from shoal.clouds.gcp import names
 from shoal.clouds.gcp.cloud import GcpCloud
-from shoal.clouds.gcp.requests import disk_type
+from shoal.clouds.gcp.requests import capacity, disk_type
 from shoal.clouds.provider import Launched, NoCapacity, Refused, Throttled, Unknown
 from shoal.core.obtainability import Question
 from shoal.core.records import Batch, Offer, Vm
@@ -331,3 +331,58 @@ def test_a_question_that_is_not_allowed_is_refused(project: Project) -> None:
         asyncio.run(
             project.cloud.likely(Question("us-east1", ("us-east1-b",), ("n2-standard-4",), 1))
         )
+
+
+def t4(count: int = 1, zone: str = "us-east1-c", size: int = 8, **more: object) -> Offer:
+    name = f"n1-standard-{size}+{count}xt4"
+    return offer(zone, name, gpu=count, gpu_type="nvidia-tesla-t4", **more)
+
+
+def test_gpus_are_attached_to_a_machine_that_has_none_built_in(project: Project) -> None:
+    [vm] = project.launch(batch(1, t4(2, price_uusd_per_hour=1_080_000))).vms
+    made = project.only()
+    assert str(made["machineType"]).endswith("/zones/us-east1-c/machineTypes/n1-standard-8")
+    [gpu] = made["guestAccelerators"]  # type: ignore[misc]
+    assert gpu["acceleratorType"].endswith("/acceleratorTypes/nvidia-tesla-t4")
+    assert gpu["acceleratorCount"] == 2
+    assert made["scheduling"]["onHostMaintenance"] == "TERMINATE"  # type: ignore[index]
+    assert "with-nvidia" in next(iter(project.compute.disks.values()))["sourceImage"]
+    assert (vm.machine_type, vm.price_uusd_per_hour) == ("n1-standard-8+2xt4", 1_080_000)
+    assert [it.machine_type for it in project.list()] == ["n1-standard-8+2xt4"]
+
+
+def test_one_request_attaches_one_kind_of_gpu_and_blames_no_other(project: Project) -> None:
+    """What it could not ask for is left for the next batch, unmarked."""
+    built_in = offer("us-east1-c", "g2-standard-4", gpu=1, gpu_type="nvidia-l4")
+    others = (t4(zone="us-east1-d"), t4(size=16), t4(2), built_in)
+    project.compute.knobs.room = {
+        (zone, f"n1-standard-{size}"): 0
+        for zone in ("us-east1-c", "us-east1-d")
+        for size in (8, 16)
+    }
+    with pytest.raises(NoCapacity) as caught:
+        project.launch(batch(1, t4(), *others))
+    blamed = (caught.value.scope, *caught.value.also)
+    assert {(it.zone, it.machine_type) for it in blamed} == {
+        ("us-east1-c", "n1-standard-8+1xt4"),
+        ("us-east1-d", "n1-standard-8+1xt4"),
+        ("us-east1-c", "n1-standard-16+1xt4"),
+    }
+
+
+def test_more_gpus_than_a_machine_may_have_are_refused_as_the_cloud_does(project: Project) -> None:
+    with pytest.raises(Refused, match="not compatible"):
+        project.launch(batch(1, t4(1, size=64)))
+
+
+def test_advice_is_asked_for_machines_with_their_gpus(project: Project) -> None:
+    project.compute.knobs.obtainability = {"us-east1-c": 0.4, "us-east1-d": 0.9}
+    types = ("n1-standard-8+1xt4", "n1-standard-4+1xt4", "g2-standard-4")
+    asked = Question("us-east1", ("us-east1-c", "us-east1-d"), types, 2)
+    assert asyncio.run(project.cloud.likely(asked)) == {"us-east1-d": 0.9}
+    said = capacity(project.double.account, asked)["capacity_advice_request_resource"]
+    selections = said.instance_flexibility_policy.instance_selections
+    assert {
+        (*it.machine_types, *(gpu.accelerator_type for gpu in it.guest_accelerators))
+        for it in selections.values()
+    } == {("n1-standard-8", "n1-standard-4", "nvidia-tesla-t4"), ("g2-standard-4",)}

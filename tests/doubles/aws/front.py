@@ -23,7 +23,7 @@ from tests.doubles.aws.knobs import Knobs
 from tests.doubles.gate import Gate
 
 ACCOUNT = "123456789012"  # moto's
-_JSON = ("ssm", "servicequotas")
+_JSON = ("ssm", "servicequotas", "pricing")
 _READS = ("Describe", "Get", "List")
 _PARAMETER = re.compile(r"/aws/service/canonical/ubuntu/server/24\.04/.*/(amd64|arm64)/.*")
 _MODEL = get_service_model("ec2")
@@ -59,6 +59,8 @@ class Front:
                 status, content = _hang_up(environ)
             elif service == "ssm":
                 status, content = self._ssm(environ, body, region)
+            elif service == "pricing":
+                status, content = self._products(body)
             elif service == "servicequotas":
                 status, content = self._quota(body)
             elif service == "iam" and b"Action=SimulatePrincipalPolicy" in body:
@@ -152,6 +154,24 @@ class Front:
         told = {"Name": asked["Name"], "Type": "String", "Value": image, "Version": 1}
         return 200, json.dumps({"Parameter": told}).encode()
 
+    def _products(self, body: bytes) -> Answer:
+        """GetProducts, one a page: of the service, with the attributes that are asked for."""
+        asked = json.loads(body)
+        self.calls["GetProducts"] += 1
+        wanted = {it["Field"]: it["Value"] for it in asked["Filters"]}
+        found = [
+            it
+            for it in self.knobs.products
+            if it["serviceCode"] == asked["ServiceCode"]
+            and wanted.items() <= _attributes(it["product"]).items()
+        ]
+        begin = int(asked.get("NextToken", "0"))
+        told: dict[str, Any] = {"FormatVersion": "aws_v1"}
+        told["PriceList"] = [json.dumps(it) for it in found[begin : begin + 1]]
+        if begin + 1 < len(found):
+            told["NextToken"] = str(begin + 1)
+        return 200, json.dumps(told).encode()
+
     def _quota(self, body: bytes) -> Answer:
         asked = json.loads(body)
         told = {"QuotaCode": asked["QuotaCode"], "Value": self.knobs.vcpu_limit}
@@ -181,6 +201,11 @@ class Front:
 
         content = b"".join(self._behind(environ, start))
         return status[0], content
+
+
+def _attributes(product: Mapping[str, Any]) -> dict[str, str]:
+    family = {"productFamily": product["productFamily"]} if "productFamily" in product else {}
+    return {**product["attributes"], **family}
 
 
 def _scope(authorization: str) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -17,4 +18,5 @@ class Knobs:
     lossy: str = ""  # only calls of this name are lost ("CreateFleet"); empty: any change
     scores: dict[str, int] = field(default_factory=dict)  # zone → spot placement score, 1 to 10
     not_granted: frozenset[str] = frozenset()  # actions that the login may not do
+    products: list[dict[str, Any]] = field(default_factory=list)  # of the Price List
     vcpu_limit: float = 64.0  # of each kind, as Service Quotas tells it

@@ -7,6 +7,8 @@
 Every request and every answer is checked against the discovery document that comes with
 google-api-python-client; what does not fit is a 400, or a fault that the tests find.
 
+GPUs that are attached to N1 machines are where the double's table has them, so many to a machine.
+
 Left out: IAM conditions, images (any name will do), snapshots, instance groups, shared VPC, IPv6,
-real prices, live migration, `min_cpu_platform`, partial answers, quotas of anything but VMs.
+live migration, `min_cpu_platform`, partial answers, quotas of anything but VMs.
 """

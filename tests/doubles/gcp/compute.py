@@ -43,6 +43,9 @@ class Knobs(msgspec.Struct):
     forbidden: frozenset[str] = frozenset()  # method ids
     not_granted: frozenset[str] = frozenset()  # permissions of the caller
     obtainability: dict[str, float] = {}  # of spot VMs, by zone
+    machine_types: dict[str, list[Body]] = {}  # by zone
+    skus: list[Body] = []  # of Cloud Billing
+    page: int = 500  # items of a page, where the caller does not say
 
 
 class Compute:
@@ -112,6 +115,7 @@ class Compute:
         for it in body["instanceFlexibilityPolicy"]["instanceSelections"].values():
             for type_ in it["machineTypes"]:
                 _check_disk(type_, _properties(body, type_))
+                _check_accelerators(type_, body)
         created: dict[str, int] = {}
         errors: list[tuple[str, str]] = []
         for name in wanted[:count]:
@@ -174,6 +178,13 @@ class Compute:
             "metadata": properties.get("metadata", {}),
             "serviceAccounts": properties.get("serviceAccounts", []),
         }
+        if gpus := properties.get("guestAccelerators"):
+            place = (
+                f"https://www.googleapis.com/compute/v1/projects/p/zones/{zone}/acceleratorTypes"
+            )
+            self.instances[key]["guestAccelerators"] = [
+                {**it, "acceleratorType": f"{place}/{it['acceleratorType']}"} for it in gpus
+            ]
         parameters = properties["disks"][0]["initializeParams"]
         self.disks[key] = {
             "name": name,
@@ -337,6 +348,39 @@ class Compute:
         del self.service_accounts[email]
         return {}
 
+    def _machineTypes_aggregatedList(self, path: Any, query: Any, body: Any) -> Body:  # noqa: N802
+        found = [(zone, it) for zone, held in self.knobs.machine_types.items() for it in held]
+        return self._by_zone("compute#machineTypeAggregatedList", "machineTypes", found, query)
+
+    def _acceleratorTypes_aggregatedList(self, path: Any, query: Any, body: Any) -> Body:  # noqa: N802
+        found = [
+            (zone, {"name": name, "maximumCardsPerInstance": max(_CARDS[name])})
+            for zone, names in ACCELERATORS.items()
+            for name in names
+        ]
+        return self._by_zone(
+            "compute#acceleratorTypeAggregatedList", "acceleratorTypes", found, query
+        )
+
+    def _by_zone(
+        self, kind: str, field: str, found: Sequence[tuple[str, Body]], query: Any
+    ) -> Body:
+        """Page by page."""
+        shown, more = self._page(found, query)
+        items: dict[str, Body] = {}
+        for zone, it in shown:
+            items.setdefault(f"zones/{zone}", {field: []})[field].append(it)
+        return {"kind": kind, "items": items, **more}
+
+    def _skus_list(self, path: Any, query: Any, body: Any) -> Body:
+        shown, more = self._page(self.knobs.skus, query)
+        return {"skus": shown, **more}
+
+    def _page(self, found: Sequence[Any], query: Any) -> tuple[list[Any], Body]:
+        begin, most = int(query.get("pageToken", "0")), self.knobs.page
+        more = {"nextPageToken": str(begin + most)} if begin + most < len(found) else {}
+        return list(found[begin : begin + most]), more
+
     def _services_list(self, path: Any, query: Any, body: Any) -> Body:
         return {"services": [{"name": "services/6F81-5844-456A", "displayName": "Compute Engine"}]}
 
@@ -352,7 +396,7 @@ class Compute:
         best = max((it for it in zones if it in said), key=lambda it: said[it], default=None)
         if best is None:
             return {"recommendations": []}
-        [selection] = body["instanceFlexibilityPolicy"]["instanceSelections"].values()
+        selection = next(iter(body["instanceFlexibilityPolicy"]["instanceSelections"].values()))
         shard = {
             "zone": f"projects/{path['project']}/zones/{best}",
             "machineType": selection["machineTypes"][0],
@@ -422,6 +466,18 @@ _DISKS = {
     **dict.fromkeys(("c3", "c3d", "h3", "m3", "z3"), ("pd-", "hyperdisk-")),
     **dict.fromkeys(("n4", "n4a", "n4d", "c4", "c4a", "c4d", "h4d", "g4", "a4"), ("hyperdisk-",)),
 }
+# Where they are, and how many vCPUs a machine with so many of them may have.
+ACCELERATORS = {
+    "us-east1-b": ("nvidia-tesla-p100",),
+    "us-east1-c": ("nvidia-tesla-t4", "nvidia-tesla-v100", "nvidia-l4"),
+    "us-east1-d": ("nvidia-tesla-t4",),
+}
+_CARDS = {
+    "nvidia-tesla-t4": {1: 48, 2: 48, 4: 96},
+    "nvidia-tesla-v100": {1: 12, 2: 24, 4: 48, 8: 96},
+    "nvidia-tesla-p100": {1: 16, 2: 32, 4: 64},
+    "nvidia-l4": {8: 0},  # built into its machines
+}
 REGIONS = ("us-east1", "us-east4", "us-west1", "europe-west4")
 _EMPTY = "ZONE_RESOURCE_POOL_EXHAUSTED", "The zone does not have enough resources available."
 
@@ -466,6 +522,25 @@ def _check_disk(type_: str, properties: Body) -> None:
     kind = properties["disks"][0]["initializeParams"]["diskType"].rsplit("/", 1)[-1]
     if not kind.startswith(_DISKS.get(type_.partition("-")[0], ("pd-",))):
         raise Problem(400, "invalid", f"[{kind}] disk type cannot be used by {type_} machine type")
+
+
+def _check_accelerators(type_: str, body: Body) -> None:
+    """As many as a machine of that size may have, in each of the zones; it cannot be moved."""
+    properties = body["instanceProperties"]
+    for it in properties.get("guestAccelerators", []):
+        kind, count = it["acceleratorType"], int(it["acceleratorCount"])
+        if type_.partition("-")[0] != "n1":
+            raise Problem(400, "invalid", f"{type_} does not support guest accelerators")
+        most = _CARDS.get(kind, {}).get(count, 0)
+        if int(type_.rpartition("-")[2]) > most:
+            words = f"[{type_}, {kind}] features are not compatible for creating instance"
+            raise Problem(400, "invalid", f"{words} with {count} cards")
+        if properties["scheduling"]["onHostMaintenance"] != "TERMINATE":
+            raise Problem(400, "invalid", "Instances with guest accelerators do not migrate")
+        for place in body["locationPolicy"]["zones"]:
+            if kind not in ACCELERATORS.get(place["zone"].removeprefix("zones/"), ()):
+                words = f"The resource 'projects/p/{place['zone']}/acceleratorTypes/{kind}'"
+                raise Problem(404, "notFound", f"{words} was not found")
 
 
 def _quotas(told: Mapping[str, tuple[float, float]]) -> list[Body]:

@@ -70,10 +70,19 @@ class Catalog:
         return None
 
     def extras(self, cloud: Cloud, region: str) -> ExtraPrice | None:
-        """What disks and public addresses cost there."""
-        known = [it for part in self._facts(cloud) for it in part.extras]
-        return next((it for it in known if it.region == region), None) or next(
-            (it for it in known if it.region == "*"), None
+        """What disks and public addresses cost there: each as the newest says that knows it of
+        the region, else of all regions. Dated by the disk's."""
+        every = [it for part in self._facts(cloud) for it in part.extras]
+        known = [it for place in (region, "*") for it in every if it.region == place]
+        disk = next((it for it in known if it.disk_uusd_per_gib_month is not None), None)
+        address = next((it for it in known if it.address_uusd_per_hour is not None), None)
+        told = disk or address
+        if told is None:
+            return None
+        return msgspec.structs.replace(
+            told,
+            disk_uusd_per_gib_month=disk.disk_uusd_per_gib_month if disk else None,
+            address_uusd_per_hour=address.address_uusd_per_hour if address else None,
         )
 
     def _facts(self, cloud: Cloud) -> list[Facts]:

@@ -73,6 +73,15 @@ class ExtraPrice(msgspec.Struct, frozen=True):
     address_uusd_per_hour: int | None = None
 
 
+def extra_price(
+    region: str, as_of: date, source: str, disk: int | None, address: int | None
+) -> tuple[ExtraPrice, ...]:
+    """None where nothing was told."""
+    if disk is None and address is None:
+        return ()
+    return (ExtraPrice(region, as_of, source, disk, address),)
+
+
 class Facts(msgspec.Struct, frozen=True):
     """A snapshot, or what a refresh found for some regions. `source` is of types and places."""
 

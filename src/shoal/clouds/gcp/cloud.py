@@ -64,6 +64,7 @@ class GcpCloud:
         return names.inside(self._account.project) if self._account.internal_dns else ""
 
     async def launch(self, batch: Batch, boot_text: str) -> Launched:
+        batch = requests.of_one_kind(batch)
         if batch.role is Role.SCHEDULER and batch.ingress:
             await self._let_in(batch.ingress)
         operation = await self._insert(batch, boot_text)

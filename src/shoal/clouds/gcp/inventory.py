@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
-from shoal.clouds.gcp import names
+from shoal.clouds.gcp import accelerators, names
 from shoal.clouds.gcp.clients import Clients
 from shoal.clouds.provider import Unknown
 from shoal.core.records import Vm
@@ -23,7 +23,8 @@ _LIVING = frozenset({"PROVISIONING", "STAGING", "RUNNING", "REPAIRING", "PENDING
 _NO_RESULTS = "NO_RESULTS_ON_PAGE"
 _OF_VM = (
     "name,zone,machineType,status,creationTimestamp,labels,tags/items,"
-    "scheduling/provisioningModel,networkInterfaces(networkIP,accessConfigs/natIP)"
+    "scheduling/provisioningModel,networkInterfaces(networkIP,accessConfigs/natIP),"
+    "guestAccelerators(acceleratorType,acceleratorCount)"
 )
 _OF_DISK = "name,zone,creationTimestamp,labels,users"
 
@@ -47,6 +48,11 @@ class _Scheduling(msgspec.Struct, frozen=True):
     model: str = msgspec.field(default="", name="provisioningModel")
 
 
+class _Accelerator(msgspec.Struct, frozen=True):
+    kind: str = msgspec.field(default="", name="acceleratorType")
+    count: int = msgspec.field(default=0, name="acceleratorCount")
+
+
 class _Named(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     name: str
     zone: str
@@ -64,6 +70,7 @@ class _Instance(_Named, frozen=True, rename="camel", kw_only=True):
     tags: _Tags = _Tags()
     scheduling: _Scheduling = _Scheduling()
     network_interfaces: tuple[_Interface, ...] = ()
+    guest_accelerators: tuple[_Accelerator, ...] = ()
 
 
 class _Disk(_Named, frozen=True, rename="camel", kw_only=True):
@@ -137,9 +144,18 @@ def _vm(it: _Instance) -> Vm:
         inside=f"{inside}:{AGENT_PORT}" if inside else "",
         region=names.region_of(it.place),
         zone=it.place,
-        machine_type=names.last(it.machine_type),
+        machine_type=_machine_type(it),
         spot=it.scheduling.model == "SPOT",
     )
+
+
+def _machine_type(it: _Instance) -> str:
+    """With the GPUs that are attached to it; others are part of its type."""
+    plain = names.last(it.machine_type)
+    if not it.guest_accelerators or plain.partition("-")[0] != accelerators.HOST_FAMILY:
+        return plain
+    [gpu, *_] = it.guest_accelerators
+    return accelerators.named(accelerators.Attached(plain, names.last(gpu.kind), gpu.count))
 
 
 def _left_over(it: _Disk) -> Vm:

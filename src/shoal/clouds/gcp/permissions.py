@@ -31,6 +31,7 @@ ALL = (
     Permission("compute.networks.updatePolicy", "who may reach a scheduler"),
     Permission("compute.regions.get", "quotas"),
     Permission("compute.machineTypes.list", "machine types of the catalog, once a day"),
+    Permission("compute.acceleratorTypes.list", "in which zones which GPUs are, once a day"),
     Permission("compute.images.useReadOnly", "boot the image"),
     Permission("compute.advice.capacity", "ask where spot VMs are likely to be had"),
 )

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from google.cloud import compute_v1
 
 from shoal.clouds import images
-from shoal.clouds.gcp import identity, names
+from shoal.clouds.gcp import accelerators, identity, names
 from shoal.core.obtainability import Question
 from shoal.core.records import Batch, Offer
 from shoal.wire.accounts import GcpAccount
@@ -39,6 +40,14 @@ _UBUNTU_GPU = (
 _CLOUD = "https://www.googleapis.com/auth/cloud-platform"
 
 
+def of_one_kind(batch: Batch) -> Batch:
+    """With those alternatives that one request can ask for: GPUs are attached to all of its
+    machines or to none, so what has others than the first is left for a next batch."""
+    first = _gpus(batch.offers[0])
+    offers = tuple(it for it in batch.offers if _gpus(it) == first)
+    return msgspec.structs.replace(batch, offers=offers)
+
+
 def bulk_insert(
     account: GcpAccount, installation: InstallationId, batch: Batch, boot_text: str
 ) -> dict[str, Any]:
@@ -61,6 +70,9 @@ def bulk_insert(
 
 def capacity(account: GcpAccount, asked: Question) -> dict[str, Any]:
     """The arguments of a question for spot capacity, all of it in one zone."""
+    alike: dict[accelerators.Attached, list[str]] = {}  # by the GPUs that are attached
+    for it in map(accelerators.taken_apart, asked.machine_types):
+        alike.setdefault(it._replace(machine_type=""), []).append(it.machine_type)
     zones = [{"zone": f"projects/{account.project}/zones/{it}"} for it in asked.zones]
     return {
         "project": account.project,
@@ -69,7 +81,13 @@ def capacity(account: GcpAccount, asked: Question) -> dict[str, Any]:
             size=asked.count,
             instance_properties={"scheduling": {"provisioning_model": "SPOT"}},
             instance_flexibility_policy={
-                "instance_selections": {"any": {"machine_types": list(asked.machine_types)}}
+                "instance_selections": {
+                    f"choice-{number}": {
+                        "machine_types": types,
+                        "guest_accelerators": _accelerators(gpus),
+                    }
+                    for number, (gpus, types) in enumerate(alike.items())
+                }
             },
             distribution_policy={"zones": zones, "target_shape": "ANY_SINGLE_ZONE"},
         ),
@@ -104,7 +122,7 @@ def _properties(
         made.service_accounts = [
             compute_v1.ServiceAccount(email=account.service_account, scopes=[_CLOUD])
         ]
-    if guest := _accelerators(batch.offers[0]):
+    if guest := _accelerators(accelerators.taken_apart(batch.offers[0].machine_type)):
         made.guest_accelerators = guest
     return made
 
@@ -121,7 +139,7 @@ def _selections(
     return compute_v1.InstanceFlexibilityPolicy(
         instance_selections={
             f"choice-{rank}": compute_v1.InstanceFlexibilityPolicyInstanceSelection(
-                machine_types=[it.machine_type],
+                machine_types=[accelerators.taken_apart(it.machine_type).machine_type],
                 rank=rank,
                 disks=[_disk(account, batch, it, labels)],
             )
@@ -188,14 +206,15 @@ def _scheduling(batch: Batch) -> compute_v1.Scheduling:
     return made
 
 
-def _accelerators(offer: Offer) -> list[compute_v1.AcceleratorConfig]:
+def _accelerators(it: accelerators.Attached) -> list[compute_v1.AcceleratorConfig]:
     """Families whose types have GPUs built in need none said."""
-    if not offer.gpu or _family(offer) != "n1":
+    if not it.number:
         return []
     return [
-        compute_v1.AcceleratorConfig(accelerator_type=offer.gpu_type, accelerator_count=offer.gpu)
+        compute_v1.AcceleratorConfig(accelerator_type=it.accelerator, accelerator_count=it.number)
     ]
 
 
-def _family(offer: Offer) -> str:
-    return offer.machine_type.partition("-")[0]
+def _gpus(offer: Offer) -> tuple[str, int]:
+    it = accelerators.taken_apart(offer.machine_type)
+    return it.accelerator, it.number

@@ -6,7 +6,7 @@ The Price List is asked in us-east-1, where its API is; spot prices are the newe
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -14,18 +14,20 @@ import boto3
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shoal.clouds.catalog.facts import Facts, MachineType, PriceList, Region
+from shoal.clouds.catalog.facts import Facts, MachineType, PriceList, Region, extra_price
 from shoal.errors import CloudError
 from shoal.wire.accounts import AwsAccount
 from shoal.wire.specs import Cloud
 
 PRICE_LIST, SPOT_HISTORY = "AWS Price List", "EC2 spot price history"
-_ASKED = {
+_MACHINES = {
     "operatingSystem": "Linux",
     "tenancy": "Shared",
     "preInstalledSw": "NA",
     "capacitystatus": "Used",
 }
+_DISKS = {"productFamily": "Storage", "volumeApiName": "gp3"}
+_ADDRESS = "PublicIPv4:InUseAddress"  # ends its usage type, after the region's code
 
 
 def fetch(account: AwsAccount, region: str, today: date) -> Facts:
@@ -45,13 +47,16 @@ def fetch(account: AwsAccount, region: str, today: date) -> Facts:
             ),
         )
         spot = spot_prices(region, today, _spot_history(ec2))
-        asked = on_demand_prices(region, today, _products(pricing, region))
+        asked = on_demand_prices(region, today, _products(pricing, "AmazonEC2", region, _MACHINES))
+        disk = price(_products(pricing, "AmazonEC2", region, _DISKS), "GB-Mo")
+        address = price(_products(pricing, "AmazonVPC", region, {}), "Hrs", usage=_ADDRESS)
     except (BotoCoreError, ClientError) as error:
         raise CloudError(
             f"AWS did not tell its types and prices: {error}",
             hint="The login needs ec2:Describe… and pricing:GetProducts.",
         ) from error
-    return Facts(Cloud.AWS, today, "EC2", types, (place,), (asked, *spot))
+    extra = extra_price(region, today, PRICE_LIST, disk, address)
+    return Facts(Cloud.AWS, today, "EC2", types, (place,), (asked, *spot), extra)
 
 
 def machine_types(told: Iterable[Mapping[str, Any]]) -> tuple[MachineType, ...]:
@@ -95,15 +100,28 @@ def offered(region: str, told: Iterable[Mapping[str, Any]]) -> Region:
 def on_demand_prices(region: str, today: date, products: Iterable[str]) -> PriceList:
     """Of GetProducts: each product is a JSON text."""
     found: dict[str, int] = {}
+    for attributes, uusd in _priced(products, "Hrs"):
+        found[attributes["instanceType"]] = uusd
+    return PriceList(region, False, today, PRICE_LIST, found)
+
+
+def price(products: Iterable[str], unit: str, *, usage: str = "") -> int | None:
+    """Micro-dollars a unit of the first product of that usage; None: there is none."""
+    return next(
+        (uusd for it, uusd in _priced(products, unit) if it.get("usagetype", "").endswith(usage)),
+        None,
+    )
+
+
+def _priced(products: Iterable[str], unit: str) -> Iterator[tuple[Mapping[str, str], int]]:
+    """Attributes and price on demand; what costs nothing is left out."""
     for text in products:
         product = msgspec.json.decode(text)
         for term in product["terms"].get("OnDemand", {}).values():
             for dimension in term["priceDimensions"].values():
                 usd = float(dimension["pricePerUnit"].get("USD", 0))
-                if dimension["unit"] == "Hrs" and usd > 0:
-                    name = product["product"]["attributes"]["instanceType"]
-                    found[name] = round(usd * 1_000_000)
-    return PriceList(region, False, today, PRICE_LIST, found)
+                if dimension["unit"] == unit and usd > 0:
+                    yield product["product"]["attributes"], round(usd * 1_000_000)
 
 
 def spot_prices(
@@ -135,11 +153,11 @@ def _spot_history(client: Any) -> Iterable[Mapping[str, Any]]:
     )
 
 
-def _products(client: Any, region: str) -> Iterable[str]:
+def _products(client: Any, service: str, region: str, asked: Mapping[str, str]) -> Iterable[str]:
     filters = [
         {"Type": "TERM_MATCH", "Field": field, "Value": value}
-        for field, value in {"regionCode": region, **_ASKED}.items()
+        for field, value in {"regionCode": region, **asked}.items()
     ]
     pages = client.get_paginator("get_products")
-    for page in pages.paginate(ServiceCode="AmazonEC2", Filters=filters):
+    for page in pages.paginate(ServiceCode=service, Filters=filters):
         yield from page["PriceList"]

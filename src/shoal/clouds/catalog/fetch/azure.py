@@ -1,6 +1,7 @@
 """Sizes and zones by Azure's Resource SKUs, with the login; prices by Azure Retail Prices, public.
 
-Windows and low-priority meters are left out. (prices.azure.com/api/retail/prices, read 2026-11.)
+Windows and low-priority meters are left out. A GiB of disk costs the 128th part of 128 GiB of
+it, as in other sizes nearly too. (prices.azure.com/api/retail/prices, read 2026-11.)
 """
 
 from __future__ import annotations
@@ -13,13 +14,17 @@ import msgspec
 
 from shoal.clouds.azure import sizes
 from shoal.clouds.azure.clients import Clients, Trust
-from shoal.clouds.catalog.facts import Facts, PriceList
+from shoal.clouds.catalog.facts import ExtraPrice, Facts, PriceList, extra_price
 from shoal.errors import CloudError
 from shoal.wire.accounts import AzureAccount
 
 SOURCE = "Azure Retail Prices"
 _URL = "https://prices.azure.com/api/retail/prices"
 _TIMEOUT_S = 30.0
+_DISK, _DISK_GIB, _ADDRESS = "E10 LRS Disk", 128, "Standard IPv4 Static Public IP"
+_MACHINES = "serviceName eq 'Virtual Machines'"
+_DISKS = f"productName eq 'Standard SSD Managed Disks' and meterName eq '{_DISK}'"
+_ADDRESSES = f"productName eq 'IP Addresses' and meterName eq '{_ADDRESS}'"
 
 
 class Item(msgspec.Struct, frozen=True, rename="camel"):
@@ -29,6 +34,7 @@ class Item(msgspec.Struct, frozen=True, rename="camel"):
     retail_price: float
     unit_of_measure: str
     currency_code: str = "USD"
+    meter_name: str = ""
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -46,9 +52,10 @@ def fetch(
 ) -> Facts:
     clients = Clients(account, clock=lambda: datetime.now(UTC), trust=trust)
     found = sizes.facts(clients, region, today)
-    items = list(_items(region, url))
+    items = list(_items(_MACHINES, region, url))
     lists = tuple(prices(items, region, today, spot=spot) for spot in (False, True))
-    return msgspec.structs.replace(found, prices=lists)
+    others = [*_items(_DISKS, region, url), *_items(_ADDRESSES, region, url)]
+    return msgspec.structs.replace(found, prices=lists, extras=extras(others, region, today))
 
 
 def prices(items: Iterable[Item], region: str, today: date, *, spot: bool) -> PriceList:
@@ -65,11 +72,19 @@ def prices(items: Iterable[Item], region: str, today: date, *, spot: bool) -> Pr
     return PriceList(region, spot, today, SOURCE, found)
 
 
-def _items(region: str, url: str) -> Iterator[Item]:
-    asked = (
-        f"serviceName eq 'Virtual Machines' and armRegionName eq '{region}' "
-        "and priceType eq 'Consumption'"
-    )
+def extras(items: Iterable[Item], region: str, today: date) -> tuple[ExtraPrice, ...]:
+    disk = address = None
+    for it in items:
+        told = it.currency_code == "USD" and it.retail_price > 0
+        if told and (it.meter_name, it.unit_of_measure) == (_DISK, "1/Month"):
+            disk = round(it.retail_price * 1_000_000 / _DISK_GIB)
+        elif told and (it.meter_name, it.unit_of_measure) == (_ADDRESS, "1 Hour"):
+            address = round(it.retail_price * 1_000_000)
+    return extra_price(region, today, SOURCE, disk, address)
+
+
+def _items(what: str, region: str, url: str) -> Iterator[Item]:
+    asked = f"{what} and armRegionName eq '{region}' and priceType eq 'Consumption'"
     page = _page(url, {"$filter": asked})
     yield from page.items
     while page.next_page:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -19,14 +19,23 @@ from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import AuthorizedSession
 from requests import RequestException
 
-from shoal.clouds.catalog.facts import Facts, MachineType, PriceList, Region
+from shoal.clouds.catalog.facts import (
+    ExtraPrice,
+    Facts,
+    MachineType,
+    PriceList,
+    Region,
+    extra_price,
+)
+from shoal.clouds.gcp import accelerators
 from shoal.errors import CloudError
 from shoal.wire.accounts import GcpAccount
 from shoal.wire.specs import Cloud
 
 SOURCE = "Cloud Billing catalog"
 _COMPUTE = "https://compute.googleapis.com"
-_SKUS = "https://cloudbilling.googleapis.com/v1/services/6F81-5844-456A/skus"
+_BILLING = "https://cloudbilling.googleapis.com"
+_SKUS = "/v1/services/6F81-5844-456A/skus"
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _TIMEOUT_S = 60.0
 _PART = re.compile(
@@ -37,12 +46,15 @@ _GPU_PART = re.compile(
     r"Nvidia (?:Tesla )?(?P<kind>[A-Z]\d+(?: \d+GB)?) GPU "
     r"(?:attached to Spot Preemptible VMs )?running in .*"
 )
+_DISK = re.compile(r"Balanced PD Capacity(?: in .*)?")  # what VMs boot from
+_ADDRESS = "External IP Charge on a Standard VM"  # of a spot VM it is half of that
 # As Compute Engine calls an accelerator: as billing does.
 _GPUS = {
     "nvidia-l4": "L4",
     "nvidia-tesla-t4": "T4",
     "nvidia-tesla-v100": "V100",
     "nvidia-tesla-p100": "P100",
+    "nvidia-tesla-p4": "P4",
     "nvidia-tesla-a100": "A100",
     "nvidia-a100-80gb": "A100 80GB",
     "nvidia-h100-80gb": "H100 80GB",
@@ -55,20 +67,25 @@ def fetch(account: GcpAccount, region: str, today: date) -> Facts:
         credentials, _ = google.auth.default(scopes=[_SCOPE])
         session = AuthorizedSession(credentials)
         root = f"{account.endpoint or _COMPUTE}/compute/v1/projects/{account.project}"
-        listed = list(_listed(session, f"{root}/aggregated/machineTypes", region))
-        skus = list(_pages(session, _SKUS, "skus"))
+        machines = list(_listed(session, root, "machineTypes", region))
+        gpus = list(_listed(session, root, "acceleratorTypes", region))
+        skus = list(_pages(session, f"{account.endpoint or _BILLING}{_SKUS}", "skus"))
     except (GoogleAuthError, RequestException) as error:
         raise CloudError(
             f"Google did not tell its types and prices: {error}",
-            hint="The login needs compute.machineTypes.list; see: shoal doctor gcp",
+            hint="The login needs compute.machineTypes.list and compute.acceleratorTypes.list; "
+            "see: shoal doctor gcp",
         ) from error
-    types = machine_types(listed)
+    types = machine_types(machines)
     lists = tuple(prices(types, skus, region, today, spot=spot) for spot in (False, True))
-    return Facts(Cloud.GCP, today, "Compute Engine", types, (offered(region, listed),), lists)
+    place, extra = offered(region, machines, gpus), extras(skus, region, today)
+    return Facts(Cloud.GCP, today, "Compute Engine", types, (place,), lists, extra)
 
 
 def machine_types(told: Iterable[Mapping[str, Any]]) -> tuple[MachineType, ...]:
+    """Those that GPUs can be attached to, with them too."""
     found = {it["name"]: _machine_type(it) for it in told}
+    found |= {it.name: it for it in accelerators.types(list(found.values()))}
     return tuple(found[name] for name in sorted(found))
 
 
@@ -89,13 +106,22 @@ def _machine_type(it: Mapping[str, Any]) -> MachineType:
     )
 
 
-def offered(region: str, told: Iterable[Mapping[str, Any]]) -> Region:
+def offered(
+    region: str, told: Sequence[Mapping[str, Any]], gpus: Iterable[Mapping[str, Any]] = ()
+) -> Region:
+    """`gpus`: which of them are in which zone, and how many of them a machine may have there."""
     zones: dict[str, set[str]] = defaultdict(set)
     for it in told:
         zones[it["name"]].add(it["zone"])
     every = sorted(set().union(*zones.values()))
+    most = {(it["name"], it["zone"]): it["maximumCardsPerInstance"] for it in gpus}
+    for made in accelerators.types(map(_machine_type, told)):
+        where = zones[accelerators.taken_apart(made.name).machine_type]
+        zones[made.name] = {it for it in where if made.gpu <= most.get((made.gpu_type, it), 0)}
     exceptions = {
-        name: "".join(sorted(zone[-1] for zone in where)) for name, where in sorted(zones.items())
+        name: "".join(sorted(zone[-1] for zone in where))
+        for name, where in sorted(zones.items())
+        if where
     }
     return Region(region, tuple(every), {}, exceptions)
 
@@ -111,7 +137,8 @@ def prices(
     parts = dict(_parts(skus, region, spot=spot))
     found = {}
     for it in types:
-        core, ram = parts.get((it.family, "Core")), parts.get((it.family, "Ram"))
+        family = it.name.partition("-")[0]
+        core, ram = parts.get((family, "Core")), parts.get((family, "Ram"))
         gpu = parts.get((_GPUS.get(it.gpu_type, ""), "GPU")) if it.gpu else 0
         if core and ram and gpu is not None and not (it.scratch_gib or it.burstable):
             nanos = core * it.vcpu + ram * it.memory_mib / 1024 + gpu * it.gpu
@@ -127,9 +154,27 @@ def _parts(
     for it in skus:
         told = _sold(it["description"])
         if told and region in it["serviceRegions"] and it["category"]["usageType"] == usage:
-            rate = it["pricingInfo"][-1]["pricingExpression"]["tieredRates"][-1]["unitPrice"]
-            nanos = int(rate.get("units", 0)) * 1_000_000_000 + rate.get("nanos", 0)
-            yield told, nanos
+            yield told, _nanos(it)
+
+
+def extras(skus: Iterable[Mapping[str, Any]], region: str, today: date) -> tuple[ExtraPrice, ...]:
+    """Of a balanced disk, and of a VM's address, which costs the same everywhere; the hours of it
+    that are free count for the whole billing account, so they are not counted."""
+    disk = address = None
+    for it in skus:
+        if it["category"]["usageType"] != "OnDemand":
+            continue
+        if region in it["serviceRegions"] and _DISK.fullmatch(it["description"]):
+            disk = round(_nanos(it) / 1000)
+        elif it["description"] == _ADDRESS and {region, "global"} & {*it["serviceRegions"]}:
+            address = round(_nanos(it) / 1000)
+    return extra_price(region, today, SOURCE, disk, address)
+
+
+def _nanos(sku: Mapping[str, Any]) -> int:
+    """Of its last tier: the first may be free."""
+    rate = sku["pricingInfo"][-1]["pricingExpression"]["tieredRates"][-1]["unitPrice"]
+    return int(rate.get("units", 0)) * 1_000_000_000 + int(rate.get("nanos", 0))
 
 
 def _sold(description: str) -> tuple[str, str] | None:
@@ -139,12 +184,14 @@ def _sold(description: str) -> tuple[str, str] | None:
     return (gpu["kind"], "GPU") if gpu else None
 
 
-def _listed(session: AuthorizedSession, url: str, region: str) -> Iterator[Mapping[str, Any]]:
-    for scope in _scopes(session, url):
+def _listed(
+    session: AuthorizedSession, root: str, kind: str, region: str
+) -> Iterator[Mapping[str, Any]]:
+    for scope in _scopes(session, f"{root}/aggregated/{kind}"):
         for name, held in scope.items():
             zone = name.removeprefix("zones/")
             if zone.rpartition("-")[0] == region:
-                yield from ({**it, "zone": zone} for it in held.get("machineTypes", []))
+                yield from ({**it, "zone": zone} for it in held.get(kind, []))
 
 
 def _scopes(session: AuthorizedSession, url: str) -> Iterator[Mapping[str, Any]]:
