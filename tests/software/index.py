@@ -25,6 +25,9 @@ class Index:
         who = f"{self.user}@" if self.user else ""
         return f"http://{who}127.0.0.1:{self.server.server_port}/simple/"
 
+    def file_url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}/files/{name}"
+
     def page(self, name: str) -> bytes | None:
         files = [it for it in sorted(self.wheels.glob("*.whl")) if it.name.split("-")[0] == name]
         links = [
@@ -37,7 +40,8 @@ class Index:
     def answer(self, path: str) -> bytes | None:
         self.asked += 1
         if path.startswith("/files/"):
-            return (self.wheels / Path(path).name).read_bytes()
+            file = self.wheels / Path(path).name
+            return file.read_bytes() if file.exists() else None
         return self.page(Path(path).name.replace("-", "_"))
 
 

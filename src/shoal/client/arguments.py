@@ -130,6 +130,14 @@ def workers(n_workers: object) -> Workers:
     return _workers(n_workers, _CLOUD_WORKERS)
 
 
+def bounded(now: Workers, minimum: int | None, maximum: int | None) -> Workers:
+    """What `adapt` asks; a bound that is not given stays."""
+    low = now.minimum if minimum is None else minimum
+    high = max(low, now.maximum) if maximum is None else maximum
+    start = min(max(now.wanted, low), high)
+    return msgspec.structs.replace(workers([low, high]), wanted=start)
+
+
 def environment_file(named: str) -> bool:
     """Whether `software` is a file's path: no name of a stored environment has any of these."""
     return any(it in named for it in "./\\")

@@ -16,18 +16,16 @@ import logging
 import os
 import secrets
 import threading
-import warnings
 import weakref
-from collections.abc import Awaitable, Generator, Iterable, Iterator
+from collections.abc import Awaitable, Generator, Iterable
 from typing import Any, Unpack
 
-import httpx2
 import msgspec
 from distributed.client import Client
 from distributed.core import Status, rpc
 from distributed.deploy import Cluster as DaskCluster
 from distributed.security import Security
-from distributed.utils import Log, Logs
+from distributed.utils import Logs
 
 from shoal.client import (
     arguments,
@@ -37,7 +35,9 @@ from shoal.client import (
     details,
     environment,
     following,
+    logs,
     pages,
+    parting,
     progress,
     syncing,
 )
@@ -57,7 +57,7 @@ from shoal.trust.identities import ClientIdentity
 from shoal.trust.secret import Secret
 from shoal.wire import endpoints
 from shoal.wire.events import Event, EventKind
-from shoal.wire.requests import ScaleCluster, StopCluster, UpdateEnvironment
+from shoal.wire.requests import ScaleCluster, UpdateEnvironment
 from shoal.wire.specs import Workers
 from shoal.wire.views import (
     ClientCertificate,
@@ -72,7 +72,6 @@ _LOOK_S = 1.0  # from a sign that workers came or went to a look at them: there 
 _LOOK_S_A_WORKER = 0.02  # but not so often when they are many
 _CREDENTIALS_S = 15.0  # that a cluster which is ready waits for those it is to have
 _INTERRUPT_S = 10.0  # for telling the server, after Ctrl+C
-_EXIT_S = 5.0  # the same, when the interpreter ends
 
 
 class Cluster(DaskCluster):  # type: ignore[misc]
@@ -138,7 +137,9 @@ class Cluster(DaskCluster):  # type: ignore[misc]
                 await self._bring_up()
             failed = False
         except TimeoutError as error:
-            raise self._timed_out() from error
+            newest = self._watch.view if self._watch else self._view
+            waited_s = self._asked.spec.creation_timeout_s
+            raise creation.timed_out(self.name, waited_s, newest) from error
         finally:
             if failed:
                 await self._give_up()
@@ -231,7 +232,7 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         error = following.over(view)
         _log.warning("%s", error)
         for client in [it for it in Client._instances if it.cluster is self]:
-            client.loop.add_callback(_cut_off, client, view)
+            client.loop.add_callback(parting.cut_off, client, view)
         if self._live is not None:
             self._live.over(view)
         for job in self._jobs:
@@ -254,15 +255,6 @@ class Cluster(DaskCluster):  # type: ignore[misc]
             await self._close(reason="its creation was given up")
         except ShoalError:
             self.status = Status.closed
-
-    def _timed_out(self) -> ClusterFailed:
-        waited = self._asked.spec.creation_timeout_s
-        newest = self._watch.view if self._watch else self._view
-        where = newest.sentence if newest else "nothing was asked of a cloud yet"
-        return ClusterFailed(
-            f"Cluster {self.name} did not come up within {waited:g} s: {where}",
-            hint="Give it longer with timeout=, or see why: shoal cluster explain " + self.name,
-        )
 
     # -- ending
 
@@ -295,7 +287,7 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         self.status = Status.closing  # from here on Dask's clients do not try to reconnect
         _open.discard(self)
         if self._shutdown_on_close and self._view is not None:
-            await self._tell_to_stop(self._view, reason)
+            await parting.tell_to_stop(self._api, self._view, reason)
         for job in self._jobs:
             job.cancel()
         if self._forwarding is not None:
@@ -303,34 +295,10 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         await super()._close()
         await self._api.aclose()
 
-    async def _tell_to_stop(self, view: ClusterView, reason: str) -> None:
-        try:
-            await creation.stop(self._api, view, reason)
-        except ShoalError as error:
-            warnings.warn(
-                f"Cluster {view.name} ({view.id}) could not be told to stop: {error.message}. "
-                "It ends by itself when it has no client, or with: "
-                f"shoal cluster stop {view.id}",
-                stacklevel=2,
-            )
-
     def _stop_at_exit(self) -> None:
-        """The interpreter ends: no thread, and so no event loop, can be relied upon any more."""
         self.status = Status.closed
-        place, view = self._api.place, self._view
-        if not self._shutdown_on_close or place is None or view is None:
-            return
-        path = endpoints.STOP_CLUSTER.path.format(cluster=view.id)
-        body = StopCluster(reason="the session that created it ended")
-        try:
-            httpx2.post(
-                place.url + path,
-                content=msgspec.json.encode(body),
-                headers={"authorization": f"Bearer {place.token}"},
-                timeout=_EXIT_S,
-            )
-        except httpx2.HTTPError:
-            return  # the stop rules end it
+        if self._shutdown_on_close and self._api.place is not None and self._view is not None:
+            parting.tell_at_exit(self._api.place, self._view)
 
     # -- what is wanted
 
@@ -355,12 +323,7 @@ class Cluster(DaskCluster):  # type: ignore[misc]
                 f"adapt() does not take {unknown}: the cluster's head scales it, with its own pace",
                 hint="Give minimum and maximum",
             )
-        now = self._usable.spec.workers
-        low = now.minimum if minimum is None else minimum
-        high = max(low, now.maximum) if maximum is None else maximum
-        bounds = arguments.workers([low, high])
-        start = min(max(now.wanted, low), high)
-        workers = msgspec.structs.replace(bounds, wanted=start)
+        workers = arguments.bounded(self._usable.spec.workers, minimum, maximum)
         return self._sync(self._adapt, workers)
 
     async def _adapt(self, workers: Workers) -> Adaptivity:
@@ -404,22 +367,19 @@ class Cluster(DaskCluster):  # type: ignore[misc]
             await self._forwarding.withdraw(self.scheduler_comm)
 
     async def _sync_environment(self, *, wait: bool = True) -> None:
-        cluster = self._usable.id
+        path = {"cluster": self._usable.id}
         shown = progress.Progress(self.name, progress.rendering(show=self._asked.show_widget))
-        target = environment.target_of(self._asked.spec)
-        copied = await environment.copy(self._asked.software, target, shown)
-        registered = await environment.register(self._api, copied, shown)
-        view: ClusterView = await self._api.call(
-            endpoints.SYNC_CLUSTER,
-            path={"cluster": cluster},
-            body=UpdateEnvironment(environment=registered),
-        )
-        self._view = view
         failed = True
         try:
+            target = environment.target_of(self._asked.spec)
+            copied = await environment.copy(self._asked.software, target, shown)
+            registered = await environment.register(self._api, copied, shown)
+            change = UpdateEnvironment(environment=registered)
+            view: ClusterView = await self._api.call(endpoints.SYNC_CLUSTER, path=path, body=change)
+            self._view = view
             if wait:
                 await syncing.until_moved(self._api, view, shown)
-                self._view = await self._api.call(endpoints.CLUSTER, path={"cluster": cluster})
+                self._view = await self._api.call(endpoints.CLUSTER, path=path)
             failed = False
         finally:
             shown.close(failed=failed)
@@ -529,32 +489,13 @@ class Cluster(DaskCluster):  # type: ignore[misc]
             for it, wanted in (("agent", agents), ("kernel", kernel))
             if wanted is None and cluster
         ]
-        return self._sync(self._get_logs, cluster, scheduler, workers, tuple(chosen))
+        all_or_these = workers if isinstance(workers, bool) else frozenset(workers)
+        return self._sync(
+            self._get_logs, Chosen(scheduler, all_or_these, frozenset(chosen)), cluster
+        )
 
-    async def _get_logs(
-        self,
-        cluster: bool = True,
-        scheduler: bool = True,
-        workers: bool | Iterable[str] = True,
-        of_vms: Iterable[str] = (),
-    ) -> Logs:
-        """From the server, which keeps them: those of machines that are gone are there too."""
-        workers = workers if isinstance(workers, bool) else frozenset(workers)
-        logs = Logs()
-        if cluster:
-            logs["Cluster"] = Log("\n".join(map(event_line, await self._events())))
-        addresses = {
-            it.id: it.dask_address or it.id async for it in pages.instances(self._api, self.id)
-        }
-        lines: dict[str, list[str]] = {}
-        chosen = Chosen(scheduler, workers, frozenset(of_vms))
-        for line in await pages.log_lines(self._api, self.id):
-            key = chosen.place(line, addresses)
-            if key is not None:
-                lines.setdefault(key, []).append(line.text)
-        for key, texts in lines.items():
-            logs[key] = Log("\n".join(texts))
-        return logs
+    async def _get_logs(self, chosen: Chosen, happened: bool) -> Logs:
+        return await logs.read(self._api, self.id, chosen, happened=happened)
 
     async def _wait_for_workers(self, n_workers: int = 0, timeout: Any = None) -> None:
         self._usable  # noqa: B018 (it raises)
@@ -600,40 +541,6 @@ class Cluster(DaskCluster):  # type: ignore[misc]
 
 
 _OF_WORKERS = (EventKind.INSTANCE_STAGE, EventKind.INSTANCE_RELEASED, EventKind.INSTANCE_GONE)
-
-
-async def _cut_off(client: Client, view: ClusterView) -> None:
-    """In the client's loop: it would try to reconnect for half a minute, and then not say why."""
-    words = str(following.over(view))
-    for state in list(client.futures.values()):
-        state.cancel(reason="cluster-ended", msg=words)
-
-    def refuse(message: object) -> None:
-        raise following.over(view)
-
-    with _no_word_of_cancellations():
-        await client._close(fast=True)
-    client._send_to_scheduler = refuse
-
-
-@contextlib.contextmanager
-def _no_word_of_cancellations() -> Iterator[None]:
-    """Dask logs, with its traceback, that its attempt to reconnect was cancelled."""
-
-    def other(record: logging.LogRecord) -> bool:
-        kind = record.exc_info[0] if record.exc_info else None
-        return kind is None or not issubclass(kind, asyncio.CancelledError)
-
-    logger = logging.getLogger("distributed.client")
-    logger.addFilter(other)
-    try:
-        yield
-    finally:
-        logger.removeFilter(other)
-
-
-def event_line(event: Event) -> str:
-    return f"{event.at:%Y-%m-%d %H:%M:%S} {event.kind}: {event.why}"
 
 
 def _security(found: ClientCertificate) -> Security:

@@ -181,6 +181,14 @@ async def _running(api: Api, name: str) -> ClusterView | None:
     return None if view.status in _OVER else view
 
 
+def timed_out(name: str, waited_s: float, newest: ClusterView | None) -> ClusterFailed:
+    where = newest.sentence if newest else "nothing was asked of a cloud yet"
+    return ClusterFailed(
+        f"Cluster {name} did not come up within {waited_s:g} s: {where}",
+        hint="Give it longer with timeout=, or see why: shoal cluster explain " + name,
+    )
+
+
 async def _complete(api: Api, asked: Asked, name: str, progress: Progress) -> ClusterSpec:
     """The environment is copied while the server is found; most of the time both are there."""
     try:
