@@ -5,23 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeAlias, assert_never
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
-from shoal.cli import output
+from shoal.cli import cluster_words, happenings, output
 from shoal.cli.ago import Ago
-from shoal.wire.events import Event, EventKind
+from shoal.cli.cluster_names import cluster_argument, names
+from shoal.wire.events import EventKind
 from shoal.wire.limits import WHOLE, LimitsView
-from shoal.wire.telemetry import (
-    Severity,
-    ShuffleEvent,
-    ShuffleList,
-    Telemetry,
-    WorkerEvent,
-    WorkerEventList,
-)
 from shoal.wire.views import (
     ClusterList,
     ClusterStatus,
@@ -37,37 +29,7 @@ if TYPE_CHECKING:
     from shoal.client.details import Details
     from shoal.wire.endpoints import ClusterQuery, LogQuery
 
-_Happening: TypeAlias = Event | WorkerEvent | ShuffleEvent
-
-_COLOURS = {
-    ClusterStatus.READY: "green",
-    ClusterStatus.DEGRADED: "yellow",
-    ClusterStatus.FAILED: "red",
-    ClusterStatus.ENDED: "bright_black",
-}
-_SEVERITIES = {Severity.PROBLEM: "red", Severity.WARNING: "yellow", Severity.ADVICE: "cyan"}
 _FOLLOW_S = 1.0  # between looks for new log lines
-
-
-def _names(ctx: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-    """Of running clusters, if a server runs; completion starts none and never complains."""
-    from shoal.cli import session
-    from shoal.client import connection, embedded
-    from shoal.errors import ShoalError
-    from shoal.wire import endpoints
-    from shoal.wire.state_directory import state_directory
-
-    try:
-        if connection.configured() is None and embedded.running(state_directory()) is None:
-            return []
-        found: ClusterList = session.ask(endpoints.CLUSTERS)
-    except ShoalError:
-        return []
-    return [CompletionItem(it.name) for it in found.clusters if it.name.startswith(typed)]
-
-
-cluster_argument = click.argument("cluster", shell_complete=_names)
-optional_cluster_argument = click.argument("cluster", required=False, shell_complete=_names)
 
 
 @click.group("cluster")
@@ -99,7 +61,7 @@ def list_(ended: bool, name: str | None, limit: int, as_json: bool) -> None:
     titles = ("name", "id", "status", "workers", "cloud", "an hour", "cost", "created")
     output.columns(
         titles,
-        [_cluster_row(it) for it in clusters],
+        [cluster_words.row(it) for it in clusters],
         nothing="There are no clusters." if ended else "No cluster is running (--all: past ones).",
     )
     for notice in notices:
@@ -129,12 +91,7 @@ def show(cluster: str, as_json: bool) -> None:
             }
         )
         return
-    _show(details.cluster)
-    _show_lacking(details.record)
-    _show_recorded(details)
-    click.echo()
-    titles = ("VM", "role", "state", "stage", "since", "machine type", "zone", "why")
-    output.columns(titles, [_instance_row(it) for it in instances], nothing="It has no VMs.")
+    cluster_words.show(details, instances)
 
 
 @command.command()
@@ -189,7 +146,7 @@ def logs(
 
 
 @command.command()
-@click.argument("clusters", nargs=-1, shell_complete=_names)
+@click.argument("clusters", nargs=-1, shell_complete=names)
 @click.option("--all", "all_", is_flag=True, help="All that are running.")
 @click.option("--wait", is_flag=True, help="Until the last VM is gone.")
 @output.json_option
@@ -265,8 +222,8 @@ def events(cluster: str, follow: bool, as_json: bool) -> None:
     """
     from shoal.cli import session
 
-    tell = output.json_line if as_json else _happening_line
-    session.talk(lambda api: _events(api, cluster, tell, follow=follow))
+    tell = output.json_line if as_json else happenings.line
+    session.talk(lambda api: happenings.tell_all(api, cluster, tell, follow=follow))
 
 
 @command.command()
@@ -376,162 +333,5 @@ async def gone(api: Api, cluster: str) -> ClusterView:
     return last
 
 
-async def _events(
-    api: Api, cluster: str, tell: Callable[[_Happening], None], *, follow: bool
-) -> None:
-    from shoal.client import pages
-    from shoal.wire import endpoints
-
-    view: ClusterView = await api.call(endpoints.CLUSTER, path={"cluster": cluster})
-    past: list[_Happening] = [event async for event in pages.events(api, view.id)]
-    after = max((it.seq for it in past if isinstance(it, Event)), default=0)
-    happened = await _of_dask(api, view, None)
-    for it in sorted([*past, *happened], key=lambda it: it.at):
-        tell(it)
-    if follow:
-        async with asyncio.TaskGroup() as group:
-            beside = group.create_task(_follow_dask(api, view, happened, tell))
-            changes = endpoints.ChangesQuery(cluster=view.id, after=after)
-            async for event in api.stream(endpoints.CHANGES, query=changes):
-                tell(event)
-            beside.cancel()
-
-
-async def _of_dask(api: Api, view: ClusterView, since: datetime | None) -> list[_Happening]:
-    """Workers' arrivals and losses, and shuffles, the newest."""
-    from shoal.wire import endpoints
-
-    path, query = {"cluster": view.id}, endpoints.NewestQuery(since=since, limit=1000)
-    workers: WorkerEventList = await api.call(endpoints.WORKER_EVENTS, path=path, query=query)
-    shuffles: ShuffleList = await api.call(endpoints.SHUFFLES, path=path, query=query)
-    return [*workers.events, *shuffles.events]
-
-
-async def _follow_dask(
-    api: Api, view: ClusterView, told: list[_Happening], tell: Callable[[_Happening], None]
-) -> None:
-    """They come in no stream: the newest are asked for now and then."""
-    while True:
-        await asyncio.sleep(_FOLLOW_S)
-        since = max((it.at for it in told), default=None)
-        new = [it for it in await _of_dask(api, view, since) if it not in told]
-        for it in sorted(new, key=lambda it: it.at):
-            tell(it)
-        told += new
-
-
-def _rest(view: ClusterView) -> str:
-    """The sentence without the status that it begins with."""
-    return view.sentence.removeprefix(f"{view.status}: ")
-
-
-def _show(view: ClusterView) -> None:
-    from shoal.client.progress import dollars, worker_words
-
-    workers, asked = worker_words(view.workers), view.spec.workers
-    if asked.adaptive:
-        workers += f" (adaptive, {asked.minimum} to {asked.maximum})"
-    output.facts(
-        [
-            ("name", view.name),
-            ("id", view.id),
-            ("status", f"{_coloured(view.status)}: {_rest(view)}"),
-            ("workers", workers),
-            ("cloud", " ".join(it for it in (view.spec.cloud, view.spec.region) if it)),
-            ("owner", f"{view.owner} in workspace {view.workspace}"),
-            ("created", output.ago(view.created_at)),
-            ("ended", f"{output.ago(view.ended_at)}: {view.end_reason}" if view.ended_at else ""),
-            ("scheduler", view.scheduler_address),
-            ("environment", view.spec.environment),
-            ("an hour", dollars(view.price_uusd_per_hour)),
-            ("cost", dollars(view.cost_uusd)),
-            ("tags", ", ".join(f"{key}={value}" for key, value in view.spec.tags.items())),
-            ("details", view.details_url),
-        ]
-    )
-
-
-def _show_lacking(record: Telemetry) -> None:
-    from shoal.client.details import lacking
-
-    for it in lacking(record):
-        output.note(it)
-
-
-def _show_recorded(details: Details) -> None:
-    from shoal.client.details import computation_line, exception_line, signal_lines
-
-    for it in details.signals:
-        click.echo()
-        title, *rest = signal_lines(it)
-        click.echo(click.style(title, fg=_SEVERITIES[it.signal.severity]))
-        click.echo("\n".join(rest))
-    for title, lines in (
-        ("Computations", [computation_line(it) for it in details.computations]),
-        ("Exceptions", [exception_line(it) for it in details.exceptions]),
-    ):
-        if lines:
-            click.echo()
-            click.echo(click.style(title, bold=True))
-            click.echo("\n".join(lines))
-
-
-def _cluster_row(view: ClusterView) -> tuple[str, ...]:
-    from shoal.client.progress import dollars
-
-    return (
-        view.name,
-        view.id,
-        view.status.value,
-        f"{view.workers.ready}/{view.workers.wanted}",
-        view.spec.cloud.value,
-        dollars(view.price_uusd_per_hour),
-        dollars(view.cost_uusd),
-        output.ago(view.created_at),
-    )
-
-
-def _instance_row(view: InstanceView) -> tuple[str, ...]:
-    return (
-        view.id,
-        view.role.value,
-        view.state.value,
-        view.stage.value,
-        output.ago(view.since),
-        view.machine_type,
-        view.zone,
-        view.detail or view.why,
-    )
-
-
-def _coloured(status: ClusterStatus) -> str:
-    return click.style(status.value, fg=_COLOURS.get(status))
-
-
 def _log_line(line: LogLine) -> None:
     click.echo(f"{line.at:%H:%M:%S} {line.instance} {line.process}: {line.text}")
-
-
-def _happening_line(it: _Happening) -> None:
-    match it:
-        case Event():
-            _event_line(it)
-        case WorkerEvent():
-            what = "arrived" if it.added else f"lost ({it.reason or 'nobody has said why'})"
-            lost = f"; {it.tasks_lost} results are computed again" if it.tasks_lost else ""
-            click.echo(f"{it.at:%Y-%m-%d %H:%M:%S}  worker {what}  {it.worker}  {it.detail}{lost}")
-        case ShuffleEvent():
-            run = f", run {it.run}" if it.run > 1 else ""
-            click.echo(f"{it.at:%Y-%m-%d %H:%M:%S}  shuffle {it.what}{run}  {it.id}  {it.detail}")
-        case _:
-            assert_never(it)
-
-
-def _event_line(event: Event) -> None:
-    subject = event.instance or event.cluster or ""
-    change = f" ({event.before or '–'} → {event.after})" if event.after else ""
-    times = f" ×{event.count}" if event.count > 1 else ""
-    click.echo(
-        f"{event.at:%Y-%m-%d %H:%M:%S}  {event.kind.value}{times}  {subject}{change}  "
-        f"{event.actor}: {event.why}"
-    )

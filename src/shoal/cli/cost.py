@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from shoal.cli import output
-from shoal.cli.cluster import optional_cluster_argument
+from shoal.cli.cluster_names import optional_cluster_argument
 from shoal.wire.views import CostReport, CostShare, CostView
 
 _HOUR_S = 3600
