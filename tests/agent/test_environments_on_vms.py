@@ -65,6 +65,9 @@ def test_wheels_travel_from_the_server_by_the_head_to_the_worker(cluster: Cluste
         await cluster.until(lambda it: it.stage(1) in ("starting", "failed"))
         [installed] = (cluster.directory(1) / "prefixes" / manifest.id).rglob("tiny.py")
         assert installed.read_text() == "VALUE = 42\n"
+        took = {it.phase: it.seconds for it in cluster.vms[instance_id(CLUSTER, 1)].made_in}
+        assert took.keys() >= {"wheels", "installing"}
+        assert min(took.values()) > 0
         await cluster.take_report()
         assert cluster.last is not None
         assert cluster.last.missing_wheels == ()

@@ -41,7 +41,7 @@ from shoal.wire.ids import (
     WorkspaceName,
     instance_id,
 )
-from shoal.wire.reports import HeadReport, LogChunk, SchedulerReport
+from shoal.wire.reports import HeadReport, LogChunk, PhaseTime, SchedulerReport
 from shoal.wire.specs import Cloud, ClusterSpec, Hardware, Range, Role, SpotPolicy, Workers
 from shoal.wire.telemetry import Chunk
 from shoal.wire.views import InstanceState, LogLine, Stage
@@ -206,8 +206,12 @@ class Story:
         if stages and gone is None:
             stage, after_s = stages[-1]
             at = began + timedelta(seconds=after_s)
-            seen = Observation(id, stage, at, self.now, memory_limit_bytes=16 << 30)
-            self.rows["observation"].append(values(seen))
+            environment = cluster.spec.environment
+            seen = Observation(
+                id, stage, at, self.now, memory_limit_bytes=16 << 30, environment=environment
+            )
+            took = (PhaseTime("wheels", 0.4), PhaseTime("installing", 3.0 + number / 4))
+            self.rows["observation"].append(values(seen, made_in=took))
 
     def head(self, cluster: Cluster, *, clients: int = 1, tasks: int = 0) -> None:
         ready = cluster.created_at + timedelta(seconds=21)

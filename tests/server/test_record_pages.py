@@ -16,8 +16,9 @@ from shoal.server.pages.charts import Line, Plan
 from shoal.server.pages.clients import stays
 from shoal.server.pages.flame import flame
 from shoal.server.pages.share import slices
-from shoal.store import tables, telemetry
+from shoal.store import instances, observations, tables, telemetry
 from shoal.wire.ids import ClusterId, InstanceId, WorkspaceName
+from shoal.wire.reports import HeadReport, PhaseTime, VmReport
 from shoal.wire.requests import Watch
 from shoal.wire.specs import Role
 from shoal.wire.telemetry import (
@@ -36,7 +37,7 @@ from shoal.wire.telemetry import (
 from shoal.wire.views import InstanceState, InstanceView, Stage
 from tests.browser import seeded_record
 from tests.server.conftest import Served
-from tests.server.test_pages import Browser, Inline, a_cluster
+from tests.server.test_pages import Browser, Inline, a_cluster, one_pass
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 TASKS = Plan("Tasks", "", (Line("executing", "running"), Line("queued", "queued")))
@@ -393,6 +394,25 @@ def test_what_vms_run_and_cannot_run_is_told() -> None:
 
     found = uses([vm(1, "new"), vm(2, "old", "new"), vm(3, "old"), vm(4, "new", gone=True)])
     assert found == [Use("new", 1, "numpy 9 has no wheel"), Use("old", 2), Use("new", 1)]
+
+
+def test_how_long_each_phase_of_an_environment_took_is_told_vm_by_vm(
+    served: Served, browser: Browser
+) -> None:
+    id = ClusterId(a_cluster(served, served.token("bob", "research", "clusters")))
+    one_pass(served)
+    run, now = served.desk.database.run, served.desk.clock()
+    [vm, *_], _ = asyncio.run(run(instances.of_cluster, id, limit=1))
+    phases = (PhaseTime("wheels", 1.5), PhaseTime("installing", 6.25))
+    report = VmReport(vm.id, vm.role, Stage.STARTING, now, made_in=phases)
+    asyncio.run(run(observations.record, HeadReport(id, now, 1, (report,)), now))
+    page = browser.get(f"/clusters/{id}/software").text
+    for text in ("wheels from the client 1.5 s", "packages 6.2 s", "7.8 s"):
+        assert text in page, text
+    assert rows_of(browser, f"/clusters/{id}/builds.csv") == [
+        {"vm": vm.id, "phase": "wheels", "seconds": "1.5"},
+        {"vm": vm.id, "phase": "installing", "seconds": "6.25"},
+    ]
 
 
 def rows_of(browser: Browser, path: str) -> list[dict[str, str]]:

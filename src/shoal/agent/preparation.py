@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 
 from shoal.agent.vm import Vm
 from shoal.software.realise import (
     PythonSource,
+    Realised,
     RealiseProgress,
     complete,
     python_of,
@@ -34,15 +34,17 @@ def missing_wheels(manifest: Manifest, vm: Vm) -> tuple[str, ...]:
 
 async def prepare(
     manifest: Manifest, vm: Vm, source: PythonSource, report: Callable[[RealiseProgress], None]
-) -> Path:
-    """The environment's Python. Raises EnvironmentFailed with the installer's words."""
+) -> Realised:
+    """The environment's Python, and what making it took. Raises EnvironmentFailed with the
+    installer's words."""
     prefix = vm.prefix(manifest.id)
+    made = Realised(python_of(prefix), True, {})
     if not complete(manifest, prefix):
         shared = vm.environments != prefix.parent and not manifest.conda
         draft = prefix.with_name(f".{prefix.name}") if shared else prefix
         shutil.rmtree(draft, ignore_errors=True)
         draft.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        await realise(
+        made = await realise(
             manifest,
             wheels=vm.wheels,
             prefix=draft,
@@ -53,7 +55,7 @@ async def prepare(
         if shared:
             draft.replace(prefix)
     os.utime(prefix)
-    return python_of(prefix)
+    return Realised(python_of(prefix), made.reused, made.seconds)
 
 
 def other_python(manifest: Manifest, vm: Vm) -> str:

@@ -6,13 +6,14 @@ Rings when something changed that someone waits for; samples of use only go alon
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import msgspec
 
 from shoal.agent.bell import Bell
 from shoal.agent.clock import Clock
 from shoal.wire.ids import InstanceId
-from shoal.wire.reports import VmReport
+from shoal.wire.reports import PhaseTime, VmReport
 from shoal.wire.specs import Role
 from shoal.wire.views import Stage
 
@@ -80,6 +81,11 @@ class Standing:
     def moves(self, environment: str) -> None:
         """As soon as the scheduler has let go of what runs here."""
         self._replace(msgspec.structs.replace(self.report, moves_to=environment))
+
+    def made(self, seconds: Mapping[str, float]) -> None:
+        """The environment is there; how long each phase of making it took."""
+        phases = tuple(PhaseTime(name, round(it, 3)) for name, it in seconds.items())
+        self._replace(msgspec.structs.replace(self.report, made_in=phases))
 
     def noticed(self, notice: str) -> None:
         """Whatever it does: the cloud takes the VM back."""

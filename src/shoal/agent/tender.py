@@ -183,9 +183,12 @@ class Tender:
 
         report(RealiseProgress("waiting", "for the environment's wheels"))
         try:
+            supplied: dict[str, float] = {}
             if preparation.missing_wheels(manifest, self._vm):
+                began_s = loop.time()
                 await self._supply(manifest)
-            self._python = await preparation.prepare(
+                supplied["wheels"] = loop.time() - began_s
+            made = await preparation.prepare(
                 manifest,
                 self._vm,
                 PythonSource(asked.python_hint, asked.python_mirror),
@@ -198,6 +201,8 @@ class Tender:
             why = f"The environment could not be written: {error}"
             self._broken(manifest.id, why, lasting=False)
             return
+        self._python = made.python
+        self._standing.made(supplied | dict(made.seconds))
         self._see(preparing=False, prepared=manifest.id, gave_up=False)
         if told := preparation.other_python(manifest, self._vm):
             _log.warning("environment %s: %s", manifest.id, told)

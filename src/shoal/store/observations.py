@@ -19,7 +19,7 @@ from shoal.store.questions import reading
 from shoal.store.rows import read, selecting, upsert, values
 from shoal.wire.events import Event, EventKind
 from shoal.wire.ids import ClusterId, InstanceId
-from shoal.wire.reports import HeadReport, SchedulerReport, VmReport
+from shoal.wire.reports import HeadReport, PhaseTime, SchedulerReport, VmReport
 from shoal.wire.views import InstanceState, Stage
 
 _observation, _head = tables.observation, tables.head
@@ -65,6 +65,17 @@ def of_clusters(
 
 
 @reading
+def made_in(
+    tx: Connection, instances: Collection[InstanceId]
+) -> dict[InstanceId, tuple[PhaseTime, ...]]:
+    """How long each phase of making the environment took, where an agent told. Apart from the
+    rest: a pass reads all that VMs said, and has no use for this."""
+    column = _observation.c.made_in
+    query = select(_observation.c.instance, column).where(_observation.c.instance.in_(instances))
+    return {id: phases for id, phases in tx.execute(query) if phases}
+
+
+@reading
 def heads(tx: Connection, clusters: Collection[ClusterId]) -> dict[ClusterId, HeadObservation]:
     query = selecting(HeadObservation, _head).where(_head.c.cluster.in_(clusters))
     return {it.cluster: it for it in read(tx, HeadObservation, query)}
@@ -88,7 +99,7 @@ def _record_vms(tx: Connection, report: HeadReport, now: datetime) -> list[Event
     query = selecting(Observation, _observation).where(_observation.c.instance.in_(ours))
     before = {it.instance: it for it in read(tx, Observation, query)}
     seen = [vms[InstanceId(id)] for id in sorted(ours)]
-    upsert(tx, _observation, [values(_observed(it, now)) for it in seen])
+    upsert(tx, _observation, [values(_observed(it, now), made_in=it.made_in) for it in seen])
     _first_ready(tx, [it.instance for it in seen if it.stage is Stage.READY], now)
     staged = [
         _staged(report.cluster, it, before[it.instance].stage if it.instance in before else "")

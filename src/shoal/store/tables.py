@@ -30,6 +30,7 @@ from shoal.wire.accounts import CloudAccount
 from shoal.wire.environments import Manifest
 from shoal.wire.events import EventKind
 from shoal.wire.limits import Limits
+from shoal.wire.reports import PhaseTime
 from shoal.wire.specs import Cloud, ClusterSpec, Role
 from shoal.wire.telemetry import (
     ClientEvent,
@@ -198,6 +199,7 @@ observation = Table(
     _text("notice"),
     _text("environment"),
     _text("broken"),
+    Column("made_in", Json(tuple[PhaseTime, ...]), nullable=False, server_default="[]"),
 )
 
 head = Table(

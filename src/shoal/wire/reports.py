@@ -23,6 +23,13 @@ from shoal.wire.views import LogLine, Stage
 NO_NOTICE = "the metadata service answers: no notice of preemption"
 
 
+class PhaseTime(msgspec.Struct, frozen=True):
+    """A part of making an environment on a VM."""
+
+    phase: str  # "wheels", "waiting", "python", "conda", "installing", "compiling", "cloning"
+    seconds: float
+
+
 class VmReport(msgspec.Struct, frozen=True):
     """One VM's agent: where it stands. `progress` is 0…1 within the stage."""
 
@@ -43,6 +50,7 @@ class VmReport(msgspec.Struct, frozen=True):
     environment: str = ""  # which the Dask process runs
     moves_to: str = ""  # made, and waits until the scheduler lets go of what runs
     broken: str = ""  # which no VM can run, with the options asked for: `failure` says why
+    made_in: tuple[PhaseTime, ...] = ()  # the environment, by this agent; none: it was there
 
 
 class SchedulerReport(msgspec.Struct, frozen=True):

@@ -11,8 +11,10 @@ from statistics import median
 
 import msgspec
 
+from shoal.server.pages.share import Slice, slices
 from shoal.store.events import Staged
 from shoal.wire.ids import InstanceId
+from shoal.wire.reports import PhaseTime
 from shoal.wire.views import InstanceView, Stage
 
 
@@ -29,6 +31,42 @@ class Builds(msgspec.Struct, frozen=True):
     slowest_s: float
     slowest: InstanceId | None
     failures: tuple[Failure, ...]
+
+
+class Made(msgspec.Struct, frozen=True):
+    """Of the environment on one VM: how long each phase of making it took."""
+
+    vm: InstanceId
+    phases: tuple[PhaseTime, ...]
+    seconds: float
+    slices: tuple[Slice, ...]
+
+
+# In the words of people who wait.
+PHASES: Mapping[str, str] = {
+    "wheels": "wheels from the client",
+    "waiting": "waiting for its turn",
+    "python": "Python",
+    "conda": "conda packages",
+    "installing": "packages",
+    "compiling": "byte code",
+    "cloning": "copying",
+}
+
+
+def made(told: Mapping[InstanceId, Sequence[PhaseTime]]) -> list[Made]:
+    """Those that took longest first."""
+    sums = {vm: sum(it.seconds for it in phases) for vm, phases in told.items()}
+    longest = max(sums.values(), default=0.0) or 1.0
+    found = [
+        Made(vm, tuple(phases), sums[vm], slices(_named(phases), longest))
+        for vm, phases in told.items()
+    ]
+    return sorted(found, key=lambda it: (-it.seconds, it.vm))
+
+
+def _named(phases: Sequence[PhaseTime]) -> dict[str, float]:
+    return {PHASES.get(it.phase, it.phase): it.seconds for it in phases}
 
 
 class Use(msgspec.Struct, frozen=True):

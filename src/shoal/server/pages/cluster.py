@@ -17,7 +17,7 @@ from shoal.server.desk import Incoming
 from shoal.server.handlers import clusters as handlers
 from shoal.server.pages import exports, words
 from shoal.server.pages.asked import asked, url
-from shoal.server.pages.builds import builds, uses
+from shoal.server.pages.builds import builds, made, uses
 from shoal.server.pages.frame import Visit, redirect, render
 from shoal.server.pages.life import LEGEND, Life, life, ticks
 from shoal.server.pages.packages import changes
@@ -26,15 +26,16 @@ from shoal.store import environments as environment_rows
 from shoal.store import events as event_rows
 from shoal.store import instances as instance_rows
 from shoal.store import logs as log_rows
+from shoal.store import observations as observation_rows
 from shoal.store import viewing
 from shoal.wire.environments import Manifest
 from shoal.wire.events import Event, EventKind
-from shoal.wire.ids import ClusterId, EnvironmentId, EventSeq
+from shoal.wire.ids import ClusterId, EnvironmentId, EventSeq, InstanceId
 from shoal.wire.specs import Cloud
 from shoal.wire.views import ClusterView, InstanceState, InstanceView
 
 START = timedelta(minutes=5)  # the scale of the first minutes
-_VMS, _EVENTS, _NAMED, _SAID = 100, 100, 500, 40
+_VMS, _EVENTS, _NAMED, _SAID, _MADE = 100, 100, 500, 40, 30
 
 TABS = (
     ("", "Overview"),
@@ -315,12 +316,15 @@ async def software(visit: Visit) -> Response:
     stages = await desk.database.run(event_rows.stages, view.id, ids)
     now = desk.clock()
     vms = [status.instance_view(it, seen.observations.get(it.id), now) for it in seen.instances]
+    took = await desk.database.run(observation_rows.made_in, ids)
     said = await desk.database.run_samples(
         log_rows.tail, view.id, _SAID, process="agent", text="environment"
     )
     values = {
         "builds": builds(vms, stages),
         "uses": uses(vms),
+        "made": made(took)[:_MADE],
+        "untold": len(took) - _MADE,
         "unable": found.unable if view.ended_at is None else "",
         "said": said.lines,
         "manifest": manifest,
@@ -345,6 +349,21 @@ async def software_file(visit: Visit) -> Response:
     )
     kind = visit.request.path_params["kind"]
     return exports.structs(view.name, "packages", kind, {"packages": manifest.packages})
+
+
+async def builds_file(visit: Visit) -> Response:
+    """A row for each phase of making the environment on each VM."""
+    view, kind = await cluster_view(visit), visit.request.path_params["kind"]
+    vms = await visit.desk.database.run(instance_rows.all_of_cluster, view.id)
+    took = await visit.desk.database.run(observation_rows.made_in, [it.id for it in vms])
+    found = [BuildPhase(vm, one.phase, one.seconds) for vm, it in took.items() for one in it]
+    return exports.structs(view.name, "builds", kind, {"builds": found})
+
+
+class BuildPhase(msgspec.Struct, frozen=True):
+    vm: InstanceId
+    phase: str
+    seconds: float
 
 
 async def lock(visit: Visit) -> Response:

@@ -25,6 +25,13 @@ _KNOWN: Mapping[str, int] = {
     "other": 4,
     "thread-noncpu": 2,
     "executor": 3,
+    "packages": 1,
+    "wheels from the client": 2,
+    "Python": 3,
+    "conda packages": 3,
+    "waiting for its turn": 4,
+    "byte code": 5,
+    "copying": 2,
 }
 
 

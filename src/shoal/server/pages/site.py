@@ -63,6 +63,7 @@ def routes(desk: Desk) -> list[BaseRoute]:
         "/clusters/{cluster}/clients": clients.clients,
         "/clusters/{cluster}/clients.{kind}": clients.clients_file,
         "/clusters/{cluster}/hosts.{kind}": samples.hosts_file,
+        "/clusters/{cluster}/builds.{kind}": cluster.builds_file,
         "/clusters/{cluster}/software.{kind}": cluster.software_file,
         "/clusters/{cluster}/metrics": samples.metrics,
         "/clusters/{cluster}/metrics.csv": samples.metrics_csv,
