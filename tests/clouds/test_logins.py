@@ -9,6 +9,7 @@ import pytest
 from moto import mock_aws
 
 from shoal.clouds.logins import discover, examined
+from shoal.clouds.logins.missing import Missing, NotSaid
 from shoal.errors import NotPossible
 from shoal.wire.accounts import AwsAccount, AzureAccount, GcpAccount
 from shoal.wire.specs import Cloud
@@ -56,6 +57,15 @@ def test_without_a_login_to_azure_the_command_is_told(azure: Path) -> None:
     with pytest.raises(NotPossible) as refused:
         discover(Cloud.AZURE, None, None)
     assert refused.value.hint == "az login"
+
+
+def test_one_of_several_subscriptions_has_to_be_named(azure: Path) -> None:
+    told = [{**it, "isDefault": False} for it in PROFILE["subscriptions"]]
+    (azure / "azureProfile.json").write_text(json.dumps({"subscriptions": told}))
+    with pytest.raises(NotSaid) as refused:
+        discover(Cloud.AZURE, None, None)
+    assert (refused.value.missing, refused.value.known) == (Missing.OWNER, ("one", "two"))
+    assert "--owner" in refused.value.hint
 
 
 @pytest.fixture

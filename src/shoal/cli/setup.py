@@ -15,7 +15,7 @@ from typing import Protocol
 import click
 import msgspec
 
-from shoal.cli import output
+from shoal.cli import asking, output
 from shoal.clouds import images
 from shoal.clouds.account import Account, Outlined, Permission, Step
 from shoal.errors import CloudError, InvalidRequest, NotFound
@@ -71,7 +71,8 @@ def command(
 ) -> None:
     """Prepare a cloud account for clusters, with the login that is already there.
 
-    Shows what it makes, and asks. Makes no key. Can be repeated.
+    Shows what it makes, and asks, also for project or region where the login does not say. Makes
+    no key. Can be repeated.
 
     Example: shoal setup gcp --region us-east1
     """
@@ -79,7 +80,8 @@ def command(
 
     register = ServerRegister()
     known = None if owner else register.known(Cloud(cloud))
-    found = known or logins.discover(Cloud(cloud), owner, region)
+    ask = None if yes or as_json else asking.prompt()
+    found = known or asking.discovered(Cloud(cloud), owner, region, ask)
     account = logins.examined(changed(found, region, fields))
     wishes = Wishes(account.account.region, yes, as_json)
     if only_print:

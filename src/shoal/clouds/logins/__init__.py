@@ -31,7 +31,7 @@ _SETUPS = {
 
 def discover(cloud: Cloud, owner: str | None, region: str | None) -> CloudAccount:
     """`owner` (project, account, subscription) and `region` win over what is found. Raises
-    NotPossible, with what to do, when there is no login or it does not say enough."""
+    NotPossible, with what to do, when there is no login, and NotSaid when it lacks one of both."""
     module = _imported(cloud, f"shoal.clouds.logins.{cloud}")
     found: CloudAccount = module.discover(owner, region)
     return found

@@ -7,6 +7,7 @@ import os
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from shoal.clouds.logins.missing import Missing, NotSaid
 from shoal.errors import NotPossible
 from shoal.wire.accounts import AwsAccount
 
@@ -29,5 +30,6 @@ def discover(owner: str | None, region: str | None) -> AwsAccount:
             hint="Choose another: export AWS_PROFILE=…",
         )
     if not place:
-        raise NotPossible("The profile has no region.", hint="Name one: --region us-east-1")
+        hint = "Name one: --region us-east-1"
+        raise NotSaid("The profile has no region.", hint=hint, missing=Missing.REGION)
     return AwsAccount(account, place, profile)

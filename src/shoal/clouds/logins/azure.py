@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from shoal.clouds.logins.missing import Missing, NotSaid
 from shoal.errors import NotPossible
 from shoal.wire.accounts import AzureAccount
 
@@ -28,8 +29,10 @@ def discover(owner: str | None, region: str | None) -> AzureAccount:
     subscription = _subscription(home, owner or os.environ.get("AZURE_SUBSCRIPTION_ID"))
     place = region or os.environ.get("AZURE_DEFAULTS_LOCATION") or _location(home)
     if not place:
-        raise NotPossible(
-            "The Azure CLI has no default location.", hint="Name one: --region eastus"
+        raise NotSaid(
+            "The Azure CLI has no default location.",
+            hint="Name one: --region eastus",
+            missing=Missing.REGION,
         )
     return AzureAccount(subscription, place)
 
@@ -41,9 +44,17 @@ def _subscription(home: Path, asked: str | None) -> str:
             return it.id
     if asked and not known:
         return asked  # a managed identity has no profile
+    names = tuple(it.name or it.id for it in known)
     if asked:
-        names = ", ".join(it.name or it.id for it in known)
-        raise NotPossible(f"The login has no subscription {asked!r}.", hint=f"It has: {names}.")
+        said = f"The login has no subscription {asked!r}."
+        raise NotPossible(said, hint=f"It has: {', '.join(names)}.")
+    if names:
+        raise NotSaid(
+            "No subscription of the login is the default one.",
+            hint=f"Name one: --owner NAME. It has: {', '.join(names)}.",
+            missing=Missing.OWNER,
+            known=names,
+        )
     raise NotPossible("There is no login to Azure here.", hint="az login")
 
 

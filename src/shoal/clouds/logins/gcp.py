@@ -9,6 +9,7 @@ from pathlib import Path
 import google.auth
 from google.auth.exceptions import DefaultCredentialsError
 
+from shoal.clouds.logins.missing import Missing, NotSaid
 from shoal.errors import NotPossible
 from shoal.wire.accounts import GcpAccount
 
@@ -25,10 +26,12 @@ def discover(owner: str | None, region: str | None) -> GcpAccount:
         ) from error
     project = owner or found or _configured("core", "project")
     if not project:
-        raise NotPossible("The login names no project.", hint="Name one: --owner PROJECT")
+        hint = "Name one: --owner PROJECT"
+        raise NotSaid("The login names no project.", hint=hint, missing=Missing.OWNER)
     place = region or os.environ.get("CLOUDSDK_COMPUTE_REGION") or _configured("compute", "region")
     if not place:
-        raise NotPossible("gcloud has no default region.", hint="Name one: --region us-east1")
+        hint = "Name one: --region us-east1"
+        raise NotSaid("gcloud has no default region.", hint=hint, missing=Missing.REGION)
     return GcpAccount(project, place)
 
 
