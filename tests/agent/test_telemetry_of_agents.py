@@ -12,7 +12,6 @@ import pytest
 from rig import CLUSTER
 from test_head_desk import ONE, TWO, desk_in
 
-from shoal.agent import telemetry_book
 from shoal.agent.clock import Clock
 from shoal.agent.head_desk import HeadDesk
 from shoal.agent.host import Counters, Gpu, HostSampler, Levels, gpus_from
@@ -21,6 +20,7 @@ from shoal.agent.losses import WAIT_S, Losses
 from shoal.agent.messages import Telemetry
 from shoal.agent.report_book import ITEMS_A_REPORT, ReportBook
 from shoal.agent.sample_box import MOST_ITEMS, SampleBox
+from shoal.agent.telemetry_book import TelemetryBook
 from shoal.agent.vm import Vm
 from shoal.wire.ids import InstanceId
 from shoal.wire.reports import VmReport, WorkerBeat
@@ -114,12 +114,8 @@ def test_a_long_record_is_told_in_parts_none_twice() -> None:
     assert [it.item for it in (*first.telemetry, *second.telemetry)] == samples
 
 
-def test_telemetry_that_nobody_fetched_goes_the_oldest_first(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(telemetry_book, "MOST_MOMENTS", 3)
-    monkeypatch.setattr(telemetry_book, "MOST_STANDING", 2)
-    book = ReportBook(CLUSTER, AT)
+def test_telemetry_that_nobody_fetched_goes_the_oldest_first() -> None:
+    book = ReportBook(CLUSTER, AT, TelemetryBook(most_standing=2, most_moments=3))
     for number in range(5):
         book.record(SchedulerSample(AT, workers=number))
         book.record(a_computation(f"k-{number}", 0))

@@ -19,7 +19,7 @@ from shoal.wire import endpoints
 from shoal.wire.environments import Manifest, PackageSummary
 from shoal.wire.events import EventKind
 from shoal.wire.ids import EnvironmentId
-from shoal.wire.views import ClusterStatus, Ended, InstanceList
+from shoal.wire.views import ClusterStatus, ClusterView, Ended, InstanceList
 
 STORED = "prod"  # an environment that the server has: nothing to scan here
 
@@ -116,17 +116,18 @@ def test_a_workspace_that_is_not_the_tokens_is_refused(server: FakeServer) -> No
         obtain(server, asked(workspace="b"), "mine")
 
 
-def watch(server: FakeServer) -> None:
+def watch(server: FakeServer) -> ClusterView:
     async def until_ready(it: Watch) -> None:
         await it.scheduler()
 
-    async def work() -> None:
+    async def work() -> ClusterView:
         async with server.api() as api:
             it = Watch(api, view(), Progress("mine", Silent()))
             async with asyncio.timeout(600):
                 await it.during(until_ready)
+            return it.view
 
-    run(work())
+    return run(work())
 
 
 def test_the_scheduler_is_awaited_by_its_event(server: FakeServer) -> None:
@@ -142,7 +143,7 @@ def test_a_ready_scheduler_is_found_when_its_event_was_missed(server: FakeServer
     server.on(endpoints.CLUSTER, lambda call: view(scheduler_address="tls://127.0.0.1:1"))
     server.on(endpoints.INSTANCES, lambda call: InstanceList(()))
     server.on(endpoints.CHANGES, lambda call: [])
-    watch(server)
+    assert watch(server).scheduler_address == "tls://127.0.0.1:1"
 
 
 def test_a_cluster_that_ends_meanwhile_fails_at_once_with_the_servers_sentence(

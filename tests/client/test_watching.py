@@ -17,7 +17,6 @@ from fake_server import Call, FakeServer, view
 
 from shoal.client import watching
 from shoal.client.watching import Watched
-from shoal.plugins import telemetry
 from shoal.plugins.watched import WatchedTelemetry
 from shoal.wire import endpoints
 from shoal.wire.requests import StopCluster, Watch
@@ -68,8 +67,9 @@ class Setting:
     def told(self) -> list[Item]:
         return [chunk.item for report in self.reports for chunk in report.chunks]
 
-    def watched(self, name: str | None = "laptop") -> Watched:
-        return Watched(self.client, name, {"team": "research"}, self.server.api())
+    def watched(self, name: str | None = "laptop", gone_s: float = 30.0) -> Watched:
+        api, tags = self.server.api(), {"team": "research"}
+        return Watched(self.client, name, tags, api, every_s=0.05, gone_s=gone_s)
 
 
 @asynccontextmanager
@@ -94,12 +94,6 @@ def run(scenario: Callable[[Setting], Awaitable[None]]) -> None:
 
 def double(x: int) -> int:
     return 2 * x
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "EVERY_S", 0.02)
-    monkeypatch.setattr(telemetry, "_EVERY_S", 0.05)
 
 
 def test_what_the_cluster_computes_is_passed_on_with_its_code() -> None:
@@ -170,11 +164,9 @@ def test_it_stops_when_the_server_says_that_it_is_over() -> None:
     run(scenario)
 
 
-def test_a_scheduler_that_is_gone_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "_GONE_S", 0.0)
-
+def test_a_scheduler_that_is_gone_ends_it() -> None:
     async def scenario(here: Setting) -> None:
-        watched = await here.watched().start()
+        watched = await here.watched(gone_s=0.0).start()
         await here.client.close()
         assert watched._passing_on is not None
         async with asyncio.timeout(10):

@@ -421,7 +421,7 @@ def test_whatever_was_measured_no_rule_fails(
         msgspec.structs.replace(it, at=ago(50 * (len(samples) - n))) for n, it in enumerate(samples)
     ]
     hosts = [msgspec.structs.replace(it, at=ago(50 * (len(host) - n))) for n, it in enumerate(host)]
-    signals(
+    found = signals(
         a_scene(
             samples=tuple(spread),
             hosts={InstanceId("w"): tuple(hosts)},
@@ -430,3 +430,5 @@ def test_whatever_was_measured_no_rule_fails(
             instances=vms("a", "b"),
         )
     )
+    assert len({it.kind for it in found}) == len(found)
+    assert all(it.evidence and it.advice and it.since <= it.until for it in found)

@@ -13,7 +13,6 @@ import msgspec
 import pytest
 from distributed import Client, Scheduler, Worker, span, wait, worker_client
 
-from shoal.plugins import telemetry
 from shoal.plugins.telemetry import Telemetry
 from shoal.wire.telemetry import (
     ClientEvent,
@@ -418,12 +417,7 @@ def test_how_long_a_graph_took_to_be_taken_in_is_told() -> None:
     run(scenario)
 
 
-def test_a_loop_that_stands_still_is_a_stall_of_the_next_sample(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(telemetry, "_EVERY_S", 0.3)
-    monkeypatch.setattr(telemetry, "_AT_MOST_SHARE", 1.0)
-
+def test_a_loop_that_stands_still_is_a_stall_of_the_next_sample() -> None:
     async def scenario(here: Setting) -> None:
         looking = asyncio.ensure_future(here.telemetry.look())
         while not of(list(here.take().items), SchedulerSample):  # noqa: ASYNC110
@@ -436,7 +430,7 @@ def test_a_loop_that_stands_still_is_a_stall_of_the_next_sample(
                 stalls += [it.stall_s for it in of(list(here.take().items), SchedulerSample)]
         looking.cancel()
 
-    run(scenario)
+    run(scenario, every_s=0.3, at_most_share=1.0)
 
 
 def shuffled(here: Setting, prepare: Any) -> Any:

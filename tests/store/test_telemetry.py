@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-import pytest
-
 from shoal.store import samples, series, signals, telemetry
 from shoal.store.database import Database
 from shoal.wire.ids import ClusterId, InstanceId, WorkspaceName
@@ -172,13 +170,10 @@ def test_what_is_old_goes_with_its_parts(database: Database) -> None:
     assert ask_samples(database, telemetry.exceptions, CLUSTER) == ()
 
 
-def test_a_cluster_with_too_many_loses_its_oldest(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(telemetry, "MAX_COMPUTATIONS", 3)
+def test_a_cluster_with_too_many_loses_its_oldest(database: Database) -> None:
     tell(database, *(a_computation(n) for n in range(1, 6)))
     tell(database, a_computation(1), cluster=OTHER)
-    ask_samples(database, telemetry.prune, later(-1000))
+    ask_samples(database, telemetry.prune, later(-1000), 3)
     assert ids(database, cluster=CLUSTER) == ["k-5", "k-4", "k-3"]
     assert ids(database, cluster=OTHER) == ["k-1"]
 

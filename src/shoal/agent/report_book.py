@@ -26,7 +26,9 @@ ITEMS_A_REPORT = 2_000
 
 
 class ReportBook:
-    def __init__(self, cluster: ClusterId, started_at: datetime) -> None:
+    def __init__(
+        self, cluster: ClusterId, started_at: datetime, telemetry: TelemetryBook | None = None
+    ) -> None:
         self.cursor = int(started_at.timestamp() * 1000)
         self._cluster = cluster
         self._started_at = started_at
@@ -35,7 +37,7 @@ class ReportBook:
         self._stop: StopNotice | None = None
         self._logs: deque[LogChunk] = deque()
         self._gaps = Gaps()  # lines
-        self._telemetry = TelemetryBook()
+        self._telemetry = telemetry or TelemetryBook()
 
     def vm(self, report: VmReport) -> bool:
         """Whether it is news, or only a newer sample."""

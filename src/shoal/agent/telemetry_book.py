@@ -30,7 +30,10 @@ _MOST_GAPS = 64
 
 
 class TelemetryBook:
-    def __init__(self) -> None:
+    def __init__(
+        self, *, most_standing: int = MOST_STANDING, most_moments: int = MOST_MOMENTS
+    ) -> None:
+        self._most_standing, self._most_moments = most_standing, most_moments
         self._standing: dict[str, Chunk] = {}  # by seq, as it is told again at the end
         self._moments: deque[Chunk] = deque()
         self.gaps = Gaps()
@@ -39,12 +42,12 @@ class TelemetryBook:
         key = _key(item)
         if key is None:
             self._moments.append(Chunk(seq, item))
-            if len(self._moments) > MOST_MOMENTS:
+            if len(self._moments) > self._most_moments:
                 self.gaps.add(self._moments.popleft().seq, 1)
             return
         self._standing.pop(key, None)
         self._standing[key] = Chunk(seq, item)
-        if len(self._standing) > MOST_STANDING:
+        if len(self._standing) > self._most_standing:
             oldest = next(iter(self._standing))
             self.gaps.add(self._standing.pop(oldest).seq, 1)
 

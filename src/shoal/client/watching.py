@@ -31,7 +31,7 @@ from shoal.wire.requests import StopCluster, Watch
 from shoal.wire.telemetry import Taken, WatchedReport
 from shoal.wire.views import ClusterView
 
-EVERY_S = 2.0
+_EVERY_S = 2.0
 _GONE_S = 30.0  # a scheduler that has not answered for so long is gone
 _CALL_S = 10.0
 _SHORTEST = 10  # characters of a scheduler's id that make a name
@@ -54,7 +54,17 @@ def watch(
 class Watched:
     """A cluster that is being watched."""
 
-    def __init__(self, client: Client, name: str | None, tags: dict[str, str], api: Api) -> None:
+    def __init__(
+        self,
+        client: Client,
+        name: str | None,
+        tags: dict[str, str],
+        api: Api,
+        *,
+        every_s: float = _EVERY_S,
+        gone_s: float = _GONE_S,
+    ) -> None:
+        self._every_s, self._gone_s = every_s, gone_s
         self._client = client
         self._name = name
         self._tags = tags
@@ -120,7 +130,7 @@ class Watched:
     async def _register(self) -> None:
         try:
             with by_value():
-                await self._client.register_plugin(WatchedTelemetry())
+                await self._client.register_plugin(WatchedTelemetry(every_s=self._every_s))
         except ValueError as error:
             raise InvalidRequest(
                 "The scheduler does not take plugins.",
@@ -133,7 +143,7 @@ class Watched:
         loop = asyncio.get_running_loop()
         heard_s = loop.time()
         while self._client.status not in ("closed", "closing"):
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(self._every_s)
             try:
                 if not await self._pass_on():
                     return
@@ -141,7 +151,7 @@ class Watched:
             except ShoalError:
                 heard_s = loop.time()  # the server is away; what is new waits in the scheduler
             except (OSError, TimeoutError):
-                if loop.time() - heard_s > _GONE_S:
+                if loop.time() - heard_s > self._gone_s:
                     break
         await self._tell_over("its scheduler is gone")
 

@@ -30,7 +30,7 @@ from .values import Item, moment, text
 
 NAME = "shoal-telemetry"
 _MOST_ITEMS = 5_000  # that wait to be fetched
-_EVERY_S = 2.0
+EVERY_S = 2.0
 _AT_MOST_SHARE = 0.005  # of the scheduler's time that looking may take
 _TICK_S = 0.1
 _USES_EVERY_S = 5.0
@@ -50,7 +50,15 @@ class Telemetry(SchedulerPlugin):  # type: ignore[misc]  # Any, where Dask has n
 
     name = NAME
 
-    def __init__(self, *, hosts: bool = False, ring: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        *,
+        hosts: bool = False,
+        ring: Callable[[], None] = lambda: None,
+        every_s: float = EVERY_S,
+        at_most_share: float = _AT_MOST_SHARE,
+    ) -> None:
+        self._every_s, self._at_most_share = every_s, at_most_share
         self._hosts = hosts
         self._ring = ring
         self._items: deque[Item] = deque()
@@ -114,7 +122,7 @@ class Telemetry(SchedulerPlugin):  # type: ignore[misc]  # Any, where Dask has n
                 else:
                     self._uses = samples.uses(self._scheduler)
             spent_s = time.perf_counter() - begun
-            await self._rest(max(_EVERY_S, spent_s / _AT_MOST_SHARE))
+            await self._rest(max(self._every_s, spent_s / self._at_most_share))
 
     def look_once(self, now: float) -> None:
         self._put(self._times.changed(self._computations.live(now)))

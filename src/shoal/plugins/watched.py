@@ -14,7 +14,7 @@ import time
 from collections import deque
 from typing import Any
 
-from .telemetry import Telemetry
+from .telemetry import EVERY_S, Telemetry
 from .values import Item, moment
 
 HANDLER = "shoal_telemetry"
@@ -28,8 +28,8 @@ _UNFINISHED = ("released", "waiting", "no-worker", "queued", "processing")
 class WatchedTelemetry(Telemetry):
     idempotent = True  # one that is there already goes on
 
-    def __init__(self) -> None:
-        super().__init__(hosts=True)
+    def __init__(self, *, every_s: float = EVERY_S) -> None:
+        super().__init__(hosts=True, every_s=every_s)
         self._kept: deque[tuple[int, Item]] = deque()
         self._asked_at = self._started_at = time.time()
         self._seq = int(self._started_at * 1000)

@@ -385,7 +385,7 @@ def forgotten(tx: Connection, cluster: ClusterId) -> tuple[int, int]:
 # -- ageing ---------------------------------------------------------------------------------------
 
 
-def prune(tx: Connection, older_than: datetime) -> None:
+def prune(tx: Connection, older_than: datetime, most_computations: int = MAX_COMPUTATIONS) -> None:
     """By age, and the oldest of clusters that have too many."""
     table = tables.computation
     tx.execute(delete(table).where(table.c.started_at < older_than))
@@ -393,7 +393,7 @@ def prune(tx: Connection, older_than: datetime) -> None:
     tx.execute(delete(tables.dask_event).where(tables.dask_event.c.at < older_than))
     tx.execute(delete(tables.gap).where(tables.gap.c.at < older_than))
     tx.execute(delete(tables.signal).where(tables.signal.c.last_at < older_than))
-    _crowded(tx, table, "started_at", MAX_COMPUTATIONS)
+    _crowded(tx, table, "started_at", most_computations)
     _crowded(tx, tables.task_exception, "last_at", MAX_EXCEPTIONS)
     _crowded(tx, tables.dask_event, "at", MAX_EVENTS)
     _crowded(tx, tables.task_group, "seq", MAX_GROUPS)
