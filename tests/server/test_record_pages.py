@@ -16,7 +16,8 @@ from shoal.server.pages.charts import Line, Plan
 from shoal.server.pages.clients import stays
 from shoal.server.pages.flame import flame
 from shoal.server.pages.share import slices
-from shoal.store import instances, observations, tables, telemetry
+from shoal.store import events, instances, observations, tables, telemetry
+from shoal.wire.events import Event, EventKind
 from shoal.wire.ids import ClusterId, InstanceId, WorkspaceName
 from shoal.wire.reports import HeadReport, PhaseTime, VmReport
 from shoal.wire.requests import Watch
@@ -413,6 +414,34 @@ def test_how_long_each_phase_of_an_environment_took_is_told_vm_by_vm(
         {"vm": vm.id, "phase": "wheels", "seconds": "1.5"},
         {"vm": vm.id, "phase": "installing", "seconds": "6.25"},
     ]
+
+
+def test_computations_of_one_line_and_events_of_many_vms_open(
+    recorded: str, browser: Browser, served: Served
+) -> None:
+    page = browser.get(f"{recorded}/computations").text
+    assert "Each of the 8" in page
+    assert f'href="{recorded}/computations/comp-8"' in page
+    id, now = ClusterId(recorded.removeprefix("/clusters/")), served.desk.clock()
+    ready = [
+        Event(now, EventKind.INSTANCE_STAGE, "agent", "its agent says ready", cluster=id,
+              instance=InstanceId(f"shoal-{id}-{n}"), before="starting", after="ready")
+        for n in range(2, 14)
+    ]  # fmt: skip
+    asyncio.run(served.desk.database.run(events.append_all, ready))
+    for path in ("", "/events"):
+        page = browser.get(recorded + path).text
+        assert "× 12</span>" in page
+        assert "12 VMs" in page
+    assert "12 VMs" not in browser.get(f"{recorded}/events?each=1").text
+
+
+def test_the_level_of_a_log_is_chosen_beside_what_is_searched(
+    recorded: str, browser: Browser
+) -> None:
+    page = browser.get(f"{recorded}/logs?q=depth&level=error").text
+    assert f'href="{recorded}/logs?q=depth&amp;level=warning"' in page
+    assert '<input type="hidden" name="level" value="error">' in page
 
 
 def rows_of(browser: Browser, path: str) -> list[dict[str, str]]:

@@ -21,6 +21,7 @@ from shoal.server.pages.builds import builds, made, uses
 from shoal.server.pages.frame import Visit, redirect, render
 from shoal.server.pages.life import LEGEND, Life, life, ticks
 from shoal.server.pages.packages import changes
+from shoal.server.pages.runs import Run, runs
 from shoal.store import clusters as cluster_rows
 from shoal.store import environments as environment_rows
 from shoal.store import events as event_rows
@@ -218,6 +219,7 @@ class EventsAsked(msgspec.Struct, frozen=True):
     kind: str = ""  # of an event, or what stands before its dot
     vm: str = ""
     q: str = ""
+    each: str = ""  # "1": one by one
     before: str = ""
 
     def url(self, **changes: str | None) -> str:
@@ -227,10 +229,11 @@ class EventsAsked(msgspec.Struct, frozen=True):
 async def events(visit: Visit) -> Response:
     view, it = await cluster_view(visit), asked(visit, EventsAsked)
     found = await _events(visit, view.id, it, _EVENTS + 1)
-    following = found[_EVENTS - 1].seq if len(found) > _EVENTS else None
+    shown = found[:_EVENTS]
+    following = shown[-1].seq if len(found) > _EVENTS else None
     values = {
         "query": it,
-        "events": found[:_EVENTS],
+        "runs": [Run((it,)) for it in shown] if it.each else runs(shown),
         "following": following,
         "kinds": [("", "all"), *_kinds()],
         "vms": [

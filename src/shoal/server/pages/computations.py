@@ -14,13 +14,14 @@ from shoal.server.pages import exports, words, workers
 from shoal.server.pages.asked import asked, url
 from shoal.server.pages.cluster import asked_of, cluster_view, page
 from shoal.server.pages.frame import Visit
+from shoal.server.pages.lines import Line, lines
 from shoal.store import telemetry as telemetry_rows
 from shoal.wire.endpoints import ComputationQuery, NewestQuery
 from shoal.wire.ids import ClusterId
 from shoal.wire.telemetry import Computation, TaskException
 from shoal.wire.views import ClusterView
 
-_COMPUTATIONS, _NAMED, _NEWEST, _RAISED, _SHUFFLES = 50, 3, 5, 3, 50
+_COMPUTATIONS, _NAMED, _NEWEST, _LOOKED, _RAISED, _SHUFFLES = 50, 3, 5, 25, 3, 50
 
 
 class ComputationsAsked(msgspec.Struct, frozen=True):
@@ -38,10 +39,11 @@ async def computations(visit: Visit) -> Response:
     found = await handlers.computations(visit.desk, _query(visit, view, it, _COMPUTATIONS))
     failures = await handlers.exceptions(visit.desk, asked_of(visit, NewestQuery(limit=20)))
     listed = [one.computation for one in found.computations]
+    names = await _names(visit, view.id, [one.id for one in listed if not one.code])
     values = {
         "query": it,
-        "computations": listed,
-        "names": await _names(visit, view.id, [one.id for one in listed if not one.code]),
+        "lines": lines(listed, names),
+        "names": names,
         "next_page": found.next_page,
         "exceptions": failures.exceptions,
         "shuffles": await workers.shuffles(visit, _SHUFFLES),
@@ -53,13 +55,13 @@ async def computations(visit: Visit) -> Response:
 class Newest(msgspec.Struct, frozen=True):
     """What a cluster's first page tells of its computations."""
 
-    computations: Sequence[Computation]
+    lines: Sequence[Line]
     names: Mapping[str, str]  # of those without code
     exceptions: Sequence[TaskException]
 
 
 async def newest_work(visit: Visit, view: ClusterView) -> Newest:
-    asked = _query(visit, view, ComputationsAsked(), _NEWEST)
+    asked = _query(visit, view, ComputationsAsked(), _LOOKED)
     found = [
         one.computation for one in (await handlers.computations(visit.desk, asked)).computations
     ]
@@ -67,7 +69,7 @@ async def newest_work(visit: Visit, view: ClusterView) -> Newest:
         telemetry_rows.exceptions, view.id, limit=_RAISED
     )
     names = await _names(visit, view.id, [one.id for one in found if not one.code])
-    return Newest(found, names, raised)
+    return Newest(lines(found, names)[:_NEWEST], names, raised)
 
 
 async def _names(visit: Visit, cluster: ClusterId, ids: Sequence[str]) -> dict[str, str]:

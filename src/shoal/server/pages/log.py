@@ -46,7 +46,12 @@ class LogsAsked(msgspec.Struct, frozen=True):
 
     @property
     def filtered(self) -> bool:
-        return any((self.q, self.vm, self.process, self.level, self.span, self.since, self.until))
+        return bool(self.q or self.level or self.narrowed)
+
+    @property
+    def narrowed(self) -> bool:
+        """By what stands behind "Filters"."""
+        return any((self.vm, self.process, self.span, self.since, self.until))
 
     def url(self, **changes: str | None) -> str:
         return url(self, **changes)
@@ -62,7 +67,7 @@ async def logs(visit: Visit) -> Response:
         "missing": await desk.database.run_samples(telemetry_rows.missing, view.id),
         "vms": [("", "all"), *((vm.id, _vm_name(vm)) for vm in vms)],
         "processes": [("", "all"), *((p, p) for p in PROCESSES)],
-        "levels": [("", "all"), (Level.WARNING, "warnings and errors"), (Level.ERROR, "errors")],
+        "levels": [("", "All"), (Level.WARNING, "Warnings and errors"), (Level.ERROR, "Errors")],
         "spans": [("", "any time"), *((key, f"last {key}") for key in SPANS)],
         "follows": view.ended_at is None and not it.before and not it.until,
     }

@@ -10,11 +10,12 @@ from shoal.server.pages import computations, samples, signals, workers
 from shoal.server.pages.cluster import asked_of, page
 from shoal.server.pages.frame import Visit, redirect
 from shoal.server.pages.milestones import milestones
+from shoal.server.pages.runs import runs
 from shoal.store import events as event_rows
 from shoal.store import telemetry as telemetry_rows
 from shoal.wire.views import InstanceState
 
-_NEWEST, _LOSSES = 6, 5
+_NEWEST, _LOOKED, _LOSSES = 6, 60, 5
 
 
 async def overview(visit: Visit) -> Response:
@@ -31,7 +32,7 @@ async def overview(visit: Visit) -> Response:
         "unable": facts.cluster.unable if view.ended_at is None else "",
         "dashboard_address": facts.head.dashboard_address if facts.head else "",
         "now": desk.clock(),
-        "events": await desk.database.run(event_rows.newest, view.id, _NEWEST),
+        "runs": runs(await desk.database.run(event_rows.newest, view.id, _LOOKED))[:_NEWEST],
         "milestones": milestones(view, facts.instances, facts.head),
         "troubles": status.troubles(facts.instances),
         "clients": facts.head.clients if facts.head else 0,

@@ -37,8 +37,12 @@ def tone(word: str) -> str:
 
 _KIND_TONES: Mapping[EventKind, str] = {
     EventKind.CLUSTER_READY: "good",
+    EventKind.CLUSTER_UNABLE: "bad",
     EventKind.CLUSTER_ENDING: "warn",
     EventKind.BATCH_REFUSED: "bad",
+    EventKind.LIMIT_REACHED: "warn",
+    EventKind.BUDGET_REACHED: "warn",
+    EventKind.BUDGET_ENDING: "bad",
     EventKind.VM_SWEPT: "warn",
     EventKind.ALARM: "bad",
 }
