@@ -59,3 +59,8 @@ def ingress_group(cidrs: Sequence[str]) -> str:
     """Of the security group that lets these reach a head."""
     digest = hashlib.sha256(" ".join(sorted(set(cidrs))).encode()).hexdigest()[:10]
     return f"shoal-head-{digest}"
+
+
+def where(name: str, *values: str) -> dict[str, Any]:
+    """One of a call's `Filters`."""
+    return {"Name": name, "Values": list(values)}

@@ -92,7 +92,7 @@ class Network:
         ec2, name = self._clients.ec2(region), names.ingress_group(cidrs)
 
         def find() -> str:
-            wanted = [_filter("group-name", name), _filter("vpc-id", vpc)]
+            wanted = [names.where("group-name", name), names.where("vpc-id", vpc)]
             found = ec2.describe_security_groups(Filters=wanted)["SecurityGroups"]
             return str(found[0]["GroupId"]) if found else ""
 
@@ -125,13 +125,13 @@ class Network:
         ec2 = self._clients.ec2(region)
         vpc = self._account.vpc if region == self._account.region else ""
         if not vpc:
-            wanted = [_filter(f"tag:{names.SETUP_TAG}", names.NETWORK)]
+            wanted = [names.where(f"tag:{names.SETUP_TAG}", names.NETWORK)]
             found = ec2.describe_vpcs(Filters=wanted)["Vpcs"]
             if not found:
                 raise _not_prepared(f"AWS has no network of Shoal's in {region}.", region)
             vpc = min(str(it["VpcId"]) for it in found)
-        subnets = ec2.describe_subnets(Filters=[_filter("vpc-id", vpc)])["Subnets"]
-        wanted = [_filter("vpc-id", vpc), _filter("group-name", names.VM_GROUP)]
+        subnets = ec2.describe_subnets(Filters=[names.where("vpc-id", vpc)])["Subnets"]
+        wanted = [names.where("vpc-id", vpc), names.where("group-name", names.VM_GROUP)]
         groups = ec2.describe_security_groups(Filters=wanted)["SecurityGroups"]
         if not subnets or not groups:
             lacks = "subnet" if not subnets else f"security group {names.VM_GROUP}"
@@ -146,7 +146,9 @@ class Network:
         elif name.startswith("ami-"):
             found = ec2.describe_images(ImageIds=[name])["Images"]
         else:
-            found = ec2.describe_images(Owners=["self"], Filters=[_filter("name", name)])["Images"]
+            found = ec2.describe_images(Owners=["self"], Filters=[names.where("name", name)])[
+                "Images"
+            ]
         if not found:
             raise Refused(
                 f"There is no image {name} in {region}.",
@@ -176,10 +178,6 @@ def _let_in(cidrs: Sequence[str]) -> list[dict[str, Any]]:
         {"IpProtocol": "tcp", "FromPort": it, "ToPort": it, "IpRanges": v4, "Ipv6Ranges": v6}
         for it in ports
     ]
-
-
-def _filter(name: str, *values: str) -> dict[str, Any]:
-    return {"Name": name, "Values": list(values)}
 
 
 def _not_prepared(words: str, region: str) -> Refused:
