@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 
 from shoal.clouds.catalog.facts import MachineType, Region
+from shoal.clouds.catalog.fetch.aws import machine_type
 
 _OTHER = ("f1", "f2", "inf", "trn", "dl", "vt", "mac", "u-", "u7", "hpc", "p2")
 _ARCH = {"x86_64": "x86_64", "arm64": "aarch64"}
@@ -22,7 +23,7 @@ _ARCH = {"x86_64": "x86_64", "arm64": "aarch64"}
 def types() -> tuple[MachineType, ...]:
     file = _moto() / "instance_types.json.gz"
     plain = json.loads(gzip.decompress(file.read_bytes()))
-    return tuple(_type(plain[name]) for name in sorted(plain) if _is_general(plain[name]))
+    return tuple(machine_type(plain[name]) for name in sorted(plain) if _is_general(plain[name]))
 
 
 def regions(known: tuple[MachineType, ...]) -> tuple[Region, ...]:
@@ -41,26 +42,6 @@ def _is_general(it: dict) -> bool:  # type: ignore[type-arg]  # as moto has it
         not it["BareMetal"]
         and not name.startswith(_OTHER)
         and any(kind in _ARCH for kind in architectures)
-    )
-
-
-def _type(it: dict) -> MachineType:  # type: ignore[type-arg]
-    gpus = it.get("GpuInfo", {}).get("Gpus", [])
-    storage = it.get("InstanceStorageInfo", {})
-    nvme = storage.get("NvmeSupport") == "required"
-    names = it["ProcessorInfo"]["SupportedArchitectures"]
-    return MachineType(
-        it["InstanceType"],
-        it["InstanceType"].split(".")[0],
-        "x86_64" if "x86_64" in names else "aarch64",
-        it["VCpuInfo"]["DefaultVCpus"],
-        it["MemoryInfo"]["SizeInMiB"],
-        gpu=sum(gpu["Count"] for gpu in gpus),
-        gpu_type=gpus[0]["Name"] if gpus else "",
-        scratch_gib=storage.get("TotalSizeInGB", 0) if nvme else 0,
-        burstable=it["BurstablePerformanceSupported"],
-        current=it["CurrentGeneration"],
-        spot="spot" in it["SupportedUsageClasses"],
     )
 
 

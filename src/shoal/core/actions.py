@@ -143,14 +143,12 @@ class Alarm(msgspec.Struct, frozen=True, tag=True):
     at: datetime
 
 
-Action = (
+Call = Launch | Terminate | Sweep  # of a provider
+Write = (  # into the record
     Intend
-    | Launch
     | Bind
     | Retire
     | Release
-    | Terminate
-    | Sweep
     | Gone
     | Scale
     | GiveUp
@@ -161,3 +159,4 @@ Action = (
     | Avoid
     | Alarm
 )
+Action = Call | Write

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from shoal.server.handlers import telemetry as handlers
 from shoal.server.pages import exports
 from shoal.server.pages.cluster import asked_of, cluster_view, page
-from shoal.server.pages.flame import flame
+from shoal.server.pages.flame import WAYS, flame
 from shoal.server.pages.frame import Visit
 from shoal.server.pages.share import Slice, slices
 from shoal.wire.telemetry import PrefixTime, TaskGroupSample
@@ -47,23 +47,13 @@ async def computation(visit: Visit) -> Response:
     return page(visit, view, "computation", values)
 
 
-_WAYS = (
-    ("compute_s", "computing"),
-    ("transfer_s", "moving data"),
-    ("disk_read_s", "reading spilled data"),
-    ("disk_write_s", "spilling"),
-    ("deserialize_s", "deserialising"),
-    ("other_s", "other"),
-)
-
-
 def prefixes(groups: Sequence[TaskGroupSample]) -> list[Prefix]:
     """Where the workers' time went, the longest first."""
     by: dict[str, list[TaskGroupSample]] = {}
     for it in groups:
         by.setdefault(it.prefix, []).append(it)
     sums = {
-        name: {way: sum(getattr(it, field) for it in some) for field, way in _WAYS}
+        name: {way: sum(getattr(it, field) for it in some) for field, way in WAYS}
         for name, some in by.items()
     }
     longest = max((sum(it.values()) for it in sums.values()), default=0.0) or 1.0

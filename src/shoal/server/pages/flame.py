@@ -18,7 +18,7 @@ from shoal.wire.telemetry import Computation, PrefixTime, TaskGroupSample
 _LEAST = 3.0  # units: what is shorter can still be seen
 _MOST = 40  # prefixes
 
-_WAYS = (
+WAYS = (
     ("compute_s", "computing"),
     ("transfer_s", "moving data"),
     ("disk_read_s", "reading spilled data"),
@@ -82,7 +82,7 @@ def _row(
     last = max((it.stopped_at or end for it in groups), default=end)
     began_s = min(max((first - begin).total_seconds(), 0.0), whole_s)
     lasted_s = min(max((last - first).total_seconds(), 0.0), whole_s - began_s)
-    coarse = {way: sum(getattr(it, field) for it in groups) for field, way in _WAYS}
+    coarse = {way: sum(getattr(it, field) for it in groups) for field, way in WAYS}
     parts = fine or coarse
     busy_s = sum(coarse.values())
     x = min(WIDTH * began_s / whole_s, WIDTH - _LEAST)

@@ -20,6 +20,7 @@ from shoal.core.actions import (
     Alarm,
     Avoid,
     Bind,
+    Call,
     End,
     GiveUp,
     Gone,
@@ -33,6 +34,7 @@ from shoal.core.actions import (
     Sweep,
     Terminate,
     Warn,
+    Write,
 )
 from shoal.core.provision import plan
 from shoal.core.records import Batch, Listing, Offer, World
@@ -51,23 +53,6 @@ MAX_ROUNDS = 6  # plans in one pass, while each finds something to write
 CALL_TIMEOUT_S = 120.0
 _OFFERS_AGE = timedelta(hours=1)
 _OFFERS_RETRY = timedelta(seconds=10)
-
-Call = Launch | Terminate | Sweep
-Write = (
-    Intend
-    | Bind
-    | Retire
-    | Release
-    | Gone
-    | Scale
-    | GiveUp
-    | End
-    | Settle
-    | Hold
-    | Warn
-    | Avoid
-    | Alarm
-)
 
 
 class Reconciler:
