@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import assert_never
 
+import msgspec
 from starlette.responses import Response
 
 from shoal.errors import InvalidRequest
@@ -13,6 +14,7 @@ from shoal.server.desk import Incoming
 from shoal.server.handlers import accounts as account_handlers
 from shoal.server.handlers import tokens as handlers
 from shoal.server.pages import exports, limits
+from shoal.server.pages.asked import asked
 from shoal.server.pages.forms import checked_form
 from shoal.server.pages.frame import Visit, redirect, render
 from shoal.store.database import masked
@@ -24,6 +26,10 @@ from shoal.wire.views import NewToken, TokenView
 
 _EXPIRIES = (("", "never"), ("7", "in 7 days"), ("30", "in 30 days"), ("365", "in a year"))
 _CLOUDS = (Cloud.LOCAL, Cloud.GCP, Cloud.AWS, Cloud.AZURE)
+
+
+class SettingsAsked(msgspec.Struct, frozen=True):
+    of: str = ""  # whose limits are to be changed: a user's; "*": each user's; "": the workspace's
 
 
 async def settings(visit: Visit) -> Response:
@@ -47,6 +53,7 @@ async def _page(visit: Visit, made: NewToken | None) -> Response:
         "url": desk.url,
         "now": desk.clock(),
         "limits": await limits.table(visit),
+        "change": await limits.form(visit, UserName(asked(visit, SettingsAsked).of)),
     }
     return render(visit, "settings.html", values)
 
@@ -66,8 +73,8 @@ def _place(account: CloudAccount) -> str:
 
 
 async def _tokens(visit: Visit) -> tuple[TokenView, ...]:
-    asked = Incoming(visit.known.caller, {}, None, None)
-    return (await handlers.tokens(visit.desk, asked)).tokens
+    wanted = Incoming(visit.known.caller, {}, None, None)
+    return (await handlers.tokens(visit.desk, wanted)).tokens
 
 
 async def tokens_file(visit: Visit) -> Response:

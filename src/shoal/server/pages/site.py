@@ -28,6 +28,7 @@ from shoal.server.pages import (
     computations,
     costs,
     dashboard,
+    limits,
     log,
     login,
     machinery,
@@ -103,6 +104,7 @@ def routes(desk: Desk) -> list[BaseRoute]:
     }
     sent: dict[str, Page] = {
         "/clusters/{cluster}/stop": clusters.stop,
+        "/settings/limits": limits.change,
         "/settings/tokens": settings.create_token,
         "/settings/tokens/{token}/revoke": settings.revoke_token,
     }
