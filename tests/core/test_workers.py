@@ -308,6 +308,10 @@ def test_a_worker_that_the_cloud_takes_back_leaves_at_once_and_its_pool_is_avoid
     later = world(cluster(1), scheduler(), leaving, observations=[told])
     assert not planned(later, Retire, Avoid)
     assert only(later, Intend)
+    gone = seen(leaving, Stage.DRAINED, notice="Google Cloud preempts this VM")
+    [release] = planned(world(cluster(0), scheduler(), leaving, observations=[gone]), Release)
+    assert isinstance(release, Release)
+    assert release.why == "the cloud takes it back: Google Cloud preempts this VM; it holds nothing"
 
 
 def _unmade(it: Instance, environment: str = "env-1", stage: Stage = Stage.FAILED) -> Observation:

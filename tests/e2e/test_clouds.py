@@ -119,9 +119,10 @@ def test_a_preempted_worker_is_replaced(afar: Session) -> None:
         assert "REPLACED 3" in script.lines
         server.settles("brief")
         events = server.events("brief")
-    [taken] = [it for it in events if "preempted" in it.why]
-    assert taken.kind is EventKind.INSTANCE_RELEASED
-    stages = {it.after for it in events if it.instance == taken.instance}
+    told = [it for it in events if "preempts this VM" in it.why]
+    assert [it.kind for it in told] == [EventKind.INSTANCE_RETIRING, EventKind.INSTANCE_RELEASED]
+    [taken] = {it.instance for it in told}
+    stages = {it.after for it in events if it.instance == taken}
     assert stages & {"draining", "drained"}
 
 

@@ -20,8 +20,6 @@ from shoal.wire.specs import Role
 from shoal.wire.views import InstanceState, Stage
 
 _WORKED = frozenset({Stage.READY, Stage.DRAINING, Stage.DRAINED, Stage.STOPPING})
-_DRAINED = "it is not wanted any more, and holds nothing"
-_UNDRAINED = "it is not wanted any more, and did not drain in time"
 
 
 def ailments(
@@ -46,7 +44,7 @@ def ailments(
             if it.spot and it.id in matched.vanished:
                 preempted[it.zone, it.machine_type] = it
         elif seen is not None and seen.notice and it.retiring_since is None:
-            taken_back[f"the cloud takes it back: {seen.notice}"].append(it.id)
+            taken_back[_why_retired(seen)].append(it.id)
             if it.spot:
                 preempted[it.zone, it.machine_type] = it
         elif it.retiring_since is not None and (done := _drained(world, it, seen)) is not None:
@@ -101,10 +99,16 @@ def _silent(world: World, it: Instance, seen: Observation, *, head_speaks: bool)
 
 def _drained(world: World, it: Instance, seen: Observation | None) -> str | None:
     if seen is None or seen.stage is Stage.DRAINED:
-        return _DRAINED
+        return f"{_why_retired(seen)}; it holds nothing"
     if it.retiring_since and _waited(world, it.retiring_since) > world.timing.drain_timeout_s:
-        return _UNDRAINED
+        return f"{_why_retired(seen)}; it did not drain in time"
     return None
+
+
+def _why_retired(seen: Observation | None) -> str:
+    if seen is not None and seen.notice:
+        return f"the cloud takes it back: {seen.notice}"
+    return "it is not wanted any more"
 
 
 def _head_speaks(world: World, cluster: Cluster) -> bool:
