@@ -12,7 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,22 +36,45 @@ _GIB = 1 << 30
 @click.command("doctor")
 @click.argument("cloud", required=False, type=click.Choice(("local", *CLOUDS)))
 @click.option("--region", help="The account's own if not given.")
+@click.option("--n-workers", type=click.IntRange(1), help="Hold quotas against such a cluster.")
+@click.option("--worker-cpu", type=click.IntRange(1), help="vCPUs of each of its workers.")
+@click.option("--worker-memory", help="Of each, as in '16 GiB'.")
+@click.option("--worker-gpu", type=click.IntRange(1, 16), help="GPUs of each.")
+@click.option("--worker-gpu-type", help="By the cloud's name, as in T4.")
+@click.option("--spot", is_flag=True, help="Its workers are spot VMs.")
 @click.option("--live", is_flag=True, help="Make one small VM, look at it, end it.")
 @click.option("--yes", is_flag=True, help="Do not ask before --live.")
 @output.json_option
-def command(cloud: str | None, region: str | None, live: bool, yes: bool, as_json: bool) -> int:
+def command(
+    cloud: str | None,
+    region: str | None,
+    live: bool,
+    yes: bool,
+    as_json: bool,
+    spot: bool,
+    **workers: object,
+) -> int:
     """Look for what may be in the way: on this machine, or in a cloud account.
 
     The exit status is 1 if something is. Only --live makes anything, and it leaves nothing.
 
-    Example: shoal doctor gcp --live
+    Quotas are held against a first, small cluster, or against one that you describe.
+
+    Example: shoal doctor gcp --n-workers 100 --worker-cpu 8 --spot
     """
     if live and cloud is None:
         raise InvalidRequest("--live needs a cloud.", hint="As in: shoal doctor gcp --live")
+    asked = {name: it for name, it in workers.items() if it is not None}
+    if asked or spot:
+        asked["spot_policy"] = "spot" if spot else "on-demand"
     if cloud is None or cloud == "local":
+        if asked:
+            raise InvalidRequest(
+                "Quotas are a cloud's.", hint="As in: shoal doctor gcp --n-workers 9"
+            )
         found = examine(state_directory())
     else:
-        found = asyncio.run(examine_cloud(Cloud(cloud), region))
+        found = asyncio.run(examine_cloud(Cloud(cloud), region, asked))
     width = max((len(it.check) for it in found), default=0)
     if not as_json:
         findings.show(found, width=width)
@@ -62,8 +85,12 @@ def command(cloud: str | None, region: str | None, live: bool, yes: bool, as_jso
     return 1 if findings.any_bad(found) else 0
 
 
-async def examine_cloud(cloud: Cloud, region: str | None) -> list[Finding]:
-    """As it is registered; else as the login here would be set up."""
+async def examine_cloud(
+    cloud: Cloud, region: str | None, asked: Mapping[str, object]
+) -> list[Finding]:
+    """As it is registered; else as the login here would be set up. `asked`: arguments of
+    `shoal.Cluster`, of a cluster that quotas are held against; empty: none."""
+    from shoal.cli import asked_cluster
     from shoal.cli.setup import ServerRegister
     from shoal.clouds import logins
 
@@ -72,8 +99,13 @@ async def examine_cloud(cloud: Cloud, region: str | None) -> list[Finding]:
         account: CloudAccount = await asyncio.to_thread(logins.discover, cloud, None, region)
     else:
         account = registered
-    seen = await logins.examined(account).check(region or account.region)
+    place = region or account.region
+    parts = asked_cluster.parts(cloud, place, asked) if asked else ()
+    seen = await logins.examined(account).check(place, parts)
     found = [findings.of_cloud(it) for it in seen]
+    if parts:
+        told = f"quotas are held against {asked_cluster.described(parts)}"
+        found.insert(0, Finding("cluster", Grade.GOOD, told))
     if registered is None:
         fix = f"shoal setup {cloud}"
         found.append(Finding("registered", Grade.BAD, "the server knows no such account", fix))

@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
+from shoal.core.proposal import Part
 from shoal.wire.accounts import CloudAccount
 from shoal.wire.specs import Cloud
 
@@ -24,6 +25,11 @@ class Finding(msgspec.Struct, frozen=True):
     problem: str = ""  # a sentence
     fix: str = ""  # the exact command or page
     essential: bool = True  # False: only some clusters suffer
+
+
+def too_little(left: float, needed: float) -> str:
+    """The problem of a quota that a cluster that somebody asks about does not fit in."""
+    return f"Only {max(left, 0):g} are left; the cluster takes {needed:g}."
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -53,8 +59,9 @@ class Account(Protocol):
     account: CloudAccount
     permissions: Sequence[Permission]  # all that the server's identity needs
 
-    async def check(self, region: str) -> Sequence[Finding]:
-        """Login, permissions, APIs, quotas (in use, limit), network and images."""
+    async def check(self, region: str, asked: Sequence[Part] = ()) -> Sequence[Finding]:
+        """Login, permissions, APIs, quotas (in use, limit), network and images. Quotas are held
+        against `asked`, what a cluster is made of; else against a first, small one."""
         ...
 
     async def plan(self, region: str) -> Sequence[Step]:

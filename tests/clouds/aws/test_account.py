@@ -14,6 +14,9 @@ from moto.ec2.models import ec2_backends
 from shoal.clouds.account import Finding
 from shoal.clouds.aws.account import AwsSetup
 from shoal.clouds.provider import Refused
+from shoal.core.proposal import Part
+from shoal.core.records import Offer
+from shoal.wire.specs import Cloud, Role
 from tests.clouds.aws.test_cloud import Rig, batch
 from tests.doubles.aws.front import ACCOUNT
 from tests.doubles.aws.knobs import Knobs
@@ -156,6 +159,28 @@ def test_a_quota_is_asked_against_its_limit(double: AwsDouble) -> None:
     )
     assert low[0].found == "0 of 5 in use"
     assert not low[0].essential
+
+
+def test_a_quota_is_held_against_the_cluster_that_somebody_asks_about(double: AwsDouble) -> None:
+    asyncio.run(setup(double).prepare(REGION))
+
+    def part(role: Role, count: int, type_: str, vcpu: int, *, spot: bool) -> Part:
+        offer = Offer(Cloud.AWS, REGION, f"{REGION}a", type_, spot, "x86_64", vcpu, 16 << 30)
+        return Part(role, count, count, (offer,), 40)
+
+    asked = (
+        part(Role.SCHEDULER, 1, "m7i.xlarge", 4, spot=False),
+        part(Role.WORKER, 10, "g6.2xlarge", 8, spot=True),
+    )
+    checked = asyncio.run(setup(double).check(REGION, asked))
+    [low] = [it for it in checked if it.problem]
+    assert low.what == "quota of spot G and VT vCPU in us-east-1"
+    assert low.problem == "Only 64 are left; the cluster takes 80."
+    assert low.fix.startswith("Raise it to 80 or more at http")
+    assert low.essential
+    found = {it.what: it.found for it in checked}
+    assert "room for the 4 of the cluster" in found["quota of on-demand vCPU in us-east-1"]
+    assert found["quota of on-demand P vCPU in us-east-1"] == "0 of 64 in use"
 
 
 def test_another_login_and_no_region_are_said_first(double: AwsDouble) -> None:

@@ -14,7 +14,9 @@ from shoal.clouds.account import Finding
 from shoal.clouds.azure import identity, permissions
 from shoal.clouds.azure.account import AzureSetup
 from shoal.clouds.provider import Refused
-from tests.clouds.azure.rig import Rig, batch
+from shoal.core.proposal import Part
+from shoal.wire.specs import Role
+from tests.clouds.azure.rig import Rig, batch, offer
 from tests.doubles.azure.arm import SUBSCRIPTION, Arm
 from tests.doubles.azure.server import AzureDouble
 
@@ -116,6 +118,26 @@ def test_a_prepared_subscription_is_in_order(rig: Rig) -> None:
         if it.what.startswith("quota")
     }
     assert quotas["quota: public addresses in eastus"] == "1 of 20 in use"
+
+
+def test_a_quota_is_held_against_the_cluster_that_somebody_asks_about(rig: Rig) -> None:
+    rig.arm.knobs.cores = {"standardDSv5Family": 30}
+    best = msgspec.structs.replace(offer(), family="Ds_v5")
+    spot = msgspec.structs.replace(best, spot=True)
+    asked = (
+        Part(Role.SCHEDULER, 1, 1, (best,), 30),
+        Part(Role.WORKER, 7, 7, (best,), 30),
+        Part(Role.WORKER, 30, 30, (spot,), 30),
+    )
+    checked = asyncio.run(account(rig).check("eastus", asked))
+    found = {it.what: it for it in checked if it.what.startswith("quota")}
+    assert {it.what: it.problem for it in found.values() if it.problem} == {
+        "quota: vCPU of standardDSv5Family in eastus": "Only 30 are left; the cluster takes 32.",
+        "quota: vCPU, spot in eastus": "Only 100 are left; the cluster takes 120.",
+        "quota: public addresses in eastus": "Only 20 are left; the cluster takes 38.",
+    }
+    assert all(it.essential and it.fix for it in found.values() if it.problem)
+    assert "room for the 32" in found["quota: vCPU, on-demand in eastus"].found
 
 
 def test_what_is_missing_is_named_with_its_fix(bare: Rig) -> None:

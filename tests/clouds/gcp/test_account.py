@@ -15,6 +15,9 @@ from shoal.clouds.account import Finding
 from shoal.clouds.gcp import names, permissions
 from shoal.clouds.gcp.account import GcpSetup, free_range
 from shoal.clouds.provider import Refused
+from shoal.core.proposal import Part
+from shoal.core.records import Offer
+from shoal.wire.specs import Cloud, Role
 from tests.clouds.gcp.test_cloud import Project, batch
 from tests.doubles.gcp.compute import Compute
 from tests.doubles.gcp.server import GcpDouble
@@ -217,6 +220,58 @@ def test_what_counts_for_clusters_is_told_with_how_much_room_there_is(double: Gc
         "quota PREEMPTIBLE_CPUS in us-east1": "0 of 0 in use: spot VMs count as the others",
         "quota GPUS_ALL_REGIONS in all regions": "0 of 0 in use: no GPU can be had",
     }
+
+
+def t4s(count: int, *, spot: bool = False) -> Part:
+    type_ = "n1-standard-8+1xt4"
+    offer = Offer(Cloud.GCP, REGION, f"{REGION}-c", type_, spot, "x86_64", 8, 30 << 30)
+    offer = msgspec.structs.replace(offer, gpu=1, gpu_type="nvidia-tesla-t4")
+    return Part(Role.WORKER, count, count, (offer,), 40)
+
+
+def test_a_quota_is_held_against_the_cluster_that_somebody_asks_about(double: GcpDouble) -> None:
+    head = Offer(Cloud.GCP, REGION, f"{REGION}-c", "n2-standard-4", False, "x86_64", 4, 16 << 30)
+    asked = (Part(Role.SCHEDULER, 1, 1, (head,), 30), t4s(10))
+    asyncio.run(setup(double).prepare(REGION))
+    double.compute.knobs.quotas = {
+        "N2_CPUS": (20, 24),
+        "NVIDIA_T4_GPUS": (1, 4),
+        "IN_USE_ADDRESSES": (0, 8),
+        "SSD_TOTAL_GB": (0, 429),
+        "PREEMPTIBLE_CPUS": (0, 0),
+    }
+    double.compute.knobs.project_quotas = {"GPUS_ALL_REGIONS": (0, 10)}
+    checked = asyncio.run(setup(double).check(REGION, asked))
+    found = {it.what: it for it in checked if it.what.startswith("quota")}
+    assert {it.what: (it.problem, it.essential) for it in found.values() if it.problem} == {
+        "quota CPUS in us-east1": ("Only 72 are left; the cluster takes 80.", True),
+        "quota NVIDIA_T4_GPUS in us-east1": ("Only 3 are left; the cluster takes 10.", True),
+        "quota IN_USE_ADDRESSES in us-east1": ("Only 8 are left; the cluster takes 11.", True),
+        "quota SSD_TOTAL_GB in us-east1": ("Only 429 are left; the cluster takes 430.", True),
+    }
+    assert found["quota NVIDIA_T4_GPUS in us-east1"].fix.startswith(
+        "Raise it to 11 or more at http"
+    )
+    room = found["quota N2_CPUS in us-east1"].found
+    assert room == "20 of 24 in use: room for the 4 of the cluster"
+    assert "room for the 10" in found["quota GPUS_ALL_REGIONS in all regions"].found
+
+
+def test_spot_vms_have_a_quota_of_their_own_once_it_is_granted(double: GcpDouble) -> None:
+    def needed(limit: float) -> dict[str, str]:
+        double.compute.knobs.quotas = {
+            "PREEMPTIBLE_CPUS": (0, limit),
+            "PREEMPTIBLE_NVIDIA_T4_GPUS": (0, 1),
+        }
+        checked = asyncio.run(setup(double).check(REGION, (t4s(10, spot=True),)))
+        return {it.what: it.problem for it in checked if "the cluster takes" in it.problem}
+
+    gpus = {
+        "quota PREEMPTIBLE_NVIDIA_T4_GPUS in us-east1": "Only 1 are left; the cluster takes 10."
+    }
+    cpus = "are left; the cluster takes 80."
+    assert needed(0) == {"quota CPUS in us-east1": f"Only 72 {cpus}", **gpus}
+    assert needed(40) == {"quota PREEMPTIBLE_CPUS in us-east1": f"Only 40 {cpus}", **gpus}
 
 
 @pytest.mark.parametrize(

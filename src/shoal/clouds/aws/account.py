@@ -21,6 +21,7 @@ from shoal.clouds.aws.errors import LOG_IN
 from shoal.clouds.aws.groundwork import Groundwork, Thing
 from shoal.clouds.aws.network import Network, ubuntu
 from shoal.clouds.provider import LaunchError, Refused, Scope
+from shoal.core.proposal import Part
 from shoal.wire.accounts import AwsAccount
 from shoal.wire.specs import Cloud
 
@@ -48,7 +49,7 @@ class AwsSetup:
         self._network = Network(account, self._clients)
         self._ground = Groundwork(account, self._clients)
 
-    async def check(self, region: str) -> Sequence[Finding]:
+    async def check(self, region: str, asked: Sequence[Part] = ()) -> Sequence[Finding]:
         """Nothing else is looked at where the login fails."""
         what = f"login to account {self.account.account}"
         try:
@@ -69,7 +70,7 @@ class AwsSetup:
             *[await self._present(it) for it in await self._things(region)],
             *await self._named_identity(),
             *[await self._image(region, arch) for arch in ("x86_64", "aarch64")],
-            *await quotas.findings(self._clients, region),
+            *await quotas.findings(self._clients, region, asked),
         ]
 
     async def plan(self, region: str) -> Sequence[Step]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
-from shoal.clouds.account import Finding
+from shoal.clouds.account import Finding, too_little
 from shoal.clouds.aws import names
 from shoal.clouds.aws.clients import Clients
 from shoal.clouds.aws.errors import QUOTA_PAGE
 from shoal.clouds.provider import LaunchError
+from shoal.core.proposal import Part
 
 LEAST_VCPU = 8.0  # for a first cluster
 # Quotas of vCPU by what they count (Service Quotas, service "ec2"), and the families in each.
@@ -30,12 +31,17 @@ _FAMILIES = dict.fromkeys((*"acdhimrtz", "im", "is"), "") | {
 }
 
 
-async def findings(clients: Clients, region: str) -> Sequence[Finding]:
-    used = await clients.call(partial(_vcpus, clients, region))
-    return [await _quota(clients, region, kind, used[kind]) for kind in _QUOTAS]
+async def findings(clients: Clients, region: str, asked: Sequence[Part]) -> Sequence[Finding]:
+    used, needed = await clients.call(partial(_vcpus, clients, region)), Counter[str]()
+    for part in asked:
+        if part.offers:
+            best = part.offers[0]
+            needed[_kind(best.machine_type, spot=best.spot)] += part.most * best.vcpu
+    return [await _quota(clients, region, it, used[it], needed[it]) for it in _QUOTAS]
 
 
-async def _quota(clients: Clients, region: str, kind: str, used: int) -> Finding:
+async def _quota(clients: Clients, region: str, kind: str, used: int, needed: int) -> Finding:
+    """`needed`: of a cluster that is asked about; 0: it takes none of this kind."""
     what = f"quota of {kind} vCPU in {region}"
     quotas = clients.quotas(region)
     ask = partial(quotas.get_service_quota, ServiceCode="ec2", QuotaCode=_QUOTAS[kind])
@@ -46,6 +52,11 @@ async def _quota(clients: Clients, region: str, kind: str, used: int) -> Finding
         fix = "Allow servicequotas:GetServiceQuota to whoever runs shoal doctor."
         return Finding(what, problem=problem, fix=fix, essential=False)
     found = f"{used} of {limit:g} in use"
+    if needed:
+        if limit - used >= needed:
+            return Finding(what, found=f"{found}: room for the {needed} of the cluster")
+        fix = f"Raise it to {used + needed} or more at {QUOTA_PAGE}"
+        return Finding(what, found, too_little(limit - used, needed), fix)
     if limit - used >= LEAST_VCPU:
         return Finding(what, found=found)
     if limit == 0:  # as each account begins
@@ -63,13 +74,15 @@ def _vcpus(clients: Clients, region: str) -> dict[str, int]:
     for page in pages.paginate(Filters=[names.where("instance-state-name", "pending", "running")]):
         for vm in (vm for it in page["Reservations"] for vm in it["Instances"]):
             cpu = vm.get("CpuOptions", {})
-            if (kind := _counted(vm)) in used:
+            if (
+                kind := _kind(vm["InstanceType"], spot=vm.get("InstanceLifecycle") == "spot")
+            ) in used:
                 used[kind] += cpu.get("CoreCount", 0) * cpu.get("ThreadsPerCore", 1)
     return used
 
 
-def _counted(vm: Any) -> str:
-    """By which quota; of families that are no worker's (Trainium, F1) by none of these."""
-    bought = "spot" if vm.get("InstanceLifecycle") == "spot" else "on-demand"
-    family = re.match("[a-z]*", vm["InstanceType"])
+def _kind(machine_type: str, *, spot: bool) -> str:
+    """The quota; of families that are no worker's (Trainium, F1), none of these."""
+    family = re.match("[a-z]*", machine_type)
+    bought = "spot" if spot else "on-demand"
     return bought + _FAMILIES.get(family[0] if family else "", " other")

@@ -15,17 +15,14 @@ from typing import Any
 import msgspec
 
 from shoal.clouds.account import Finding, Permission, Step
-from shoal.clouds.azure import identity, names, network, permissions
+from shoal.clouds.azure import identity, names, network, permissions, quotas
 from shoal.clouds.azure.clients import Clients, Trust, record
-from shoal.clouds.azure.errors import QUOTA_PAGE
 from shoal.clouds.azure.images import UBUNTU
 from shoal.clouds.provider import LaunchError, Refused, Scope
 from shoal.core.batches import INSTALLATION_TAG
+from shoal.core.proposal import Part
 from shoal.wire.accounts import AzureAccount, CloudAccount
 from shoal.wire.specs import Cloud
-
-LEAST_CORES = 8  # below that a first cluster hardly starts
-LEAST_ADDRESSES = 3
 
 
 class _Thing(msgspec.Struct, frozen=True):
@@ -43,20 +40,6 @@ class _Thing(msgspec.Struct, frozen=True):
     @property
     def is_a_clusters(self) -> bool:
         return INSTALLATION_TAG in (self.tags or {})
-
-
-class _UsageName(msgspec.Struct, frozen=True, rename="camel"):
-    value: str = ""
-
-
-class _Usage(msgspec.Struct, frozen=True, rename="camel"):
-    name: _UsageName
-    current_value: int = 0
-    limit: int = 0
-
-
-class _Usages(msgspec.Struct, frozen=True):
-    value: tuple[_Usage, ...] = ()
 
 
 class _Registration(msgspec.Struct, frozen=True, rename="camel"):
@@ -78,7 +61,7 @@ class AzureSetup:
         self.account = self._account = account
         self._clients = Clients(account, clock=clock, trust=trust)
 
-    async def check(self, region: str) -> Sequence[Finding]:
+    async def check(self, region: str, asked: Sequence[Part] = ()) -> Sequence[Finding]:
         """Nothing else is looked at where the login fails."""
         login = await self._login()
         if login.problem:
@@ -89,7 +72,7 @@ class AzureSetup:
             *await self._permissions(),
             *[await self._present(it) for it in self._things(region)],
             *await self._named_identity(),
-            *await self._quotas(region),
+            *await self._quotas(region, asked),
             await self._image(region),
         ]
 
@@ -280,21 +263,14 @@ class AzureSetup:
         fix = "Name one that exists: shoal setup azure --set identity=ID (none: without)"
         return [Finding(what, problem=f"There is no {named}.", fix=fix)]
 
-    async def _quotas(self, region: str) -> Sequence[Finding]:
+    async def _quotas(self, region: str, asked: Sequence[Part]) -> Sequence[Finding]:
         compute = await self._usages("Microsoft.Compute", region, "2024-07-01")
         addresses = await self._usages("Microsoft.Network", region, "2024-05-01")
-        return [
-            *(_quota(it, region, LEAST_CORES) for it in compute if it.name.value in _CORES),
-            *(
-                _quota(it, region, LEAST_ADDRESSES)
-                for it in addresses
-                if it.name.value == "StandardSkuPublicIpAddresses"
-            ),
-        ]
+        return quotas.findings([*compute, *addresses], region, asked, self._account)
 
-    async def _usages(self, provider: str, region: str, version: str) -> Sequence[_Usage]:
+    async def _usages(self, provider: str, region: str, version: str) -> Sequence[quotas.Usage]:
         path = f"{self._root}/providers/{provider}/locations/{region}/usages?api-version={version}"
-        told: _Usages = await self._get(path, _Usages)
+        told: quotas.Usages = await self._get(path, quotas.Usages)
         return told.value
 
     async def _image(self, region: str) -> Finding:
@@ -330,9 +306,6 @@ class _Prepared(msgspec.Struct, frozen=True):
     put: Callable[[], Any]
 
 
-_CORES = {"cores": "vCPU, on-demand", "lowPriorityCores": "vCPU, spot"}
-
-
 def _deletion(client: Any, group: str, name: str) -> Callable[[], Any]:
     return lambda: client.begin_delete(group, name)
 
@@ -358,18 +331,4 @@ def _allowed(name: str, why: str, grants: permissions.Grants) -> Finding:
         problem=f"It is not granted, and is needed to: {why}.",
         fix="az role definition create --role-definition @role.json "
         "(`shoal setup azure --print` prints it)",
-    )
-
-
-def _quota(usage: _Usage, region: str, least: int) -> Finding:
-    what = _CORES.get(usage.name.value, "public addresses")
-    found = f"{usage.current_value} of {usage.limit} in use"
-    if usage.limit - usage.current_value >= least:
-        return Finding(f"quota: {what} in {region}", found=found)
-    return Finding(
-        f"quota: {what} in {region}",
-        found=found,
-        problem=f"Fewer than {least} are left.",
-        fix=f"Ask for more: {QUOTA_PAGE}",
-        essential=usage.name.value == "cores",
     )

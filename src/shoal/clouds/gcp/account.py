@@ -24,6 +24,7 @@ from shoal.clouds.gcp import identity, names, permissions, quotas
 from shoal.clouds.gcp.clients import Clients
 from shoal.clouds.gcp.errors import LOG_IN
 from shoal.clouds.provider import LaunchError, Refused, Scope
+from shoal.core.proposal import Part
 from shoal.wire.accounts import GcpAccount
 from shoal.wire.specs import Cloud
 
@@ -58,7 +59,7 @@ class GcpSetup:
         self._identity = identity.Identity(self._clients, account)
         self._host = {"project": names.host(account)}  # whose network it is
 
-    async def check(self, region: str) -> Sequence[Finding]:
+    async def check(self, region: str, asked: Sequence[Part] = ()) -> Sequence[Finding]:
         """Nothing else is looked at where the login fails."""
         what = f"login to project {self.account.project}"
         try:
@@ -72,7 +73,7 @@ class GcpSetup:
             *await self._looked("permissions", self._permissions()),
             *await self._looked("network", self._all_present(region)),
             *await self._looked("prices", self._prices()),
-            *await self._looked("quotas", self._quotas(region)),
+            *await self._looked("quotas", self._quotas(region, asked)),
         ]
 
     async def _looked(
@@ -324,7 +325,7 @@ class GcpSetup:
             return [Finding(what, problem=error.message, fix=fix, essential=False)]
         return [Finding(what, found="switched on")]
 
-    async def _quotas(self, region: str) -> Sequence[Finding]:
+    async def _quotas(self, region: str, asked: Sequence[Part]) -> Sequence[Finding]:
         found: list[Finding] = []
         for place, path in (
             (region, f"projects/{self.account.project}/regions/{region}"),
@@ -332,7 +333,7 @@ class GcpSetup:
         ):
             text = await self._clients.call(partial(self._clients.get, path, {"fields": "quotas"}))
             told = msgspec.json.decode(text, type=quotas.Quotas)
-            found += quotas.findings(told.quotas, place)
+            found += quotas.findings(told.quotas, place, asked, self.account)
         return found
 
     async def _present(self, thing: _Thing) -> Finding:
