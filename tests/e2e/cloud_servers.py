@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -98,7 +99,9 @@ def double_server(session: Session, cloud: str) -> contextlib.AbstractContextMan
 def _server(
     session: Session, name: str, program: list[str], account: Callable[[str], CloudAccount]
 ) -> Iterator[CloudServer]:
-    state, log = session.root / name, session.root / f"{name}.log"
+    # Of its own: a cloud that begins anew gives the numbers of its VMs again.
+    state = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=session.root))
+    log = session.root / f"{state.name}.log"
     command = [sys.executable, "-m", *program]
     command += ["--state-dir", str(state), "--listen", "127.0.0.1:0"]
     with log.open("wb") as told:

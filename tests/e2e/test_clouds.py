@@ -18,6 +18,7 @@ from tests.vms.possible import skip_where_impossible
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 JOB = """
+    import dask
     import shoal
 
     def about(_):
@@ -26,6 +27,7 @@ JOB = """
         return platform.node(), platform.machine(), sys.prefix, seaweed.grow(1)
 
     if __name__ == "__main__":
+        dask.config.set({{"distributed.comm.timeouts.connect": {patience!r}}})
         with shoal.Cluster("afar", cloud={cloud!r}, n_workers=2, arm={arm},
                            allow_ingress_from="10.0.0.0/8") as cluster:
             with cluster.get_client() as client:
@@ -38,7 +40,8 @@ JOB = """
 
 
 def job(cloud: str, *, arm: bool = False) -> str:
-    return JOB.format(cloud=cloud, arm=arm)
+    # An emulated scheduler may take longer to shake hands than Dask waits by itself.
+    return JOB.format(cloud=cloud, arm=arm, patience="180 s" if arm else "30 s")
 
 
 @pytest.fixture(scope="module")
