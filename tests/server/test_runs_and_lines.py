@@ -29,6 +29,13 @@ def test_what_agents_say_at_about_the_same_time_is_one() -> None:
     assert told(said) == [[9, 7, 5, 3], [8, 6, 4, 2]]
 
 
+def test_clocks_that_differ_make_no_run_go_back_in_time() -> None:
+    said = [event(5, 1, "ready", after_s=0), event(4, 2, "ready", after_s=3),
+            event(3, 3, "ready", after_s=1)]  # fmt: skip
+    [run] = runs(said)
+    assert (run.began_at, run.lasted_s) == (NOW, 3.0)
+
+
 def test_few_stay_where_they_were() -> None:
     said = [event(4, 1, "ready"), event(3, 1, "starting"), event(2, 2, "ready")]
     assert told(said) == [[4], [3], [2]]

@@ -28,7 +28,12 @@ class Run(msgspec.Struct, frozen=True):
 
     @property
     def began_at(self) -> datetime:
-        return self.events[-1].at
+        """VMs' clocks differ, and reports come as they can: the last told is not the first."""
+        return min(it.at for it in self.events)
+
+    @property
+    def lasted_s(self) -> float:
+        return (max(it.at for it in self.events) - self.began_at).total_seconds()
 
     @property
     def id(self) -> str:
@@ -43,7 +48,7 @@ def runs(events: Sequence[Event]) -> list[Run]:
     for it in events:
         key = (it.kind, it.after, it.actor, it.why)
         run = open_.get(key)
-        if run is not None and it.instance and run[-1].at - it.at <= APART:
+        if run is not None and it.instance and abs(run[-1].at - it.at) <= APART:
             run.append(it)
             continue
         open_[key] = [it]
