@@ -9,7 +9,10 @@ PARALLEL := -n 3 --dist worksteal
 HEAVY := tests/vms tests/e2e/test_clouds.py
 LIGHT := tests/catalog tests/clouds tests/contract tests/core tests/passes tests/store
 
-.PHONY: demo test check ci lint long format benchmarks charts docs clean
+# Real processes on a machine that others use too: what failed beside others is tried again, alone.
+once_more = $(1) $(2) || $(1) --last-failed --last-failed-no-failures none
+
+.PHONY: demo test check lint long format benchmarks charts docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/shoal demo
@@ -19,10 +22,6 @@ test: $(VENV)/.dev
 
 # Format, lint, types, layers, docs, then every test.
 check: lint test long
-
-# What CI runs on each change: the whole of `check` takes an hour on two cores.
-ci: lint test
-	$(BIN)/python -m pytest -m long tests/kill -n 2 --dist worksteal -k "not every_story"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check
@@ -34,9 +33,9 @@ lint: $(VENV)/.dev
 long: $(VENV)/.dev
 	$(BIN)/python -m pytest -m long tests/kill -n 2 --dist worksteal
 	SHOAL_TEST_EXAMPLES=thorough $(BIN)/python -m pytest -m "long or hypothesis" $(LIGHT) $(PARALLEL)
-	SHOAL_TEST_EXAMPLES=thorough $(BIN)/python -m pytest -m "long or hypothesis" \
-		$(foreach it,tests/kill $(LIGHT) $(HEAVY),--ignore $(it)) -n 2 --dist loadfile
-	$(BIN)/python -m pytest -m long $(HEAVY) -rs
+	$(call once_more,SHOAL_TEST_EXAMPLES=thorough $(BIN)/python -m pytest -m "long or hypothesis" \
+		$(foreach it,tests/kill $(LIGHT) $(HEAVY),--ignore $(it)),-n 2 --dist loadfile)
+	$(call once_more,$(BIN)/python -m pytest -m long $(HEAVY) -rs,)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format
