@@ -257,6 +257,15 @@ def test_assets_are_there_for_everyone_and_kept_by_content(served: Served) -> No
     assert sum(len(it.content) for it in ASSETS.values()) < 120_000
 
 
+def test_the_style_is_whole() -> None:
+    """A brace too many, and browsers drop the rule after it without a word."""
+    depth = 0
+    for character in ASSETS["shoal.css"].content.decode():
+        depth += (character == "{") - (character == "}")
+        assert depth >= 0
+    assert depth == 0
+
+
 def test_the_list_shows_running_and_past_clusters(
     served: Served, ada: str, browser: Browser
 ) -> None:

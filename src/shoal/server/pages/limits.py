@@ -108,7 +108,7 @@ _LABELS = {
     LimitName.GPUS: "GPUs at once",
     LimitName.PRICE: "Dollars an hour, all VMs",
     LimitName.BUDGET: "Dollars a month (UTC)",
-    LimitName.LIFETIME: "Hours a cluster may live",
+    LimitName.LIFETIME: "Hours of one cluster",
 }
 
 
