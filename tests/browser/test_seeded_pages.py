@@ -283,3 +283,17 @@ def test_a_page_is_light(site: Site) -> None:
     assert sum(size for _, size in sizes) < 200_000, sizes
     names = [name for name, _ in sizes if name.startswith("http")]
     assert all(name.startswith(site.url) for name in names), names
+
+
+@pytest.mark.parametrize("phone", [False, True], ids=["laptop", "phone"])
+def test_what_opens_is_accessible_too(site: Site, phone: bool) -> None:
+    visit = site.visit(phone=phone)
+    for name, path, summary, shown in (
+        ("events-open", f"{CLUSTER}/events", ".run summary", ".run details[open] li"),
+        ("computations-open", f"{CLUSTER}/computations", "tr.each summary", "tr.each li"),
+    ):
+        page = visit.open(path)
+        page.locator(summary).first.click()
+        assert page.locator(shown).first.is_visible()
+        visit.shoot(name)
+        assert visit.flaws() == [], name
