@@ -22,8 +22,9 @@ from shoal.agent.head_routes import application
 from shoal.agent.host import HostSampler
 from shoal.agent.log_lines import AgentHandler, LogLines
 from shoal.agent.messages import Retire, Serving, Telemetry
+from shoal.agent.parting import Parting
 from shoal.agent.standing import Standing
-from shoal.agent.tender import Parting, Tender
+from shoal.agent.tender import Tender
 from shoal.agent.vm import Vm
 from shoal.trust import asgi_peer, dask_tls, identities
 from shoal.trust.contexts import listener

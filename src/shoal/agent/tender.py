@@ -45,6 +45,7 @@ from shoal.agent.next_step import (
     Wait,
     next_step,
 )
+from shoal.agent.parting import Kills, Parting, Watched, parting
 from shoal.agent.standing import Standing
 from shoal.agent.vm import Vm
 from shoal.errors import EnvironmentFailed
@@ -52,7 +53,6 @@ from shoal.software.realise import PythonSource, RealiseProgress
 from shoal.wire.environments import Manifest
 from shoal.wire.ids import EnvironmentId
 from shoal.wire.specs import Role
-from shoal.wire.telemetry import Loss
 from shoal.wire.views import Stage
 
 _log = logging.getLogger(__name__)
@@ -79,13 +79,6 @@ class Events(Protocol):
 
     def restarting(self, why: str) -> None:
         """The Dask process was ended here, and another one follows."""
-
-
-class Parting(msgspec.Struct, frozen=True):
-    """How a Dask process ended: in words, and by which of the reasons that are told apart."""
-
-    why: str
-    loss: Loss
 
 
 class Tender:
@@ -254,8 +247,7 @@ class Tender:
         self._standing.stage(Stage.STARTING, "connecting")
 
     async def _attend(self, child: DaskChild) -> None:
-        kills_before = self._group.oom_kills() if self._group else None
-        watched = _Watched()
+        kills, watched = Kills(self._group), Watched()
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(self._watch(child, watched))
             status = await child.attend(
@@ -268,15 +260,10 @@ class Tender:
             processes.end_orphans({child.pid})
         if self._stopping:
             return
-        parting = self._parting(child, status, kills_before, watched)
-        if watched.failure:
-            parting = Parting(watched.failure, Loss.CRASHED)
-        self._take_leave(child, status, parting, watched)
+        self._take_leave(status, parting(status, child.killed_for, watched, kills), watched)
         self.wake.ring()
 
-    def _take_leave(
-        self, child: DaskChild, status: int, parting: Parting, watched: _Watched
-    ) -> None:
+    def _take_leave(self, status: int, parting: Parting, watched: Watched) -> None:
         """What the end of a child means for the next one."""
         why = parting.why
         asked_to = self._seen.child is not None and self._seen.child.stopping
@@ -322,7 +309,7 @@ class Tender:
         if self._asked is not None and self._seen.broken == self._asked.manifest.id:
             self._standing.goes_on(*self._unmade)
 
-    def _heard(self, told: Told, watched: _Watched) -> None:
+    def _heard(self, told: Told, watched: Watched) -> None:
         match told:
             case Listening(address, memory_limit_bytes, terminate_fraction):
                 watched.limit_bytes = memory_limit_bytes
@@ -341,7 +328,7 @@ class Tender:
             case _:
                 assert_never(told)
 
-    async def _watch(self, child: DaskChild, watched: _Watched) -> None:
+    async def _watch(self, child: DaskChild, watched: Watched) -> None:
         """Dask's Nanny ends a worker at 95 % of its limit, before the kernel or swapping does."""
         sampler = processes.Sampler(child.pid)
         look = 0
@@ -355,26 +342,6 @@ class Tender:
                 self._standing.sample(sampler.use(watched.limit_bytes))
             look += 1
             await asyncio.sleep(_MEMORY_LOOK_S)
-
-    def _parting(
-        self, child: DaskChild, status: int, kills_before: int | None, watched: _Watched
-    ) -> Parting:
-        if child.killed_for:  # only for memory, while it is not asked to stop
-            return Parting(f"ended by the agent: {child.killed_for}", Loss.MEMORY)
-        kills_now = self._group.oom_kills() if self._group else None
-        if status == -9 and kills_before is not None and (kills_now or 0) > kills_before:
-            limit = self._group.limit_bytes() if self._group else None
-            of = f" of {memory.words(limit)}" if limit else ""
-            used = memory.words(watched.last_bytes)
-            return Parting(
-                f"killed by the kernel for memory: it used {used}{of} when last looked at",
-                Loss.MEMORY,
-            )
-        if status < 0:
-            return Parting(f"killed by signal {-status}", Loss.CRASHED)
-        if status == 0:
-            return Parting("closed by Dask", Loss.RETIRED if watched.retired else Loss.CLOSED)
-        return Parting(f"ended with status {status}", Loss.CRASHED)
 
     async def _stop_child(self, why: str) -> None:
         child = self._child
@@ -400,14 +367,3 @@ class Tender:
     def _see_child(self, **changes: object) -> None:
         assert self._seen.child is not None
         self._see(child=msgspec.structs.replace(self._seen.child, **changes))
-
-
-class _Watched:
-    """What is known about the child that runs now."""
-
-    def __init__(self) -> None:
-        self.limit_bytes = 0
-        self.terminate_bytes = 0  # 0: never
-        self.last_bytes = 0
-        self.failure = ""
-        self.retired = False

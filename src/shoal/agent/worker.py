@@ -18,9 +18,10 @@ from shoal.agent.head_line import HeadLine
 from shoal.agent.host import HostSampler
 from shoal.agent.log_lines import AgentHandler, LogLines, Outbox
 from shoal.agent.messages import Serving, Telemetry
+from shoal.agent.parting import Parting
 from shoal.agent.sample_box import SampleBox
 from shoal.agent.standing import Standing
-from shoal.agent.tender import Parting, Tender
+from shoal.agent.tender import Tender
 from shoal.agent.vm import Vm
 from shoal.errors import ShoalError
 from shoal.trust import dask_tls, identities, joining
