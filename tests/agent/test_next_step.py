@@ -43,7 +43,7 @@ def asked(
     return Asked(manifest, {}, configuration, follows, Path("python"), retire)
 
 
-UP = Child(NEW, HERE)
+UP, OLD_UP = Child(NEW, HERE), Child(OLD, HERE)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,12 @@ UP = Child(NEW, HERE)
         (asked(), Seen(0.0, preparing=True), Wait()),
         (asked(), Seen(0.0, broken=NEW), Wait()),
         (asked(), Seen(0.0, broken=OLD), Prepare()),
+        # what may pass is tried again in time, while the old one goes on; a new VM is replaced
+        (asked(), Seen(5.0, prepared=OLD, broken=NEW, child=OLD_UP), Wait()),
+        (asked(), Seen(5.0, prepared=OLD, broken=NEW, again_at_s=9.0, child=OLD_UP), Wait(9.0)),
+        (asked(), Seen(9.0, prepared=OLD, broken=NEW, again_at_s=9.0, child=OLD_UP), Prepare()),
+        (asked(), Seen(5.0, prepared=OLD, broken=NEW, again_at_s=9.0), Spawn()),
+        (asked(), Seen(9.0, broken=NEW, again_at_s=9.0), Wait()),
         (asked(), Seen(0.0, prepared=NEW), Spawn()),
         (asked(configuration=None), Seen(0.0, prepared=NEW), Spawn()),
         (asked(configuration=None), Seen(0.0, prepared=NEW, child=Child(NEW)), Wait()),

@@ -15,6 +15,7 @@ import pytest
 from shoal.errors import EnvironmentFailed
 from shoal.software import build
 from shoal.software.build import Fetched
+from shoal.software.installer import passing
 from shoal.software.realise import realise
 from shoal.software.sync import SyncRequest, synchronise
 from shoal.software.targets import here
@@ -69,6 +70,19 @@ def test_a_wheel_for_another_machine_names_the_package(
 def test_a_package_that_is_gone_from_its_index_is_named(index: Index, tmp_path: Path) -> None:
     told = failure(locked(index, Path("one-1.0-py3-none-any.whl"), "0" * 64), tmp_path)
     assert told.message.startswith("one could not be installed:\n")
+
+
+@pytest.mark.parametrize(
+    ("status", "may_pass"),
+    [("404 Not Found", False), ("403 Forbidden", False), ("429 Too Many Requests", True)],
+)
+def test_what_an_index_refuses_will_not_pass_and_what_it_puts_off_may(
+    status: str, may_pass: bool
+) -> None:
+    words = f"""error: Failed to download `brittle==1.0`
+      cause: Failed to fetch: http://127.0.0.1:1/files/brittle-1.0-py3-none-any.whl
+      cause: HTTP status client error ({status}) for url (http://127.0.0.1:1/files/brittle)"""
+    assert passing(words) is may_pass
 
 
 def test_git_that_asks_for_credentials_is_told_as_such(

@@ -7,6 +7,7 @@ Asked anew after every change: a start, a restart after a crash, a change of min
 
 from __future__ import annotations
 
+import math
 from typing import TypeAlias
 
 import msgspec
@@ -30,7 +31,8 @@ class Seen(msgspec.Struct, frozen=True):
     now_s: float
     preparing: bool = False
     prepared: EnvironmentId | None = None  # the newest environment that is ready here
-    broken: EnvironmentId | None = None  # could not be made: not tried again
+    broken: EnvironmentId | None = None  # could not be made: not tried again before `again_at_s`
+    again_at_s: float = math.inf
     child: Child | None = None
     restart_at_s: float = 0.0  # not before
     gave_up: bool = False
@@ -71,10 +73,17 @@ Step: TypeAlias = Wait | Prepare | Spawn | SendConfiguration | StopChild | GiveW
 def next_step(asked: Asked | None, seen: Seen) -> Step:
     if asked is None:
         return Wait()
+    step = _next_step(asked, seen)
+    later = _goes_on(asked, seen) and seen.now_s < seen.again_at_s < math.inf
+    return Wait(seen.again_at_s) if later and step == Wait() else step
+
+
+def _next_step(asked: Asked, seen: Seen) -> Step:
     if asked.retire and (seen.child is None or seen.child.configured is None):
         return Rest() if seen.child is None else _stop(seen.child, "retired before it began")
     if _needs_environment(asked, seen):
-        return Wait() if seen.preparing or seen.broken == asked.manifest.id else Prepare()
+        once = seen.prepared is None and seen.broken == asked.manifest.id  # the VM is replaced
+        return Wait() if seen.preparing or once else Prepare()
     if seen.child is None:
         return _start(seen)
     return _keep(asked, seen, seen.child)
@@ -83,9 +92,14 @@ def next_step(asked: Asked | None, seen: Seen) -> Step:
 def _needs_environment(asked: Asked, seen: Seen) -> bool:
     if asked.retire or (seen.child is not None and not asked.follows_manifest):
         return False
-    if seen.prepared is not None and seen.broken == asked.manifest.id:
-        return False  # what was here before goes on
+    if _goes_on(asked, seen):
+        return seen.now_s >= seen.again_at_s
     return seen.prepared != asked.manifest.id
+
+
+def _goes_on(asked: Asked, seen: Seen) -> bool:
+    """What was here before, in place of what could not be made."""
+    return seen.prepared is not None and seen.broken == asked.manifest.id
 
 
 def _start(seen: Seen) -> Step:

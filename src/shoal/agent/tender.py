@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -63,6 +64,7 @@ _CLOSE_WITHIN_S = (
 )
 _MEMORY_LOOK_S = 0.2
 _SAMPLE_EVERY = 10  # looks
+_AGAIN_S = 30.0  # after an environment could not be made for a reason that may pass
 
 
 class Events(Protocol):
@@ -196,7 +198,9 @@ class Tender:
             return
         self._python = made.python
         self._standing.made(supplied | dict(made.seconds))
-        self._see(preparing=False, prepared=manifest.id, gave_up=False)
+        if self._seen.broken == manifest.id:
+            self._standing.goes_on("")
+        self._see(preparing=False, prepared=manifest.id, broken=None, gave_up=False)
         if told := preparation.other_python(manifest, self._vm):
             _log.warning("environment %s: %s", manifest.id, told)
         self.wake.ring()
@@ -210,7 +214,8 @@ class Tender:
     def _broken(self, environment: EnvironmentId, why: str, *, lasting: bool) -> None:
         """`lasting`: another VM would fare no better."""
         _log.error("environment %s: %s", environment, why)
-        self._see(preparing=False, broken=environment)
+        again_at_s = math.inf if lasting else self._clock.monotonic_s() + _AGAIN_S
+        self._see(preparing=False, broken=environment, again_at_s=again_at_s)
         self._unmade = (why, environment if lasting else "")
         if self._seen.prepared is None:
             self._standing.failed(*self._unmade)

@@ -27,6 +27,7 @@ _PASSING = re.compile(
     r"connect(ion)? |\b(429|5\d\d) |os error (11|12|24|28)\b",
     re.IGNORECASE,
 )
+_REFUSED = re.compile(r"HTTP status client error \((?!408|429)4\d\d\b")  # as uv says it
 CREDENTIALS = (
     "git asks for credentials: give it a credential helper (git config credential.helper), or use "
     "an SSH address with a key that is loaded."
@@ -100,7 +101,8 @@ def credentials_missing(words: str) -> bool:
 
 def passing(words: str) -> bool:
     """Whether trying again may help."""
-    return _PASSING.search(" ".join(words.split())) is not None
+    told = " ".join(words.split())
+    return _REFUSED.search(told) is None and _PASSING.search(told) is not None
 
 
 def package_in(words: str) -> str:
