@@ -99,6 +99,7 @@ def test_no_port_answers_without_a_certificate_of_the_cluster(cluster: Cluster) 
     asyncio.run(scenario())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("method", "path", "who"),
     [
@@ -168,6 +169,7 @@ def test_only_vms_of_the_cluster_may_join(
     asyncio.run(scenario())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [

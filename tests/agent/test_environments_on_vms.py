@@ -8,10 +8,13 @@ import io
 import zipfile
 
 import msgspec
+import pytest
 from rig import CLUSTER, Cluster, ready
 
 from shoal.wire.environments import Manifest, WheelFile, environment_id
 from shoal.wire.ids import instance_id
+
+pytestmark = pytest.mark.long
 
 PLATFORM = "x86_64-unknown-linux-gnu"
 

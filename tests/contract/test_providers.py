@@ -17,7 +17,10 @@ from tests.contract.accounts import FEW, OURS, THEIRS, Account, Aws, Azure, Gcp,
 CLUSTER = ClusterId("c-contract00")
 
 
-@pytest.fixture(params=["sim", "sim-unnamed", "local", "gcp", "aws", "azure"])
+_AWS = pytest.param("aws", marks=pytest.mark.long)  # its double takes longest
+
+
+@pytest.fixture(params=["sim", "sim-unnamed", "local", "gcp", _AWS, "azure"])
 def account(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Account]:
     """An account, and after the test a ledger without any VM."""
     made: Account

@@ -17,6 +17,7 @@ from tests.kill.rig import databases
 DEATHS = 9  # in each story on each cloud, spread evenly over its points
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cloud", GROUNDS)
 def test_what_nobody_kills_ends_with_nothing_left(cloud: str, tmp_path: Path) -> None:
     with GROUNDS[cloud](tmp_path) as ground, databases(1) as [database]:

@@ -17,7 +17,7 @@ SAMPLE = Extent(points=4, pairs=2, visits=4)
 WHOLE = Extent(pairs=26)
 PARTS = 10  # of the whole matrix, of about the same size, which may run side by side
 LEAST_RUNS = 1_000  # in each part: ten thousand together
-QUICK = ("create", "delete while launching", "preemption")
+QUICK = ("create", "delete while launching")
 
 
 NUMBERED = [

@@ -148,6 +148,7 @@ def test_another_patch_version_of_python_is_taken_unless_asked_exactly(
     assert realising.version_of(machine.directory / "vm") not in ("", other)
 
 
+@pytest.mark.long
 def test_an_exact_one_does_not_begin_with_a_clone_of_another_version(machine: Machine) -> None:
     other = ".".join([*here().python.split(".")[:2], "99"])
     loose = msgspec.structs.replace(machine.manifest(machine.wheel("one")), python=other)

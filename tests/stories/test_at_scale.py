@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from benchmarks import reconciler
 
 from shoal.core.actions import Retire
 from shoal.core.provision import plan
 
 
+@pytest.mark.long
 def test_a_thousand_workers_take_few_calls() -> None:
     _, calls = asyncio.run(reconciler.all_launched(1000))
     assert calls <= 20

@@ -23,6 +23,9 @@ from tests.doubles.aws.front import ACCOUNT
 from tests.doubles.aws.knobs import Knobs
 from tests.doubles.aws.server import AwsDouble
 
+# The vendor's client against a whole double: most of what quick tests would take.
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+
 CLUSTER, OURS = ClusterId("c-abcdefghij"), InstallationId("i-abcdefghij")
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 BEST, ELSEWHERE = ("us-east-1a", "m7i.xlarge"), ("us-east-1b", "m7i.xlarge")
@@ -313,7 +316,6 @@ def test_a_token_with_another_request_is_an_error(rig: Rig) -> None:
     assert len([it for it in rig.list() if it.kind == "vm"]) == 1
 
 
-@pytest.mark.long
 def test_a_thousand_workers_take_few_calls(rig: Rig) -> None:
     assert len(rig.launch(batch(1000)).vms) == 1000
     found = rig.list()
