@@ -16,13 +16,14 @@ import click
 import msgspec
 
 from shoal.cli import asking, output
-from shoal.clouds import images
+from shoal.clouds import images, regional
 from shoal.clouds.account import Account, Outlined, Permission, Step
 from shoal.errors import CloudError, InvalidRequest, NotFound
-from shoal.wire.accounts import AccountList, CloudAccount, cloud_of
+from shoal.wire.accounts import AccountList, CloudAccount, GcpAccount, cloud_of
 from shoal.wire.specs import Cloud
 
 CLOUDS = ("gcp", "aws", "azure")
+_REGIONAL = {"vpc", "network", "subnet"}  # fields of accounts that may differ by region
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -104,6 +105,10 @@ def changed(account: CloudAccount, region: str | None, fields: Sequence[str]) ->
     if region is not None:
         told["region"] = region
     images.parsed(str(told["image"]))
+    for name in _REGIONAL & told.keys():
+        if regional.by_region(str(told[name])) and isinstance(account, GcpAccount):
+            hint = "A network of Google's is in all regions, and its subnet has one name in each."
+            raise InvalidRequest(f"--set {name}={told[name]}", hint=hint)
     try:
         return msgspec.convert(told, type(account), strict=False)
     except msgspec.ValidationError as error:

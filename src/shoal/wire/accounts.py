@@ -30,7 +30,10 @@ class AwsAccount(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="a
     account: str  # 12 digits
     region: str
     profile: str = ""  # of ~/.aws/config; empty: the default chain
-    vpc: str = ""  # an existing network's id; empty: the one that is tagged as Shoal's
+    # An existing network's id, of `region`, or "REGION=ID,REGION=ID"; elsewhere, and where it is
+    # empty, it is the one that is tagged as Shoal's.
+    vpc: str = ""
+    subnets: str = ""  # of existing networks, "ID,ID"; empty: one a zone of those that are there
     instance_profile: str = ""  # of the VMs; "none", or empty before setup: they have no identity
     image: str = ""  # "ami-…", an SSM parameter, an image's name, also by kind; empty: Ubuntu LTS
     public_scheduler: bool = True
@@ -42,8 +45,10 @@ class AzureAccount(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
     subscription: str
     region: str
     resource_group: str = "shoal"
-    network: str = "shoal"  # virtual network; one a region: "<network>-<region>"
-    subnet: str = "shoal"
+    # A virtual network's name, one a region: "<network>-<region>"; or the resource id of one that
+    # exists in `region`; or "REGION=ID,REGION=ID". Elsewhere it is "shoal-<region>".
+    network: str = "shoal"
+    subnet: str = "shoal"  # its name, or "REGION=NAME,REGION=NAME"
     identity: str = ""  # resource id, of VMs; "none", or empty before setup: they have none
     image: str = ""  # resource id or urn, also by kind; empty: Ubuntu LTS
     public_scheduler: bool = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,8 @@ from moto.ec2.models import ec2_backends
 
 from shoal.clouds.account import Finding
 from shoal.clouds.aws.account import AwsSetup
+from shoal.clouds.aws.clients import Clients
+from shoal.clouds.aws.network import Network, Place
 from shoal.clouds.provider import Refused
 from shoal.core.proposal import Part
 from shoal.core.records import Offer
@@ -115,6 +118,60 @@ def test_a_network_that_somebody_else_made_is_used_and_stays(double: AwsDouble) 
     asyncio.run(setup(double, vpc=vpc).remove())
     assert vpc in ours(double)
     assert "shoal-vm" not in ours(double)
+
+
+def networks(double: AwsDouble) -> dict[str, str]:
+    """By region, networks of somebody else, each with two subnets in zone a and one in b."""
+    made = {}
+    for region in double.knobs.regions:
+        ec2 = double.session.client("ec2", region_name=region, endpoint_url=double.account.endpoint)
+        vpc = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
+        for number, letter in enumerate("aab"):
+            cidr, zone = f"10.7.{16 * number}.0/20", f"{region}{letter}"
+            ec2.create_subnet(VpcId=vpc, CidrBlock=cidr, AvailabilityZone=zone)
+        made[region] = vpc
+    return made
+
+
+def subnets(double: AwsDouble, region: str, vpc: str) -> list[str]:
+    held = ec2_backends[ACCOUNT][region].subnets.values()
+    every = [it for zone in held for it in zone.values() if it.vpc_id == vpc]
+    return [it.id for it in sorted(every, key=lambda it: str(it.cidr_block))]
+
+
+def place(double: AwsDouble, region: str, **changes: object) -> Place:
+    account = msgspec.structs.replace(double.account, **changes)
+    clients = Clients(account, clock=lambda: datetime.now(UTC), session=double.session)
+    return asyncio.run(Network(account, clients).place(region))
+
+
+def test_each_region_has_a_network_of_its_own_and_the_subnets_that_were_chosen() -> None:
+    with AwsDouble(Knobs(), prepared=False) as double:
+        theirs = networks(double)
+        named = ",".join(f"{region}={vpc}" for region, vpc in theirs.items())
+        for region in theirs:
+            asyncio.run(setup(double, vpc=named).prepare(region))
+        chosen = {region: subnets(double, region, vpc)[1] for region, vpc in theirs.items()}
+        assert len(chosen) == 2
+        for region, vpc in theirs.items():
+            found = place(double, region, vpc=named, subnets=",".join(chosen.values()))
+            assert (found.vpc, found.subnets) == (vpc, {f"{region}a": chosen[region]})
+            assert set(place(double, region, vpc=named).subnets) == {f"{region}a", f"{region}b"}
+
+
+def test_a_network_of_another_region_is_told_with_how_to_name_one_of_each(
+    double: AwsDouble,
+) -> None:
+    [own] = networks(double).values()
+    elsewhere = setup(double, vpc=f"{REGION}=vpc-elsewhere")
+    checked = asyncio.run(elsewhere.check(REGION))
+    [problem] = [it for it in checked if it.what.startswith("subnets of")]
+    assert problem.problem == (
+        f"The network vpc-elsewhere, which the account names, has no subnet in {REGION}."
+    )
+    assert f"--set vpc={REGION}=vpc-" in problem.fix
+    with pytest.raises(Refused, match="none of the subnets that the account names"):
+        place(double, REGION, vpc=own, subnets="subnet-elsewhere")
 
 
 def test_a_missing_permission_is_named_with_its_reason_and_fix(double: AwsDouble) -> None:

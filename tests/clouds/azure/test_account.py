@@ -11,13 +11,15 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError
 
 from shoal.clouds.account import Finding
-from shoal.clouds.azure import identity, permissions
+from shoal.clouds.azure import identity, names, permissions
 from shoal.clouds.azure.account import AzureSetup
 from shoal.clouds.provider import Refused
 from shoal.core.proposal import Part
+from shoal.errors import InvalidRequest
 from shoal.wire.specs import Role
 from tests.clouds.azure.rig import Rig, batch, offer
-from tests.doubles.azure.arm import SUBSCRIPTION, Arm
+from tests.doubles.azure.arm import NETWORK, SUBSCRIPTION, Arm
+from tests.doubles.azure.arm import Path as ArmPath
 from tests.doubles.azure.server import AzureDouble
 
 
@@ -77,8 +79,6 @@ def test_removing_leaves_nothing_in_any_region(bare: Rig) -> None:
 
 
 def test_removing_takes_the_security_groups_of_heads_along(bare: Rig) -> None:
-    from shoal.wire.specs import Role
-
     asyncio.run(account(bare).prepare("eastus"))
     head = batch(1, role=Role.SCHEDULER, ingress=("192.0.2.1/32",))
     bare.terminate(list(bare.launch(head).vms))
@@ -107,6 +107,68 @@ def test_a_network_of_somebody_else_is_used_and_not_made(bare: Rig) -> None:
     bare.account = msgspec.structs.replace(bare.account, network=theirs)
     plan = asyncio.run(account(bare).plan("eastus"))
     assert not [it for it in plan if "virtual network" in it.what]
+
+
+def corp(rig: Rig, region: str, subnet: str) -> str:
+    """A network of somebody else."""
+    body = {
+        "location": region,
+        "properties": {"subnets": [{"name": subnet, "properties": {}}]},
+    }
+    rig.arm.groups.setdefault("net", {})
+    rig.arm.put(ArmPath("net", NETWORK, f"corp-{region}"), body)
+    place = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/net/providers"
+    return f"{place}/Microsoft.Network/virtualNetworks/corp-{region}"
+
+
+def test_each_region_has_a_network_and_a_subnet_of_its_own(bare: Rig) -> None:
+    east, west = corp(bare, "eastus", "workers"), corp(bare, "westeurope", "dask")
+    bare.account = msgspec.structs.replace(
+        bare.account,
+        network=f"eastus={east},westeurope={west}",
+        subnet="eastus=workers,westeurope=dask",
+    )
+    assert names.subnet_id(bare.account, "eastus") == f"{east}/subnets/workers"
+    assert names.subnet_id(bare.account, "westeurope") == f"{west}/subnets/dask"
+    assert names.subnet_id(bare.account, "westus").endswith("/shoal-westus/subnets/shoal")
+    for region in ("eastus", "westeurope"):
+        checked = {it.what: it for it in asyncio.run(account(bare).check(region))}
+        assert not checked[f"network corp-{region} in {region}"].problem
+    plan = asyncio.run(account(bare).plan("westus"))
+    assert [it for it in plan if "virtual network shoal-westus" in it.what]
+
+
+def test_one_network_is_of_the_accounts_own_region(bare: Rig) -> None:
+    theirs = corp(bare, "eastus", "workers")
+    bare.account = msgspec.structs.replace(bare.account, network=theirs, subnet="workers")
+    assert names.network_id(bare.account, "eastus") == theirs
+    assert names.network_id(bare.account, "westeurope").endswith("/shoal-westeurope")
+
+
+@pytest.mark.parametrize(
+    ("network", "subnet", "problem", "fix"),
+    [
+        ("westeurope", "dask", "It is in westeurope: VMs in eastus cannot be in it.", "eastus=ID"),
+        ("eastus", "other", "It has no subnet 'other', but dask.", "--set subnet=eastus=NAME"),
+        ("westus", "dask", "There is no /subscriptions/", "eastus=ID"),
+    ],
+)
+def test_a_network_that_vms_cannot_be_in_is_told_before_a_launch(
+    bare: Rig, network: str, subnet: str, problem: str, fix: str
+) -> None:
+    known = {it: corp(bare, it, "dask") for it in ("eastus", "westeurope")}
+    named = known.get(network) or known["eastus"].replace("corp-eastus", "corp-westus")
+    bare.account = msgspec.structs.replace(bare.account, network=named, subnet=subnet)
+    [found] = [it for it in problems(bare) if it.what.startswith("network corp")]
+    assert found.problem.startswith(problem)
+    assert fix in found.fix
+
+
+def test_a_network_of_a_region_is_named_by_its_id(bare: Rig) -> None:
+    bare.account = msgspec.structs.replace(bare.account, network="eastus=corp")
+    for region in ("eastus", "westeurope"):
+        with pytest.raises(InvalidRequest, match="'corp' is no resource id"):
+            asyncio.run(account(bare).plan(region))
 
 
 def test_a_prepared_subscription_is_in_order(rig: Rig) -> None:

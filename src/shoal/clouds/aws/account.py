@@ -68,6 +68,7 @@ class AwsSetup:
             Finding(what, found="valid"),
             *await self._permissions(caller["Arn"]),
             *[await self._present(it) for it in await self._things(region)],
+            *await self._named_network(region),
             *await self._named_identity(),
             *[await self._image(region, arch) for arch in ("x86_64", "aarch64")],
             *await quotas.findings(self._clients, region, asked),
@@ -165,6 +166,18 @@ class AwsSetup:
             return Finding(thing.what, found="there")
         fix = f"shoal setup aws, or: {thing.command}"
         return Finding(thing.what, problem="It is not there yet.", fix=fix)
+
+    async def _named_network(self, region: str) -> Sequence[Finding]:
+        """The subnets that VMs go to, one a zone."""
+        vpc = names.own_vpc(self.account, region)
+        if not vpc:
+            return []
+        what = f"subnets of {vpc} in {region}"
+        try:
+            place = await self._network.place(region)
+        except Refused as error:
+            return [Finding(what, problem=error.message, fix=error.hint)]
+        return [Finding(what, found=", ".join(sorted(place.subnets)))]
 
     async def _named_identity(self) -> Sequence[Finding]:
         named = self.account.instance_profile

@@ -192,7 +192,7 @@ class Groundwork:
         return str(made["GroupId"])
 
     def _own_vpc(self, region: str) -> str:
-        return self._account.vpc if region == self._account.region else ""
+        return names.own_vpc(self._account, region)
 
     def _vpc_id(self, region: str) -> str:
         if own := self._own_vpc(region):

@@ -10,7 +10,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from shoal.clouds import regional
 from shoal.core.records import Batch
+from shoal.wire.accounts import AwsAccount
 from shoal.wire.ids import InstallationId
 
 INSTALLATION_TAG = "shoal-installation"
@@ -59,6 +61,16 @@ def ingress_group(cidrs: Sequence[str]) -> str:
     """Of the security group that lets these reach a head."""
     digest = hashlib.sha256(" ".join(sorted(set(cidrs))).encode()).hexdigest()[:10]
     return f"shoal-head-{digest}"
+
+
+def own_vpc(account: AwsAccount, region: str) -> str:
+    """The existing network that the account names there; empty: it is Shoal's own."""
+    return regional.of(account.vpc, region, home=account.region)
+
+
+def own_subnets(account: AwsAccount) -> frozenset[str]:
+    """Ids, of all regions; empty: any will do."""
+    return frozenset(it.strip() for it in account.subnets.split(",") if it.strip())
 
 
 def where(name: str, *values: str) -> dict[str, Any]:

@@ -123,7 +123,7 @@ class Network:
 
     def _find(self, region: str) -> Place:
         ec2 = self._clients.ec2(region)
-        vpc = self._account.vpc if region == self._account.region else ""
+        vpc = own = names.own_vpc(self._account, region)
         if not vpc:
             wanted = [names.where(f"tag:{names.SETUP_TAG}", names.NETWORK)]
             found = ec2.describe_vpcs(Filters=wanted)["Vpcs"]
@@ -133,6 +133,10 @@ class Network:
         subnets = ec2.describe_subnets(Filters=[names.where("vpc-id", vpc)])["Subnets"]
         wanted = [names.where("vpc-id", vpc), names.where("group-name", names.VM_GROUP)]
         groups = ec2.describe_security_groups(Filters=wanted)["SecurityGroups"]
+        if own and (named := names.own_subnets(self._account)):
+            subnets = [it for it in subnets if it["SubnetId"] in named]
+        if own and not subnets:
+            raise _no_subnet(vpc, region, chosen=bool(names.own_subnets(self._account)))
         if not subnets or not groups:
             lacks = "subnet" if not subnets else f"security group {names.VM_GROUP}"
             raise _not_prepared(f"The network {vpc} in {region} has no {lacks}.", region)
@@ -178,6 +182,16 @@ def _let_in(cidrs: Sequence[str]) -> list[dict[str, Any]]:
         {"IpProtocol": "tcp", "FromPort": it, "ToPort": it, "IpRanges": v4, "Ipv6Ranges": v6}
         for it in ports
     ]
+
+
+def _no_subnet(vpc: str, region: str, *, chosen: bool) -> Refused:
+    which = "none of the subnets that the account names" if chosen else "no subnet"
+    return Refused(
+        f"The network {vpc}, which the account names, has {which} in {region}.",
+        scope=Scope(region),
+        hint=f"Name one of this region: shoal setup aws --set vpc={region}=vpc-…,OTHER=vpc-… "
+        "--set subnets=subnet-…,subnet-…",
+    )
 
 
 def _not_prepared(words: str, region: str) -> Refused:

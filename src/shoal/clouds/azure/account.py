@@ -24,6 +24,8 @@ from shoal.core.proposal import Part
 from shoal.wire.accounts import AzureAccount, CloudAccount
 from shoal.wire.specs import Cloud
 
+_NETWORK_VERSION = "api-version=2024-05-01"
+
 
 class _Thing(msgspec.Struct, frozen=True):
     """Any resource."""
@@ -44,6 +46,15 @@ class _Thing(msgspec.Struct, frozen=True):
 
 class _Registration(msgspec.Struct, frozen=True, rename="camel"):
     registration_state: str = ""
+
+
+class _Subnets(msgspec.Struct, frozen=True):
+    subnets: tuple[_Thing, ...] = ()
+
+
+class _Network(msgspec.Struct, frozen=True):
+    location: str
+    properties: _Subnets = _Subnets()
 
 
 class AzureSetup:
@@ -71,6 +82,7 @@ class AzureSetup:
             *await self._registrations(),
             *await self._permissions(),
             *[await self._present(it) for it in self._things(region)],
+            *await self._named_network(region),
             *await self._named_identity(),
             *await self._quotas(region, asked),
             await self._image(region),
@@ -116,6 +128,7 @@ class AzureSetup:
         account, group = self._account, self._account.resource_group
         nets, groups = self._clients.network, self._clients.groups
         net, closed = names.network_name(account, region), names.closed_group(region)
+        subnet = names.subnet_name(account, region)
         made = [
             _Prepared(
                 f"resource group {group}: holds all that Shoal makes",
@@ -133,12 +146,12 @@ class AzureSetup:
                     lambda: identity.put(groups, account),
                 )
             )
-        if not account.network.startswith("/"):
+        if not names.own_network(account, region):
             made.append(
                 _Prepared(
                     f"virtual network {net}: VMs reach each other",
                     f"az network vnet create -g {group} -n {net} -l {region} "
-                    f"--address-prefixes {network.prefix(region)} --subnet-name {account.subnet}",
+                    f"--address-prefixes {network.prefix(region)} --subnet-name {subnet}",
                     lambda: nets.virtual_networks.get(group, net),
                     lambda: nets.virtual_networks.begin_create_or_update(
                         group, net, network.network(account, region)
@@ -253,6 +266,26 @@ class AzureSetup:
             fix=f"shoal setup azure, or: {thing.command}",
         )
 
+    async def _named_network(self, region: str) -> Sequence[Finding]:
+        """It is there, in this region, with the subnet that VMs go to."""
+        own = names.own_network(self._account, region)
+        if not own:
+            return []
+        what = f"network {names.last(own)} in {region}"
+        body = await self._clients.found(lambda: self._clients.get(f"{own}?{_NETWORK_VERSION}"))
+        if body is None:
+            return [Finding(what, problem=f"There is no {own}.", fix=_name_another(region))]
+        found = msgspec.json.decode(body, type=_Network)
+        if found.location != region:
+            problem = f"It is in {found.location}: VMs in {region} cannot be in it."
+            return [Finding(what, problem=problem, fix=_name_another(region))]
+        subnet = names.subnet_name(self._account, region)
+        known = sorted(it.name for it in found.properties.subnets)
+        if subnet not in known:
+            problem = f"It has no subnet {subnet!r}, but {', '.join(known) or 'none'}."
+            return [Finding(what, problem=problem, fix=f"--set subnet={region}=NAME")]
+        return [Finding(what, found=f"there, with subnet {subnet}")]
+
     async def _named_identity(self) -> Sequence[Finding]:
         named = self._account.identity
         if named in ("", identity.NONE, identity.own(self._account)):
@@ -304,6 +337,10 @@ class _Prepared(msgspec.Struct, frozen=True):
     command: str
     get: Callable[[], Any]
     put: Callable[[], Any]
+
+
+def _name_another(region: str) -> str:
+    return f"Name one of this region: shoal setup azure --set network={region}=ID,OTHER=ID"
 
 
 def _deletion(client: Any, group: str, name: str) -> Callable[[], Any]:

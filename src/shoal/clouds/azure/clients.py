@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import cached_property
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import anyio
@@ -20,7 +21,6 @@ from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
     HttpResponseError,
-    ResourceNotFoundError,
 )
 from azure.core.pipeline import policies
 from azure.core.rest import HttpRequest
@@ -75,7 +75,9 @@ class Clients:
         def asked() -> T | None:
             try:
                 return what()
-            except ResourceNotFoundError:
+            except HttpResponseError as error:
+                if error.status_code != HTTPStatus.NOT_FOUND:
+                    raise
                 return None
 
         return await self.call(asked)

@@ -84,7 +84,8 @@ REFUSALS = {
 }
 # A region that is not prepared.
 UNPREPARED = {
-    "InvalidResourceReference": "Run `shoal setup azure` for this region: it makes the network.",
+    "InvalidResourceReference": "Run `shoal setup azure` for this region: it makes the network. Or "
+    "name one of this region that is there: --set network=REGION=ID,REGION=ID.",
 }
 # What one cluster asked for is wrong.
 FAULTS = {

@@ -26,7 +26,10 @@ def network(account: AzureAccount, region: str) -> Body:
         "properties": {
             "addressSpace": {"addressPrefixes": [prefix(region)]},
             "subnets": [
-                {"name": account.subnet, "properties": {"addressPrefix": prefix(region)}},
+                {
+                    "name": names.subnet_name(account, region),
+                    "properties": {"addressPrefix": prefix(region)},
+                },
             ],
         },
     }
