@@ -122,7 +122,7 @@ def test_the_plugin_works_where_no_shoal_is_installed() -> None:
         "for name in ('shoal', 'msgspec', 'httpx2'): sys.modules[name] = None\n"
         "plugin = pickle.loads(sys.stdin.buffer.read())\n"
         "from distributed import Scheduler\n"
-        "plugin.attach(Scheduler(dashboard_address=None))\n"
+        "plugin.attach(Scheduler(dashboard_address=":0"))\n"
         "plugin.look_once(1.0)\n"
         "print(plugin.name, len(plugin.take()['items']))\n"
     )
@@ -208,7 +208,7 @@ def test_a_worker_that_its_nanny_ended_at_its_memory_limit_is_told_as_that() -> 
             async with (
                 LocalCluster(
                     n_workers=1, threads_per_worker=1, memory_limit="400MiB", processes=True,
-                    dashboard_address=None, asynchronous=True,
+                    dashboard_address=":0", asynchronous=True,
                 ) as cluster,
                 Client(cluster, asynchronous=True) as client,
             ):  # fmt: skip

@@ -128,11 +128,19 @@ class Session:
 
     def _left(self) -> dict[str, list[str]]:
         return {
-            "processes": [str(it.cmdline()) for it in self.processes() if it.is_running()],
+            "processes": [told for it in self.processes() if (told := _told(it))],
             "directories": self.vm_directories(),
             "control groups": self.control_groups(),
             "ports": self.ports(),
         }
+
+
+def _told(process: psutil.Process) -> str:
+    """Empty: it has ended meanwhile."""
+    try:
+        return str(process.cmdline()) if process.is_running() else ""
+    except psutil.Error:
+        return ""
 
 
 class Script:

@@ -276,7 +276,7 @@ def test_a_worker_that_its_nanny_ends_was_killed_for_memory(beyond: bool) -> Non
             async with (
                 LocalCluster(
                     n_workers=1, threads_per_worker=1, memory_limit="500MiB", processes=True,
-                    dashboard_address=None, asynchronous=True,
+                    dashboard_address=":0", asynchronous=True,
                 ) as cluster,
                 Client(cluster, asynchronous=True) as client,
             ):  # fmt: skip
