@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import cache
 from typing import TypeVar
 from urllib.parse import urlencode
 
@@ -29,7 +30,7 @@ A = TypeVar("A", bound=msgspec.Struct)
 
 def asked(visit: Visit, kind: type[A]) -> A:
     """Its fields from the URL, all of them text; what is not known is left aside."""
-    names = {it.encode_name for it in msgspec.structs.fields(kind)}
+    names = {it.encode_name for it in _fields(kind)}
     given = {k: v.strip() for k, v in visit.request.query_params.items() if k in names}
     if any(len(it) > _MAX or "\0" in it for it in given.values()):
         raise InvalidRequest("A part of the address is too long, or no text.")
@@ -39,9 +40,15 @@ def asked(visit: Visit, kind: type[A]) -> A:
 def url(asked: msgspec.Struct, **changes: str | None) -> str:
     """The query string of the same view, but for the changes; what is as always is left out."""
     values = msgspec.structs.asdict(asked) | changes
-    known = {it.name: it for it in msgspec.structs.fields(type(asked))}
+    known = {it.name: it for it in _fields(type(asked))}
     told = {known[k].encode_name: v for k, v in values.items() if v and v != known[k].default}
     return f"?{urlencode(told)}" if told else ""
+
+
+@cache
+def _fields(kind: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """Its annotations are evaluated each time that msgspec is asked, and a list has many links."""
+    return msgspec.structs.fields(kind)
 
 
 class ListAsked(msgspec.Struct, frozen=True):
