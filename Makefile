@@ -7,12 +7,12 @@ UV := $(BIN)/uv
 PARALLEL := -n 3 --dist worksteal
 # Of the long rings: what computes alone, and what needs the machine for itself.
 HEAVY := tests/vms tests/e2e/test_clouds.py
-LIGHT := tests/catalog tests/clouds tests/contract tests/core tests/passes tests/store
+LIGHT := tests/catalog tests/clouds tests/contract tests/core tests/passes tests/server/test_contract.py tests/store
 
 # Real processes on a machine that others use too: what failed beside others is tried again, alone.
 once_more = $(1) $(2) || $(1) --last-failed --last-failed-no-failures none
 
-.PHONY: demo test check lint long format benchmarks charts docs clean
+.PHONY: demo test check ci lint long computed format benchmarks charts docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/shoal demo
@@ -23,6 +23,9 @@ test: $(VENV)/.dev
 # Format, lint, types, layers, docs, then every test.
 check: lint test long
 
+# What CI runs on each change: all but the rings of real processes, VMs and browsers, which take half an hour more.
+ci: lint test computed
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -30,9 +33,12 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
 
-long: $(VENV)/.dev
+# The long rings that start nothing but databases: the whole kill matrix, each engine, each endpoint.
+computed: $(VENV)/.dev
 	$(BIN)/python -m pytest -m long tests/kill -n 2 --dist worksteal
 	SHOAL_TEST_EXAMPLES=thorough $(BIN)/python -m pytest -m "long or hypothesis" $(LIGHT) $(PARALLEL)
+
+long: computed
 	$(call once_more,SHOAL_TEST_EXAMPLES=thorough $(BIN)/python -m pytest -m "long or hypothesis" \
 		$(foreach it,tests/kill $(LIGHT) $(HEAVY),--ignore $(it)),-n 2 --dist loadfile)
 	$(call once_more,$(BIN)/python -m pytest -m long $(HEAVY) -rs,)
