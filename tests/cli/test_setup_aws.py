@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from running import in_a_process
 from tests.doubles.aws.knobs import Knobs
 from tests.doubles.aws.server import AwsDouble
 
@@ -30,14 +30,7 @@ def shoal(tmp_path: Path) -> Iterator[Shoal]:
         }
 
         def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-            return subprocess.run(
-                [Path(sys.executable).with_name("shoal"), *arguments],
-                env=environment,
-                capture_output=True,
-                encoding="utf-8",
-                timeout=100,
-                check=False,
-            )
+            return in_a_process(arguments, environment, 100)
 
         try:
             yield run

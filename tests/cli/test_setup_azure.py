@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from running import in_a_process
 from tests.doubles.azure.arm import SUBSCRIPTION, Arm
 from tests.doubles.azure.server import TOKEN, AzureDouble
 
@@ -41,14 +42,7 @@ class Shoal:
             "PATH": f"{self._root / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "REQUESTS_CA_BUNDLE": str(self._root / "azure-ca.pem"),
         }
-        return subprocess.run(
-            [Path(sys.executable).with_name("shoal"), *arguments],
-            env={**os.environ, **mine},
-            capture_output=True,
-            encoding="utf-8",
-            timeout=300,
-            check=False,
-        )
+        return in_a_process(arguments, {**os.environ, **mine})
 
     def setup(self, *arguments: str, login: bool = True) -> subprocess.CompletedProcess[str]:
         endpoint = ("--set", f"endpoint={self._endpoint}")

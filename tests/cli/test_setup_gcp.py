@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from running import in_a_process
 from tests.doubles.gcp.compute import Compute
 from tests.doubles.gcp.login import login
 from tests.doubles.gcp.server import GcpDouble
@@ -33,14 +33,7 @@ class Shoal:
         mine["GCE_METADATA_HOST"] = "127.0.0.1:1"  # no VM's own login either
         if login:
             mine["GOOGLE_APPLICATION_CREDENTIALS"] = str(self._login)
-        return subprocess.run(
-            [Path(sys.executable).with_name("shoal"), *arguments],
-            env={**os.environ, **mine},
-            capture_output=True,
-            encoding="utf-8",
-            timeout=300,
-            check=False,
-        )
+        return in_a_process(arguments, {**os.environ, **mine})
 
     def setup(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         endpoint = ("--set", f"endpoint={self.endpoint}")
