@@ -32,7 +32,7 @@ def samples(tx: Connection) -> Size:
 
 def _size(tx: Connection, declared: MetaData) -> Size:
     if tx.dialect.name == "postgresql":
-        found = [_estimated(tx, it.name) for it in declared.sorted_tables]
+        found = [_estimated(tx, str(it.name)) for it in declared.sorted_tables]
         relation = text("SELECT pg_total_relation_size(to_regclass(:name))")
         size = sum(
             int(tx.execute(relation, {"name": it.name}).scalar_one())
@@ -54,10 +54,10 @@ def _counted(tx: Connection, table: Table) -> TableSize:
     """The greatest rowid is had at once, and no less than the rows that are there."""
     if table.dialect_options["sqlite"]["with_rowid"]:
         greatest = select(func.max(text("rowid"))).select_from(table)
-        return TableSize(table.name, int(tx.execute(greatest).scalar() or 0), True)
+        return TableSize(str(table.name), int(tx.execute(greatest).scalar() or 0), True)
     some = select(literal(1)).select_from(table).limit(_MOST).subquery()
     rows = int(tx.execute(select(func.count()).select_from(some)).scalar_one())
-    return TableSize(table.name, rows, rows == _MOST)
+    return TableSize(str(table.name), rows, rows == _MOST)
 
 
 def _estimated(tx: Connection, name: str) -> TableSize:

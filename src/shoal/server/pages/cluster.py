@@ -1,4 +1,4 @@
-"""One cluster on pages: how it is, its VMs, events, software, log. Each tab is a URL of its own."""
+"""One cluster on pages: its VMs, events and plan. Each tab is a URL of its own."""
 
 from __future__ import annotations
 
@@ -12,31 +12,24 @@ from starlette.responses import Response
 from shoal.core import cost as money
 from shoal.core import losses, status
 from shoal.core.records import Instance
-from shoal.errors import InvalidRequest, NotFound, NotPossible
+from shoal.errors import InvalidRequest, NotPossible
 from shoal.server.desk import Incoming
 from shoal.server.handlers import clusters as handlers
 from shoal.server.pages import exports, words
 from shoal.server.pages.asked import asked, url
-from shoal.server.pages.builds import builds, made, uses
 from shoal.server.pages.frame import Visit, redirect, render
 from shoal.server.pages.life import LEGEND, Life, life, ticks
-from shoal.server.pages.packages import changes
 from shoal.server.pages.runs import Run, runs
-from shoal.store import clusters as cluster_rows
-from shoal.store import environments as environment_rows
 from shoal.store import events as event_rows
 from shoal.store import instances as instance_rows
-from shoal.store import logs as log_rows
-from shoal.store import observations as observation_rows
 from shoal.store import viewing
-from shoal.wire.environments import Manifest
 from shoal.wire.events import Event, EventKind
-from shoal.wire.ids import ClusterId, EnvironmentId, EventSeq, InstanceId
+from shoal.wire.ids import ClusterId, EventSeq
 from shoal.wire.specs import Cloud
-from shoal.wire.views import ClusterView, InstanceState, InstanceView
+from shoal.wire.views import ClusterView, Explanation, InstanceState, InstanceView
 
 START = timedelta(minutes=5)  # the scale of the first minutes
-_VMS, _EVENTS, _NAMED, _SAID, _MADE = 100, 100, 500, 40, 30
+_VMS, _EVENTS, _NAMED = 100, 100, 500
 
 TABS = (
     ("", "Overview"),
@@ -296,83 +289,19 @@ async def events_json(visit: Visit) -> Response:
 async def plan(visit: Visit) -> Response:
     """Apart from the events: it asks the cloud for a listing."""
     view = await cluster_view(visit)
+    return page(visit, view, "plan", {"explanation": await _explained(visit, view)})
+
+
+async def plan_file(visit: Visit) -> Response:
+    view = await cluster_view(visit)
+    parts = {"plan": (await _explained(visit, view)).actions}
+    return exports.structs(view.name, "plan", visit.request.path_params["kind"], parts)
+
+
+async def _explained(visit: Visit, view: ClusterView) -> Explanation:
     if view.spec.cloud is Cloud.WATCHED:
         raise NotPossible(
             f"Nothing is planned for {view.name!r}: it is only watched.",
             hint="Who started it decides what it does next.",
         )
-    explanation = await handlers.explain(visit.desk, asked_of(visit, None))
-    return page(visit, view, "plan", {"explanation": explanation})
-
-
-# -- software -------------------------------------------------------------------------------------
-
-
-async def software(visit: Visit) -> Response:
-    desk, view = visit.desk, await cluster_view(visit)
-    manifest = await _manifest(visit, view.spec.environment)
-    found = await desk.database.run(cluster_rows.get, view.id)
-    before = await desk.database.run(cluster_rows.before, found)
-    old = await _manifest(visit, before.spec.environment) if before else None
-    seen = await desk.database.run(viewing.instances, view.id, after=None, limit=_NAMED)
-    ids = [one.id for one in seen.instances]
-    stages = await desk.database.run(event_rows.stages, view.id, ids)
-    now = desk.clock()
-    vms = [status.instance_view(it, seen.observations.get(it.id), now) for it in seen.instances]
-    took = await desk.database.run(observation_rows.made_in, ids)
-    said = await desk.database.run_samples(
-        log_rows.tail, view.id, _SAID, process="agent", text="environment"
-    )
-    values = {
-        "builds": builds(vms, stages),
-        "uses": uses(vms),
-        "made": made(took)[:_MADE],
-        "untold": len(took) - _MADE,
-        "unable": found.unable if view.ended_at is None else "",
-        "said": said.lines,
-        "manifest": manifest,
-        "before": before,
-        "changes": changes(old, manifest) if old and manifest else (),
-        "wheels": {it.distribution: it for it in manifest.wheels} if manifest else {},
-    }
-    return page(visit, view, "software", values)
-
-
-async def _manifest(visit: Visit, id: EnvironmentId) -> Manifest | None:
-    try:
-        return await visit.desk.database.run(environment_rows.get, visit.known.caller.workspace, id)
-    except NotFound:
-        return None
-
-
-async def software_file(visit: Visit) -> Response:
-    view = await cluster_view(visit)
-    manifest = await visit.desk.database.run(
-        environment_rows.get, visit.known.caller.workspace, view.spec.environment
-    )
-    kind = visit.request.path_params["kind"]
-    return exports.structs(view.name, "packages", kind, {"packages": manifest.packages})
-
-
-async def builds_file(visit: Visit) -> Response:
-    """A row for each phase of making the environment on each VM."""
-    view, kind = await cluster_view(visit), visit.request.path_params["kind"]
-    vms = await visit.desk.database.run(instance_rows.all_of_cluster, view.id)
-    took = await visit.desk.database.run(observation_rows.made_in, [it.id for it in vms])
-    found = [BuildPhase(vm, one.phase, one.seconds) for vm, it in took.items() for one in it]
-    return exports.structs(view.name, "builds", kind, {"builds": found})
-
-
-class BuildPhase(msgspec.Struct, frozen=True):
-    vm: InstanceId
-    phase: str
-    seconds: float
-
-
-async def lock(visit: Visit) -> Response:
-    """The cluster's pylock.toml, to make the same environment elsewhere."""
-    view = await cluster_view(visit)
-    manifest = await visit.desk.database.run(
-        environment_rows.get, visit.known.caller.workspace, view.spec.environment
-    )
-    return exports.as_text(f"{view.name}.pylock.toml", manifest.lock)
+    return await handlers.explain(visit.desk, asked_of(visit, None))

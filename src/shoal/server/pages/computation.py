@@ -99,6 +99,7 @@ async def part(visit: Visit) -> Response:
     parts: dict[str, Sequence[msgspec.Struct]] = {
         "groups": found.groups,
         "prefixes": prefixes(found.groups),
+        "exceptions": found.exceptions,
         "activities": [
             Activity(it.prefix, name, seconds, it.shared)
             for it in found.times

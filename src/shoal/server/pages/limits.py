@@ -15,6 +15,7 @@ from shoal.errors import InvalidRequest
 from shoal.server import gate
 from shoal.server.desk import Incoming
 from shoal.server.handlers.limits import change_limits, view_of
+from shoal.server.pages import exports
 from shoal.server.pages.forms import checked_form
 from shoal.server.pages.frame import Visit, redirect
 from shoal.wire.ids import UserName
@@ -28,6 +29,19 @@ from shoal.wire.limits import (
     Limits,
     LimitsView,
 )
+
+_USD = 1_000_000  # micro-dollars
+
+
+class Held(msgspec.Struct, frozen=True):
+    """What one limit is, and what is had of it: numbers."""
+
+    user: UserName
+    who: str
+    what: str
+    used: int | float | None  # None: of nobody in particular
+    limit: int | float | None  # None: none
+    unit: str = ""  # "USD", "s"
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -47,12 +61,12 @@ class Table(msgspec.Struct, frozen=True):
 async def table(visit: Visit) -> Table:
     """Of the whole workspace, and each of its users."""
     view = await view_of(visit.desk, visit.known.caller)
-    rows = [
-        row
-        for it in view.held
-        for row in _rows(it.user, _whose(view, it.user), it.limits, it.in_use)
-    ]
-    return Table(tuple(rows), _notices(view, ""))
+    return Table(tuple(map(_row, _held(view))), _notices(view, ""))
+
+
+async def limits_file(visit: Visit) -> Response:
+    view, kind = await view_of(visit.desk, visit.known.caller), visit.request.path_params["kind"]
+    return exports.structs("settings", "limits", kind, {"limits": _held(view)})
 
 
 async def notices(visit: Visit) -> tuple[str, ...]:
@@ -71,36 +85,56 @@ def _whose(view: LimitsView, user: str) -> str:
     return "each user" if user == EACH else user
 
 
-def _rows(user: UserName, who: str, limits: Limits, use: InUse) -> Iterator[Row]:
+def _held(view: LimitsView) -> list[Held]:
+    """Of the workspace, and each of its users."""
+    return [
+        one
+        for it in view.held
+        for one in _of_one(it.user, _whose(view, it.user), it.limits, it.in_use)
+    ]
+
+
+def _of_one(user: UserName, who: str, limits: Limits, use: InUse) -> Iterator[Held]:
+    """What is neither limited nor in use is not told."""
     own = user != EACH
-    for what, used, most, is_money in (
-        ("clusters at once", use.clusters, limits.clusters, False),
-        ("workers at once", use.workers, limits.workers, False),
-        ("vCPUs at once", use.vcpus, limits.vcpus, False),
-        ("GPUs at once", use.gpus, limits.gpus, False),
-        ("price an hour", use.price_uusd_per_hour, limits.price_uusd_per_hour, True),
-        ("this month", use.month_uusd, limits.budget_uusd, True),
+    for what, used, most in (
+        ("clusters at once", use.clusters, limits.clusters),
+        ("workers at once", use.workers, limits.workers),
+        ("vCPUs at once", use.vcpus, limits.vcpus),
+        ("GPUs at once", use.gpus, limits.gpus),
     ):
-        if most is None and not used:
-            continue
-        yield Row(
-            user,
-            who,
-            what,
-            "" if not own else usd(used) if is_money else str(used),
-            "no limit" if most is None else usd(most) if is_money else str(most),
-            round(100 * used / most) if own and most else None,
-        )
+        if most is not None or used:
+            yield Held(user, who, what, used if own else None, most)
+    for what, uusd, most in (
+        ("price an hour", use.price_uusd_per_hour, limits.price_uusd_per_hour),
+        ("this month", use.month_uusd, limits.budget_uusd),
+    ):
+        if most is not None or uusd:
+            limit = None if most is None else most / _USD
+            yield Held(user, who, what, uusd / _USD if own else None, limit, "USD")
     if use.unpriced_vms:
-        yield Row(user, who, "VMs without a known price", str(use.unpriced_vms), "", None)
+        yield Held(user, who, "VMs without a known price", use.unpriced_vms, None)
     if limits.lifetime_s is not None:
-        yield Row(user, who, "lifetime of a cluster", "", span(limits.lifetime_s), None)
+        yield Held(user, who, "lifetime of a cluster", None, limits.lifetime_s, "s")
+
+
+def _row(it: Held) -> Row:
+    percent = round(100 * it.used / it.limit) if it.used is not None and it.limit else None
+    used = "" if it.used is None else _told(it.used, it.unit)
+    limit = "no limit" if it.limit is None else _told(it.limit, it.unit)
+    return Row(it.user, it.who, it.what, used, limit, percent)
+
+
+def _told(number: int | float, unit: str) -> str:
+    if unit == "USD":
+        return usd(round(number * _USD))
+    return span(number) if unit == "s" else str(number)
 
 
 # -- changing them --------------------------------------------------------------------------------
 
 # A field's unit: how many of the wire's it has.
-_UNITS = {LimitName.PRICE: 1_000_000, LimitName.BUDGET: 1_000_000, LimitName.LIFETIME: 3600}
+_UNITS = {LimitName.PRICE: _USD, LimitName.BUDGET: _USD, LimitName.LIFETIME: 3600}
 _LABELS = {
     LimitName.CLUSTERS: "Clusters at once",
     LimitName.WORKERS: "Workers at once",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import msgspec
 from starlette.responses import Response
 
 from shoal.core import status
 from shoal.server.handlers import clusters as handlers
-from shoal.server.pages import computations, samples, signals, workers
+from shoal.server.pages import computations, exports, samples, signals, workers
 from shoal.server.pages.cluster import asked_of, page
 from shoal.server.pages.frame import Visit, redirect
 from shoal.server.pages.milestones import milestones
@@ -45,3 +48,15 @@ async def overview(visit: Visit) -> Response:
         "end": end,
     }
     return page(visit, view, "", values)
+
+
+async def part(visit: Visit) -> Response:
+    """The steps that it has come, or what went wrong with VMs, as a file."""
+    desk, path = visit.desk, visit.request.path_params
+    facts = await handlers.facts_of(desk, asked_of(visit, None))
+    view = handlers.view_from(desk, facts)
+    parts: dict[str, Sequence[msgspec.Struct]] = {
+        "stages": milestones(view, facts.instances, facts.head),
+        "troubles": status.troubles(facts.instances),
+    }
+    return exports.structs(view.name, path["part"], path["kind"], parts)

@@ -39,15 +39,13 @@ async def settings(visit: Visit) -> Response:
 async def _page(visit: Visit, made: NewToken | None) -> Response:
     desk, caller = visit.desk, visit.known.caller
     admin = "admin" in caller.scopes
-    accounts = (await account_handlers.accounts(desk, Incoming(caller, {}, None, None))).accounts
-    places = {cloud_of(it): _place(it) for it in accounts}
     values = {
         "here": "/settings",
         "admin": admin,
         "tokens": await _tokens(visit) if admin else (),
         "made": made,
         "expiries": _EXPIRIES,
-        "clouds": [(it, it in desk.providers, places.get(it, "")) for it in _CLOUDS],
+        "clouds": await _clouds(visit),
         "installation": desk.installation,
         "database": masked(desk.settings.database_url),
         "url": desk.url,
@@ -58,8 +56,25 @@ async def _page(visit: Visit, made: NewToken | None) -> Response:
     return render(visit, "settings.html", values)
 
 
+class CloudSeen(msgspec.Struct, frozen=True):
+    cloud: Cloud
+    there: bool  # set up
+    place: str  # whose bill, and where clusters go that name no region
+
+
+async def _clouds(visit: Visit) -> list[CloudSeen]:
+    desk, wanted = visit.desk, Incoming(visit.known.caller, {}, None, None)
+    accounts = (await account_handlers.accounts(desk, wanted)).accounts
+    places = {cloud_of(it): _place(it) for it in accounts}
+    return [CloudSeen(it, it in desk.providers, places.get(it, "")) for it in _CLOUDS]
+
+
+async def clouds_file(visit: Visit) -> Response:
+    kind = visit.request.path_params["kind"]
+    return exports.structs("settings", "clouds", kind, {"clouds": await _clouds(visit)})
+
+
 def _place(account: CloudAccount) -> str:
-    """Whose bill, and where clusters go that name no region."""
     match account:
         case GcpAccount(project=project):
             whose = f"project {project}"
