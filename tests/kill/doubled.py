@@ -34,7 +34,8 @@ from shoal.wire.specs import ClusterSpec, Role, Workers
 from shoal.wire.views import InstanceState, Stage
 from tests.kill.grounds import Ground
 from tests.kill.points import FrailDatabase, FrailProvider, Killed, Points
-from tests.kill.rig import boot_text, rows_of, template
+from tests.kill.rig import boot_text
+from tests.kill.rows import rows_of, template
 
 STEP_S = 10.0
 MOST_STEPS = 60

@@ -117,17 +117,37 @@ class Column:
         self.points = self.scene.points.count
         self.distinct = tuple(self.scene.points.distinct)
         self.openings = tuple(self.scene.points.openings)
+        self.writes = tuple(self.scene.points.writes)
         return self._judge(complaints)
+
+    async def again(self) -> set[int]:
+        """How many points there are, from each step on: as many as in the undisturbed run."""
+        counts = set()
+        for saved in self._snapshots[:-1]:  # for the last step is the second quiet one
+            self.scene.restore(saved)
+            await self._continue(saved.step)
+            counts.add(self.scene.points.count)
+        return counts
 
     async def killed(self, *at: int) -> Failure | None:
         """Killed at these points, and begun again each time."""
-        saved = [it for it in self._snapshots if it.points < min(at)][-1]
+        return await self._killed(min(at), kills=frozenset(at))
+
+    async def torn(self, at: int) -> Failure | None:
+        """Killed inside the transaction that this point is before."""
+        return await self._killed(at, torn=frozenset([at]))
+
+    async def _killed(
+        self, first: int, *, kills: frozenset[int] = frozenset(), torn: frozenset[int] = frozenset()
+    ) -> Failure | None:
+        saved = [it for it in self._snapshots if it.points < first][-1]
+        points = self.scene.points
         self.scene.restore(saved)
-        self.scene.points.kills = frozenset(at)
+        points.kills, points.torn = kills, torn
         complaints = await self._continue(saved.step)
-        self.scene.points.kills = frozenset()
+        points.kills = points.torn = frozenset()
         if not self.scene.points.died_at:
-            complaints.append(f"nobody died at {at}: the run is not what it was")
+            complaints.append(f"nobody died at {first}: the run is not what it was")
         return self._judge(complaints)
 
     @property
@@ -190,6 +210,7 @@ class Extent(msgspec.Struct, frozen=True):
 
     points: int | None = None  # in each column, spread evenly
     pairs: int = 0  # in each column
+    torn: int | None = 0  # transactions in each column
     visits: int | None = None  # in the columns of stories with two replicas
 
 
@@ -211,6 +232,9 @@ async def walk(columns: Iterable[Column], extent: Extent, report: Report) -> Non
         report.points += column.points
         for at in spread(column.distinct, extent.points):
             report.count(await column.killed(at))
+            report.deaths += column.deaths
+        for at in spread(column.writes, extent.torn):
+            report.count(await column.torn(at))
             report.deaths += column.deaths
         for first, second in pairs(column, extent.pairs):
             report.count(await column.killed(first, second))

@@ -36,7 +36,7 @@ def rows(site: Site) -> list[Row]:
     )
     return [
         Row(id, batch, cluster, role, state, vm, bool(retiring), *map(_moment, times))
-        for id, batch, cluster, role, state, vm, retiring, *times in site.raw().execute(query)
+        for id, batch, cluster, role, state, vm, retiring, *times in site.rows.execute(query)
     ]
 
 
@@ -57,7 +57,7 @@ def unmet(scene: Scene, story: Story) -> list[str]:
 
 
 def _asked(site: Site, story: Story, known: list[Row]) -> list[str]:
-    found = site.raw().execute("SELECT id, settled_at, end_kind FROM cluster").fetchall()
+    found = site.rows.execute("SELECT id, settled_at, end_kind FROM cluster").fetchall()
     if not found:
         return [f"{site.installation}: the cluster was not created"]
     [(id, settled_at, end_kind)] = found
@@ -123,7 +123,7 @@ def at_once(vms: list[SimVm]) -> int:
 
 
 def _unrecorded(site: Site, mine: list[SimVm]) -> list[str]:
-    batches = {it[0] for it in site.raw().execute("SELECT id FROM batch")}
+    batches = {it[0] for it in site.rows.execute("SELECT id FROM batch")}
     return [f"{vm.id} was never on record" for vm in mine if vm.batch not in batches]
 
 
@@ -144,9 +144,9 @@ def _believed_too_soon(known: list[Row], mine: list[SimVm]) -> list[str]:
 
 def _untold(site: Site, known: list[Row]) -> list[str]:
     """Every instance can be read back from the events."""
-    told = set(site.raw().execute("SELECT instance, kind FROM event WHERE instance IS NOT NULL"))
+    told = set(site.rows.execute("SELECT instance, kind FROM event WHERE instance IS NOT NULL"))
     intents = {
-        it[0] for it in site.raw().execute("SELECT after FROM event WHERE kind = 'batch.intended'")
+        it[0] for it in site.rows.execute("SELECT after FROM event WHERE kind = 'batch.intended'")
     }
     found = [f"{it.id}: no event of its intent" for it in known if it.batch not in intents]
     for it in known:

@@ -7,13 +7,11 @@ that a run that is killed late needs not repeat what came before.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import msgspec
-from sqlalchemy import insert
 
 from shoal.clouds.sim import SimCloud
 from shoal.clouds.sim_account import SimAccount
@@ -23,13 +21,14 @@ from shoal.clouds.sim_knobs import Knobs, Pool, Step
 from shoal.core.records import Batch, Cluster, EndKind, Offer
 from shoal.errors import ShoalError
 from shoal.server.passes.reconcile import Reconciler
-from shoal.store import clusters, instances, limits, observations, tables
+from shoal.store import clusters, instances, limits, observations
 from shoal.store.database import Database
 from shoal.wire.events import Event, EventKind
 from shoal.wire.ids import ClusterId, EnvironmentId, InstallationId, UserName, WorkspaceName
 from shoal.wire.limits import ChangeLimits, Limits
 from shoal.wire.specs import Cloud, ClusterSpec, Hardware, Range, SpotPolicy, Workers
 from tests.kill.points import FrailDatabase, FrailProvider, Points
+from tests.kill.rows import rows
 
 STEP_S = 10.0
 HEARTBEAT_S = 30.0
@@ -73,7 +72,7 @@ class Replica:
         scene = self._scene
         self.trusted_since = scene.clock()
         self.reconciler = scene.variant(
-            database=FrailDatabase(self._site.database, scene.points, self._site.changes),
+            database=FrailDatabase(self._site.database, scene.points, self._site.rows.changes),
             provider=scene.provider(self._site),
             boot_text=scene.boot_text,
             clock=scene.clock,
@@ -90,15 +89,17 @@ class Replica:
             if not self._scene.points.dead:
                 raise
             self._scene.points.dead = False
+            self._site.rows.cut()
             self.begin()
 
     def saved(self) -> Saved:
         kept = self.reconciler
-        return Saved(self.trusted_since, dict(kept._offers), dict(kept._alarms))
+        return Saved(self.trusted_since, kept._installation, dict(kept._offers), dict(kept._alarms))
 
     def restore(self, saved: Saved) -> None:
         self.begin()
         self.trusted_since = saved.trusted_since
+        self.reconciler._installation = saved.installation
         self.reconciler._offers.update(saved.offers)
         self.reconciler._alarms.update(saved.alarms)
 
@@ -107,6 +108,7 @@ class Saved(msgspec.Struct, frozen=True):
     """What a replica holds in memory."""
 
     trusted_since: datetime
+    installation: InstallationId | None
     offers: dict[str | None, tuple[datetime, tuple[Offer, ...]]]
     alarms: dict[str, str]
 
@@ -118,19 +120,13 @@ class Site:
         self.installation = InstallationId(f"i-{number:010d}")
         self.number = number
         self.database = database
+        self.rows = rows(database)
         self.scene = scene
         self.cluster = ClusterId(f"c-{number:010d}")  # the story's, once it is created
         self.sim = SimCloud(scene.account, self.installation, scene.clock)
         self.told: object = None  # what the head said last
         self.told_at = scene.clock()
         self.replicas = [Replica(scene, self) for _ in range(replicas)]
-
-    def raw(self) -> sqlite3.Connection:
-        """For the oracle's own questions."""
-        return rows_of(self.database)
-
-    def changes(self) -> int:
-        return self.raw().total_changes
 
     async def hear(self) -> None:
         """What the agents say reaches the store: what is new at once, the rest now and then."""
@@ -181,7 +177,7 @@ class Scene:
         self.sites: list[Site] = []
         for number, database in enumerate(databases, start=1):
             self.sites.append(Site(self, number, database, replicas))
-            deserialize(self.sites[-1], template(number))
+            self.sites[-1].rows.begin(number)
 
     @property
     def elapsed_s(self) -> float:
@@ -189,7 +185,7 @@ class Scene:
 
     def provider(self, site: Site) -> FrailProvider:
         def on_record(batch: Batch) -> None:
-            if not site.raw().execute("SELECT 1 FROM batch WHERE id = ?", (batch.id,)).fetchall():
+            if (batch.id,) not in site.rows.execute("SELECT id FROM batch").fetchall():
                 self.complaints.append(f"{batch.id} was asked for before it was on record")
 
         return FrailProvider(self._provider(site), self.points, on_record)
@@ -210,7 +206,7 @@ class Scene:
             points=self.points.count,
             now=self.clock(),
             account=self.account.copy(),
-            rows=tuple(site.raw().serialize() for site in self.sites),
+            rows=tuple(site.rows.save() for site in self.sites),
             replicas=tuple(it.saved() for site in self.sites for it in site.replicas),
             complaints=tuple(self.complaints),
         )
@@ -222,10 +218,10 @@ class Scene:
         self.points.died_at = []
         self.complaints = list(saved.complaints)
         kept = iter(saved.replicas)
-        for site, rows in zip(self.sites, saved.rows, strict=True):
+        for site, held in zip(self.sites, saved.rows, strict=True):
             site.sim.account = self.account
             site.told = None
-            deserialize(site, rows)
+            site.rows.restore(held)
             for replica in site.replicas:
                 replica.restore(next(kept))
 
@@ -264,38 +260,6 @@ class Scene:
         await here.database.run(
             clusters.end, here.cluster, EndKind.USER, "closed by ada", now, told
         )
-
-
-def rows_of(database: Database) -> sqlite3.Connection:
-    """For a test's own questions."""
-    connection = database.engine.raw_connection()
-    driver = connection.driver_connection
-    connection.close()  # a StaticPool keeps it
-    assert isinstance(driver, sqlite3.Connection)
-    return driver
-
-
-_templates: dict[int, bytes] = {}
-
-
-def template(number: int) -> bytes:
-    """A migrated database with its installation row, made once."""
-    if number not in _templates:
-        database = Database.open("sqlite://", inline=True)
-        with database.engine.begin() as tx:
-            row = {"id": f"i-{number:010d}", "key_fingerprint": ""}
-            tx.execute(insert(tables.installation).values(row))
-        connection = database.engine.raw_connection()
-        assert isinstance(connection.driver_connection, sqlite3.Connection)
-        _templates[number] = connection.driver_connection.serialize()
-        connection.close()
-        database.close()
-    return _templates[number]
-
-
-def deserialize(site: Site, rows: bytes) -> None:
-    site.raw().deserialize(rows)
-    site.raw().execute("PRAGMA foreign_keys = ON")
 
 
 @contextmanager

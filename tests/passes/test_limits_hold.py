@@ -19,7 +19,7 @@ from shoal.wire.events import EventKind
 from shoal.wire.ids import ClusterId, UserName, WorkspaceName
 from shoal.wire.limits import ChangeLimits, Limits
 from shoal.wire.specs import Workers
-from tests.kill.rig import rows_of
+from tests.kill.rows import rows_of
 from tests.passes.site import C1, Site
 from tests.store.samples import an_event
 

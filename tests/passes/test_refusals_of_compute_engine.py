@@ -21,7 +21,8 @@ from shoal.wire.views import InstanceState
 from tests.doubles.gcp.compute import Compute
 from tests.doubles.gcp.server import GcpDouble
 from tests.kill.grounds import of_gcp
-from tests.kill.rig import boot_text, databases, rows_of, template
+from tests.kill.rig import boot_text, databases
+from tests.kill.rows import rows_of, template
 
 ONE, OTHER = ClusterId("c-0000000001"), ClusterId("c-0000000002")
 NO_IMAGE = "RESOURCE_NOT_FOUND", "The resource 'projects/p/global/images/mine' was not found"
