@@ -71,6 +71,9 @@ def test_wheels_travel_from_the_server_by_the_head_to_the_worker(cluster: Cluste
         took = {it.phase: it.seconds for it in cluster.vms[instance_id(CLUSTER, 1)].made_in}
         assert took.keys() >= {"wheels", "installing"}
         assert min(took.values()) > 0
+        await cluster.until(lambda it: "is made: wheels" in it.text())
+        log = [it.text for it in cluster.logs if it.process == "environment"]
+        assert any(it.startswith("+ tiny==1.0") for it in log)
         await cluster.take_report()
         assert cluster.last is not None
         assert cluster.last.missing_wheels == ()
@@ -91,6 +94,12 @@ def test_an_environment_that_cannot_be_made_says_so_in_the_installers_words(
         await cluster.call("PUT", f"/v1/wheels/{sha256}", wheel)
         await cluster.until(lambda it: it.stage(0) == it.stage(1) == "failed")
         assert "tiny" in cluster.vms[instance_id(CLUSTER, 1)].failure
+        await cluster.until(lambda it: it.text().count("environment ERROR: ") == 2)
+        own = instance_id(CLUSTER, 1)
+        log = [it.text for it in cluster.logs if (it.instance, it.process) == (own, "environment")]
+        asked = next(n for n, it in enumerate(log) if it.startswith("$ uv pip sync"))
+        assert any("tiny" in it for it in log[asked + 1 : -1])
+        assert log[-1].startswith(f"ERROR: {manifest.id} is not made: tiny could not be installed")
 
     asyncio.run(scenario())
 

@@ -11,7 +11,7 @@ from shoal.wire.views import LogLine
 
 VM, GONE = InstanceId("shoal-c-2"), InstanceId("shoal-c-3")
 ADDRESSES = {VM: "tls://10.0.0.2:1"}
-ALL = Chosen(scheduler=True, workers=True, of_vms=frozenset({"agent", "kernel"}))
+ALL = Chosen(scheduler=True, workers=True, of_vms=frozenset({"agent", "kernel", "environment"}))
 NONE = Chosen(scheduler=False, workers=False, of_vms=frozenset())
 ONE = Chosen(scheduler=False, workers=frozenset(ADDRESSES.values()), of_vms=frozenset({"agent"}))
 
@@ -24,6 +24,7 @@ ONE = Chosen(scheduler=False, workers=frozenset(ADDRESSES.values()), of_vms=froz
         ("worker", GONE, "shoal-c-3", None),
         ("agent", VM, "agent of shoal-c-2", "agent of shoal-c-2"),
         ("kernel", GONE, "kernel of shoal-c-3", None),
+        ("environment", GONE, "environment of shoal-c-3", None),
     ],
 )
 def test_each_line_has_its_place(

@@ -16,10 +16,10 @@ from shoal.server.pages.charts import Line, Plan
 from shoal.server.pages.clients import stays
 from shoal.server.pages.flame import flame
 from shoal.server.pages.share import slices
-from shoal.store import events, instances, observations, tables, telemetry
+from shoal.store import events, instances, logs, observations, tables, telemetry
 from shoal.wire.events import Event, EventKind
 from shoal.wire.ids import ClusterId, InstanceId, WorkspaceName
-from shoal.wire.reports import HeadReport, PhaseTime, VmReport
+from shoal.wire.reports import HeadReport, LogChunk, PhaseTime, VmReport
 from shoal.wire.requests import Watch
 from shoal.wire.specs import Role
 from shoal.wire.telemetry import (
@@ -35,7 +35,7 @@ from shoal.wire.telemetry import (
     WatchedReport,
     WorkerEvent,
 )
-from shoal.wire.views import InstanceState, InstanceView, Stage
+from shoal.wire.views import InstanceState, InstanceView, LogLine, Stage
 from tests.browser import seeded_record
 from tests.server.conftest import Served
 from tests.server.test_pages import Browser, Inline, a_cluster, one_pass
@@ -414,6 +414,38 @@ def test_how_long_each_phase_of_an_environment_took_is_told_vm_by_vm(
         {"vm": vm.id, "phase": "wheels", "seconds": "1.5"},
         {"vm": vm.id, "phase": "installing", "seconds": "6.25"},
     ]
+
+
+def test_a_build_that_failed_shows_its_log(served: Served, browser: Browser) -> None:
+    id = ClusterId(a_cluster(served, served.token("bob", "research", "clusters")))
+    one_pass(served)
+    run, now = served.desk.database.run, served.desk.clock()
+    [vm, *_], _ = asyncio.run(run(instances.of_cluster, id, limit=1))
+    said = [LogLine(now, vm.id, "environment", f"trying {n}") for n in range(400)]
+    said.append(LogLine(now, vm.id, "environment", "no wheel of pandas 9 & more"))
+    said.append(LogLine(now, vm.id, "worker", "not of the build"))
+    chunks = [LogChunk(n, it) for n, it in enumerate(said)]
+    asyncio.run(served.desk.database.run_samples(logs.append, id, chunks, now))
+    assert '<details class="panel pad build" id="build-log"><summary>' in page_of(browser, id)
+    told = [
+        Event(now, EventKind.INSTANCE_STAGE, "agent", "it says so", cluster=id,
+              instance=vm.id, after=after)
+        for after in ("preparing", "failed")
+    ]  # fmt: skip
+    asyncio.run(run(events.append_all, told))
+    page = page_of(browser, id)
+    assert f'id="build-log" open><summary>Build log of VM {vm.id[-1]}, which failed' in page
+    assert "no wheel of pandas 9 &amp; more" in page
+    assert "The last 300 lines" in page
+    assert "trying 10<" not in page
+    assert "not of the build" not in page
+    of_it = browser.get(f"/clusters/{id}/logs?process=environment&vm={vm.id}").text
+    assert "not of the build" not in of_it
+    assert "no wheel of pandas 9" in of_it
+
+
+def page_of(browser: Browser, id: str) -> str:
+    return browser.get(f"/clusters/{id}/software").text
 
 
 def test_computations_of_one_line_and_events_of_many_vms_open(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, event, text
 
 from shoal.errors import StoreFault
 from shoal.store import logs
@@ -111,6 +111,35 @@ def test_another_clusters_lines_stay_where_one_has_too_many(database: Database) 
     ask_samples(database, logs.prune, LONG_AGO, 3)
     [line] = ask_samples(database, logs.read, ClusterId("c-quiet")).lines
     assert line.text == "still here"
+
+
+def test_how_an_environment_was_made_outlives_what_is_printed_later(database: Database) -> None:
+    stored(database, *(a_chunk(n, f"made {n}", process=logs.ENVIRONMENT) for n in range(3)))
+    stored(database, *(a_chunk(n, f"line {n}") for n in range(10, 20)))
+    ask_samples(database, logs.prune, LONG_AGO, 4)
+    assert texts(database, process=logs.ENVIRONMENT) == ["made 0", "made 1", "made 2"]
+    assert texts(database, process="w") == [f"line {n}" for n in range(16, 20)]
+    ask_samples(database, logs.prune, LONG_AGO, 2)
+    assert texts(database) == ["made 1", "made 2", "line 18", "line 19"]
+
+
+def test_the_making_of_an_environment_is_found_without_reading_a_clusters_other_lines(
+    tmp_path: Path,
+) -> None:
+    url = f"sqlite:///{tmp_path / 'shoal.db'}"
+    before = Database.open(url)
+    ask_samples(before, lambda tx: tx.execute(text("DROP INDEX ix_log_line_environment")))
+    before.close()
+    database = Database.open(url)  # of an earlier version: it gets the index
+    asked: list[str] = []
+
+    def planned(tx: Connection) -> str:
+        event.listen(tx, "before_cursor_execute", lambda *it: asked.append(it[2]))
+        logs.tail(tx, CLUSTER, 10, process=logs.ENVIRONMENT)
+        plan = tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked[0]}", (CLUSTER, 11, 0))
+        return "\n".join(str(it) for it in plan)
+
+    assert "ix_log_line_environment" in ask_samples(database, planned)
 
 
 def test_a_line_is_cut_where_it_is_too_long(database: Database) -> None:

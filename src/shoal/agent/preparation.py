@@ -33,10 +33,14 @@ def missing_wheels(manifest: Manifest, vm: Vm) -> tuple[str, ...]:
 
 
 async def prepare(
-    manifest: Manifest, vm: Vm, source: PythonSource, report: Callable[[RealiseProgress], None]
+    manifest: Manifest,
+    vm: Vm,
+    source: PythonSource,
+    report: Callable[[RealiseProgress], None],
+    say: Callable[[str], None],
 ) -> Realised:
-    """The environment's Python, and what making it took. Raises EnvironmentFailed with the
-    installer's words."""
+    """The environment's Python, and what making it took. `say` gets the installer's words from
+    another thread. Raises EnvironmentFailed with the last of them."""
     prefix = vm.prefix(manifest.id)
     made = Realised(python_of(prefix), True, {})
     if not complete(manifest, prefix):
@@ -51,6 +55,7 @@ async def prepare(
             store=vm.environments,
             report=report,
             python_source=source,
+            say=say,
         )
         if shared:
             draft.replace(prefix)

@@ -176,11 +176,15 @@ class Tender:
         def report(told: RealiseProgress) -> None:
             loop.call_soon_threadsafe(self._report_preparation, told)
 
+        def say(text: str) -> None:
+            loop.call_soon_threadsafe(self._lines.add, "environment", text)
+
         report(RealiseProgress("waiting", "for the environment's wheels"))
         try:
             supplied: dict[str, float] = {}
             if preparation.missing_wheels(manifest, self._vm):
                 began_s = loop.time()
+                say(f"{manifest.id}: its wheels are fetched from the client")
                 await self._supply(manifest)
                 supplied["wheels"] = loop.time() - began_s
             made = await preparation.prepare(
@@ -188,6 +192,7 @@ class Tender:
                 self._vm,
                 PythonSource(asked.python_hint, asked.python_mirror),
                 report,
+                say,
             )
         except EnvironmentFailed as error:
             self._broken(manifest.id, str(error), lasting=not error.passing)
@@ -197,7 +202,10 @@ class Tender:
             self._broken(manifest.id, why, lasting=False)
             return
         self._python = made.python
-        self._standing.made(supplied | dict(made.seconds))
+        took = supplied | dict(made.seconds)
+        if took:
+            say(f"{manifest.id} is made: {', '.join(f'{k} {v:.1f} s' for k, v in took.items())}")
+        self._standing.made(took)
         if self._seen.broken == manifest.id:
             self._standing.goes_on("")
         self._see(preparing=False, prepared=manifest.id, broken=None, gave_up=False)
@@ -213,6 +221,9 @@ class Tender:
 
     def _broken(self, environment: EnvironmentId, why: str, *, lasting: bool) -> None:
         """`lasting`: another VM would fare no better."""
+        told = f"ERROR: {environment} is not made: {why.splitlines()[0]}"
+        # After what the installer said last, which is on its way.
+        asyncio.get_running_loop().call_soon(self._lines.add, "environment", told)
         _log.error("environment %s: %s", environment, why)
         again_at_s = math.inf if lasting else self._clock.monotonic_s() + _AGAIN_S
         self._see(preparing=False, broken=environment, again_at_s=again_at_s)

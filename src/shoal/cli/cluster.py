@@ -113,7 +113,11 @@ def top(cluster: str, once: bool, order: str, as_json: bool) -> None:
 @cluster_argument
 @click.option("--follow", "-f", is_flag=True, help="Go on as lines arrive; end with Ctrl+C.")
 @click.option("--instance", help="Only this VM's.")
-@click.option("--process", type=click.Choice(["agent", "scheduler", "worker", "kernel"]))
+@click.option(
+    "--process",
+    type=click.Choice(["agent", "scheduler", "worker", "kernel", "environment"]),
+    help="Only what it said; environment: its making, the installer's words.",
+)
 @click.option("--text", help="Only lines that contain this.")
 @click.option("--ignore-case", "-i", is_flag=True, help="Find --text in any case.")
 @click.option("--since", type=Ago(), help="Not older than this: 90m, 12h, 30d or a date.")
@@ -133,6 +137,7 @@ def logs(
     \b
     Examples:
       shoal cluster logs my-cluster --process worker --text Error
+      shoal cluster logs my-cluster --process environment
       shoal cluster logs my-cluster --follow
     """
     from shoal.cli import session

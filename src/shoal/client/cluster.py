@@ -479,16 +479,14 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         *,
         agents: bool | None = None,
         kernel: bool | None = None,
+        environment: bool | None = None,
     ) -> Any:
         """What happened ("Cluster") and what each process said: "Scheduler", workers by their
-        address, and each VM's agent and kernel ("agent of VM", "kernel of VM"), which are chosen
-        with `cluster` unless it is said otherwise."""
-        chosen = [it for it, wanted in (("agent", agents), ("kernel", kernel)) if wanted]
-        chosen += [
-            it
-            for it, wanted in (("agent", agents), ("kernel", kernel))
-            if wanted is None and cluster
-        ]
+        address, and of each VM its agent, its kernel and the making of its environment ("agent of
+        VM", "kernel of VM", "environment of VM"), chosen with `cluster` unless it is said
+        otherwise."""
+        of_vms = {"agent": agents, "kernel": kernel, "environment": environment}
+        chosen = [it for it, wanted in of_vms.items() if (cluster if wanted is None else wanted)]
         all_or_these = workers if isinstance(workers, bool) else frozenset(workers)
         return self._sync(
             self._get_logs, Chosen(scheduler, all_or_these, frozenset(chosen)), cluster

@@ -1,4 +1,4 @@
-"""Under which name `Cluster.get_logs` gives a line: Dask's names, and two kinds of Shoal's own."""
+"""Under which name `Cluster.get_logs` gives a line: Dask's names, and Shoal's own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Chosen(msgspec.Struct, frozen=True):
 
     scheduler: bool
     workers: bool | frozenset[str]  # all, none, or these addresses
-    of_vms: frozenset[str]  # "agent", "kernel"
+    of_vms: frozenset[str]  # "agent", "kernel", "environment"
 
     def place(self, line: LogLine, addresses: Mapping[InstanceId, str]) -> str | None:
         """None: it was not asked for. `addresses`: of workers, by their VM."""

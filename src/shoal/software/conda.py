@@ -16,6 +16,7 @@ import msgspec
 
 from shoal.errors import EnvironmentFailed, NotPossible
 from shoal.software import builders, disks
+from shoal.software.build_log import redacted
 from shoal.software.installer import last_words, passing, telling
 from shoal.software.targets import Target
 
@@ -120,7 +121,7 @@ def install(
 
 def failed(output: str, known: Collection[str]) -> EnvironmentFailed:
     """`known`: names of packages, of which the words may tell one."""
-    words = _words(output)
+    words = redacted(_words(output))
     if disks.full(words):
         return disks.no_room(words)
     named = max((it for it in known if _mentions(words, it)), key=len, default="")

@@ -42,7 +42,7 @@ def attempt(
 
 
 def attempt_telling(
-    arguments: Sequence[str | Path], *, cwd: Path, line: Callable[[str], None]
+    arguments: Sequence[str | Path], *, cwd: Path | None, line: Callable[[str], None]
 ) -> subprocess.CompletedProcess[str]:
     """`attempt`, with each line that uv prints as it goes."""
     return telling([uv.find_uv_bin(), *arguments], cwd=cwd, line=line)

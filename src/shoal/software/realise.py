@@ -23,6 +23,7 @@ import msgspec
 
 from shoal.errors import EnvironmentFailed
 from shoal.software import conda, disks
+from shoal.software.build_log import BuildLog, redacted
 from shoal.software.environment_store import (
     COMPILED,
     compiling,
@@ -32,7 +33,7 @@ from shoal.software.environment_store import (
     prune,
     take_spare,
 )
-from shoal.software.installer import attempt, attempt_telling, last_words, package_in, passing, run
+from shoal.software.installer import attempt_telling, last_words, package_in, passing, run
 from shoal.software.phases import Phases
 from shoal.software.prefixes import clone, python_of
 from shoal.software.targets import Target
@@ -85,18 +86,21 @@ async def realise(
     store: Path,
     report: Report,
     python_source: PythonSource | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Realised:
     """`wheels` holds files named by SHA-256; `prefix` must not be there, its parent must. Where it
-    is `store/<environment id>` itself, nothing is cloned. Raises EnvironmentFailed with the
-    installer's words."""
-    phases = Phases(lambda *told: report(RealiseProgress(*told)))
-    work = _Work(manifest, wheels, store, python_source or PythonSource(), phases)
+    is `store/<environment id>` itself, nothing is cloned. `say` gets the build log line by line,
+    from another thread. Raises EnvironmentFailed with the installer's words."""
+    phases, log = Phases(lambda *told: report(RealiseProgress(*told))), BuildLog(say)
+    work = _Work(manifest, wheels, store, python_source or PythonSource(), phases, log)
     try:
         return await asyncio.to_thread(_realise, work, prefix)
     except OSError as error:
         if disks.full(error):
             raise disks.no_room(error) from error
         raise
+    finally:
+        log.end()
 
 
 class _Work(msgspec.Struct, frozen=True):
@@ -105,10 +109,26 @@ class _Work(msgspec.Struct, frozen=True):
     store: Path
     python_source: PythonSource
     phases: Phases
+    log: BuildLog
 
     @property
     def made(self) -> Path:
         return self.store / self.manifest.id
+
+    def uv(
+        self,
+        *arguments: str | Path,
+        cwd: Path | None = None,
+        line: Callable[[str], None] = lambda text: None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run, and all that it prints is in the log, below what was asked."""
+        self.log.line(f"$ uv {' '.join(map(str, arguments))}")
+
+        def told(text: str) -> None:
+            self.log.line(text)
+            line(text)
+
+        return attempt_telling(arguments, cwd=cwd, line=told)
 
 
 def _realise(work: _Work, prefix: Path) -> Realised:
@@ -116,6 +136,8 @@ def _realise(work: _Work, prefix: Path) -> Realised:
         return _realise_conda(work, prefix)
     alone = prefix == work.made
     reused = _made_already(work) or _make_once(work, for_all=not alone)
+    if reused:
+        work.log.line("It is on this machine already: another VM made it, and this one copies it.")
     if not alone:
         work.phases.enter("cloning", "the environment", 0.9)
         if not take_spare(work.made, prefix):
@@ -155,7 +177,7 @@ def _make(work: _Work, *, for_all: bool) -> None:
         _install(work, lock, environment)
         if for_all and begun_from is None:
             work.phases.enter("compiling", "byte code of Dask", 0.8)
-            _import_dask(environment)
+            _import_dask(work.log, environment)
         describe(work.manifest, environment)
         environment.replace(work.made)
     finally:
@@ -176,7 +198,8 @@ def _realise_conda(work: _Work, prefix: Path) -> Realised:
     work.store.mkdir(mode=0o700, parents=True, exist_ok=True)
     work.phases.enter("conda", "py-rattler, which installs the packages", 0.05)
     target = Target(work.manifest.python, work.manifest.platform)
-    told = _CondaTold(work.phases)
+    told = _CondaTold(work.phases, work.log)
+    work.log.line(f"py-rattler installs the conda packages into {prefix}")
     conda.install(work.manifest.conda, target, prefix, work.store, told.line)
     with tempfile.TemporaryDirectory(dir=work.store, prefix=".making-") as draft:
         lock = _lay_out(work, Path(draft))
@@ -189,10 +212,11 @@ def _realise_conda(work: _Work, prefix: Path) -> Realised:
 class _CondaTold:
     """What rattler_steps.py prints as it goes, as progress."""
 
-    def __init__(self, phases: Phases) -> None:
-        self._phases = phases
+    def __init__(self, phases: Phases, log: BuildLog) -> None:
+        self._phases, self._log = phases, log
 
     def line(self, line: str) -> None:
+        self._log.line(line)
         match line.split():
             case ["fetching", name]:
                 self._phases.enter("conda", f"fetching {name}", 0.1)
@@ -223,6 +247,7 @@ def _begin(work: _Work, environment: Path) -> Path | None:
     work.phases.enter("python", f"Python {work.manifest.python}", 0.05)
     like = newest_like(work.manifest, work.store)
     if like is not None:
+        work.log.line(f"It begins as a copy of {like.name}, made for the same Python.")
         clone(like, environment)
     else:
         _venv(work, environment)
@@ -235,7 +260,7 @@ def _venv(work: _Work, environment: Path) -> None:
     version, source, phases = work.manifest.python, work.python_source, work.phases
     hint = source.hint
     if hint is not None and hint.exists():
-        done = _attempt_venv(hint, environment)
+        done = _attempt_venv(work, hint, environment)
         if done.returncode == 0 and version_of(environment) == version:
             return
         shutil.rmtree(environment, ignore_errors=True)
@@ -243,17 +268,17 @@ def _venv(work: _Work, environment: Path) -> None:
     minor = version.rpartition(".")[0]
     will_do = (version,) if work.manifest.exact_python else (version, minor)
     for wanted in will_do:
-        if _attempt_venv(wanted, environment, "--no-python-downloads").returncode == 0:
+        if _attempt_venv(work, wanted, environment, "--no-python-downloads").returncode == 0:
             return
     phases.enter("python", f"Python {version} is downloaded: this machine has no {minor}", 0.05)
     mirror = ["--mirror", source.mirror] if source.mirror else []
     for wanted in will_do:
-        done = attempt(["python", "install", "--quiet", *mirror, wanted])
+        done = work.uv("python", "install", "--quiet", *mirror, wanted)
         if done.returncode == 0:
-            done = _attempt_venv(wanted, environment)
+            done = _attempt_venv(work, wanted, environment)
         if done.returncode == 0:
             return
-        words = words or last_words(done.stderr)
+        words = words or redacted(last_words(done.stderr))
     error = EnvironmentFailed(
         f"Python {version} is not to be had on this VM{_no_other(work.manifest)}:\n{words}",
         hint=f"Take an image with Python {will_do[-1]}, or start the server with "
@@ -268,9 +293,9 @@ def _no_other(manifest: Manifest) -> str:
 
 
 def _attempt_venv(
-    python: str | Path, environment: Path, *how: str
+    work: _Work, python: str | Path, environment: Path, *how: str
 ) -> subprocess.CompletedProcess[str]:
-    done = attempt(["venv", "--quiet", "--relocatable", *how, "--python", python, environment])
+    done = work.uv("venv", "--quiet", "--relocatable", *how, "--python", python, environment)
     if done.returncode != 0 and disks.full(done.stderr):
         raise disks.no_room(last_words(done.stderr))
     return done
@@ -299,7 +324,7 @@ def _install(work: _Work, lock: Path, environment: Path) -> None:
         how = ["pip", "install", "--no-deps", "--break-system-packages", "-r", lock.name]
     arguments = [*how, "--preview-features", "pylock", "--python", python_of(environment)]
     told = _Told(work.phases, total)
-    done = attempt_telling(arguments, cwd=lock.parent, line=told.line)
+    done = work.uv(*arguments, cwd=lock.parent, line=told.line)
     if done.returncode != 0:
         raise _failed(done.stderr)
 
@@ -325,7 +350,7 @@ class _Told:
 
 
 def _failed(output: str) -> EnvironmentFailed:
-    words = last_words(output)
+    words = redacted(last_words(output))
     if disks.full(words):
         return disks.no_room(words)
     named = package_in(words)
@@ -338,9 +363,10 @@ def _failed(output: str) -> EnvironmentFailed:
     return error
 
 
-def _import_dask(environment: Path) -> None:
+def _import_dask(log: BuildLog, environment: Path) -> None:
     """Once, so that not each process of the first cluster compiles it: with three of them on two
     CPUs the whole is then quicker by a quarter (6.3 against 8.1 s, on a busy machine; see
-    benchmarks/environment.py). Absent: no matter."""
+    benchmarks/environment.py). Absent: no matter here, and the log tells."""
     program = "import distributed.scheduler, distributed.worker"
-    run([python_of(environment), "-I", "-c", program])
+    log.line(f"$ python -c '{program}'")
+    log.line(run([python_of(environment), "-I", "-c", program]).stderr)

@@ -7,7 +7,19 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Integer, bindparam, delete, func, or_, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Integer,
+    and_,
+    bindparam,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from shoal.store import telemetry
@@ -19,6 +31,7 @@ from shoal.wire.reports import LogChunk
 from shoal.wire.views import LogLine, LogPage
 
 MAX_TEXT = 8_000  # characters of one line
+ENVIRONMENT = "environment"  # the making of it, as a process
 
 
 def append(
@@ -70,7 +83,7 @@ def read(
     if instance is not None:
         query = query.where(log.c.instance == instance)
     if process is not None:
-        query = query.where(log.c.process == process)
+        query = query.where(log.c.process == _named(process))
     if text is not None:
         query = query.where(_position(tx, text, any_case=any_case) > 0)
     if since is not None:
@@ -88,6 +101,11 @@ def read(
         dropped=dropped,
         previous_cursor=rows[0].id if rows else before or 0,
     )
+
+
+def _named(process: str) -> BindParameter[str]:
+    """Written out where there is an index of that process alone: engines see that it will do."""
+    return bindparam(None, process, unique=True, literal_execute=process == ENVIRONMENT)
 
 
 def _position(tx: Connection, text: str, *, any_case: bool) -> ColumnElement[int]:
@@ -151,7 +169,7 @@ def tail(
     if instance:
         query = query.where(log.c.instance == instance)
     if process:
-        query = query.where(log.c.process == process)
+        query = query.where(log.c.process == _named(process))
     if text:
         query = query.where(contains(tx, text, log.c.text))
     if before is not None:
@@ -172,16 +190,18 @@ def tail(
 
 
 def prune(tx: Connection, older_than: datetime, most_per_cluster: int) -> None:
+    """How an environment was made is told first, and must not go because much is printed later: its
+    lines are counted apart."""
     tx.execute(delete(log).where(log.c.at < older_than))
     crowded = select(log.c.cluster).group_by(log.c.cluster).having(func.count() > most_per_cluster)
+    named = literal(ENVIRONMENT, literal_execute=True)
     for cluster in tx.execute(crowded).scalars().all():
-        newest = (
-            select(log.c.id)
-            .where(log.c.cluster == cluster)
-            .order_by(log.c.id.desc())
-            .offset(most_per_cluster)
-            .limit(1)
-        )
-        last_dropped = tx.execute(newest).scalar()
-        if last_dropped is not None:
-            tx.execute(delete(log).where(log.c.cluster == cluster, log.c.id <= last_dropped))
+        for some in (log.c.process != named, log.c.process == named):
+            _thin(tx, and_(log.c.cluster == cluster, some), most_per_cluster)
+
+
+def _thin(tx: Connection, some: ColumnElement[bool], most: int) -> None:
+    newest = select(log.c.id).where(some).order_by(log.c.id.desc()).offset(most).limit(1)
+    last_dropped = tx.execute(newest).scalar()
+    if last_dropped is not None:
+        tx.execute(delete(log).where(some, log.c.id <= last_dropped))

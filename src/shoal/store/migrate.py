@@ -41,6 +41,9 @@ def renew_samples(engine: Engine) -> None:
             if not _looks_as_declared(connection, table):
                 table.drop(connection, checkfirst=True)
         samples.create_all(connection)
+        for table in samples.sorted_tables:
+            for index in table.indexes:
+                index.create(connection, checkfirst=True)
 
 
 def _looks_as_declared(connection: Connection, table: Table) -> bool:

@@ -350,6 +350,13 @@ log = Table(
 )
 Index("ix_log_line_cluster_id", log.c.cluster, log.c.id)
 Index("ix_log_line_at", log.c.at)
+Index(  # few, and the first of a cluster's lines: a page that shows them reads no others
+    "ix_log_line_environment",
+    log.c.cluster,
+    log.c.id,
+    sqlite_where=text("process = 'environment'"),
+    postgresql_where=text("process = 'environment'"),
+)
 
 # Standing items: the one that was told last (the greatest seq) is kept.
 computation = Table(

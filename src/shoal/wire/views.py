@@ -165,7 +165,7 @@ class ClientCertificate(msgspec.Struct, frozen=True):
 class LogLine(msgspec.Struct, frozen=True):
     at: datetime
     instance: InstanceId
-    process: str  # "agent", "scheduler", "worker", "kernel"
+    process: str  # "agent", "scheduler", "worker", "kernel", "environment" (its making)
     text: str
 
 

@@ -1,6 +1,6 @@
 """How an environment came onto a cluster's VMs: how long it took, and where it could not be made.
 
-The installer's own words are in the event of the VM that failed, and in its agent's log.
+The installer's last words are in the event of the VM that failed, all of them in its log.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from shoal.wire.views import InstanceView, Stage
 class Failure(msgspec.Struct, frozen=True):
     why: str  # the installer's own words, with the package that it names
     vms: int
+    last: InstanceId  # on which it was so
 
 
 class Builds(msgspec.Struct, frozen=True):
@@ -92,7 +93,7 @@ def builds(vms: Iterable[InstanceView], stages: Mapping[InstanceId, Sequence[Sta
     """From what agents said: preparing, then starting."""
     took: dict[InstanceId, float] = {}
     under_way = 0
-    failures: Counter[str] = Counter()
+    failures: dict[str, list[InstanceId]] = {}
     for vm in vms:
         told = stages.get(vm.id, ())
         began = next((it.at for it in told if it.stage is Stage.PREPARING), None)
@@ -102,10 +103,11 @@ def builds(vms: Iterable[InstanceView], stages: Mapping[InstanceId, Sequence[Sta
         if after is None:
             under_way += vm.gone_at is None
         elif after.stage is Stage.FAILED:
-            failures[vm.detail or vm.why] += 1
+            failures.setdefault(vm.detail or vm.why, []).append(vm.id)
         elif after.stage is Stage.STARTING:
             took[vm.id] = max((after.at - began).total_seconds(), 0.0)
     slowest = max(took, key=lambda it: took[it]) if took else None
+    most = sorted(failures.items(), key=lambda it: -len(it[1]))
     return Builds(
         len(took),
         under_way,
@@ -113,5 +115,5 @@ def builds(vms: Iterable[InstanceView], stages: Mapping[InstanceId, Sequence[Sta
         median(took.values()) if took else 0.0,
         max(took.values(), default=0.0),
         slowest,
-        tuple(Failure(why, count) for why, count in failures.most_common()),
+        tuple(Failure(why, len(ids), ids[-1]) for why, ids in most),
     )

@@ -22,7 +22,7 @@ from shoal.wire.specs import Role
 
 _LINES = 500
 _VMS = 500
-PROCESSES = ("agent", "scheduler", "worker", "kernel")
+PROCESSES = ("agent", "scheduler", "worker", "kernel", "environment")
 SPANS = {
     "5m": timedelta(minutes=5),
     "1h": timedelta(hours=1),

@@ -26,7 +26,7 @@ from shoal.wire.environments import Manifest
 from shoal.wire.ids import ClusterId, EnvironmentId, InstanceId
 from shoal.wire.reports import PhaseTime
 
-_VMS, _SAID, _MADE = 500, 40, 30
+_VMS, _SAID, _MADE = 500, 300, 30
 
 
 async def software(visit: Visit) -> Response:
@@ -35,8 +35,9 @@ async def software(visit: Visit) -> Response:
     found = await desk.database.run(cluster_rows.get, view.id)
     before, changed = await _changes(visit, found, manifest)
     had = await _had(visit, view.id)
+    shown = _shown(had)
     said = await desk.database.run_samples(
-        log_rows.tail, view.id, _SAID, process="agent", text="environment"
+        log_rows.tail, view.id, _SAID, process=log_rows.ENVIRONMENT, instance=shown
     )
     values = {
         "builds": had.builds,
@@ -44,7 +45,8 @@ async def software(visit: Visit) -> Response:
         "made": made(had.took)[:_MADE],
         "untold": len(had.took) - _MADE,
         "unable": found.unable if view.ended_at is None else "",
-        "said": said.lines,
+        "said": said,
+        "said_on": shown,
         "manifest": manifest,
         "before": before,
         "changes": changed,
@@ -69,6 +71,14 @@ async def _had(visit: Visit, cluster: ClusterId) -> _Had:
     vms = [status.instance_view(it, seen.observations.get(it.id), now) for it in seen.instances]
     took = await desk.database.run(observation_rows.made_in, ids)
     return _Had(builds(vms, stages), uses(vms), dict(took))
+
+
+def _shown(had: _Had) -> InstanceId | None:
+    """Whose build log stands on the page: of one that failed, else of the one that took longest.
+    None: of all, while none is known to be done."""
+    if had.builds.failures:
+        return had.builds.failures[0].last
+    return had.builds.slowest
 
 
 async def _changes(
