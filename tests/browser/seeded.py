@@ -121,7 +121,7 @@ class Story:
             reason if ended else "",
             ended + timedelta(seconds=20) if ended else None,
         )
-        self.rows["cluster"].append(values(made, name=spec.name, cloud=cloud))
+        self.rows["cluster"].append(clusters.row(made))
         self.event(made, EventKind.CLUSTER_CREATED, 0, f"{made.owner} asked for {workers} workers")
         if ended is not None and lasted_s is not None:
             self.event(made, EventKind.CLUSTER_ENDING, lasted_s, reason)

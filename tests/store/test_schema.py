@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from threading import Barrier, Timer
 
@@ -21,12 +22,15 @@ from shoal.store import (
     environments,
     installation,
     instances,
+    ledger,
+    listing,
     logs,
     migrate,
     tables,
     world,
 )
 from shoal.store.database import Database
+from shoal.wire.endpoints import ClusterQuery
 from shoal.wire.ids import ClusterId, EnvironmentId
 from shoal.wire.specs import Cloud
 from shoal.wire.views import InstanceState
@@ -116,6 +120,39 @@ def test_an_older_database_is_upgraded_and_keeps_its_rows(empty_url: str) -> Non
     assert own == "i-abcdefghij"
     assert manifest.lock == "l"
     assert kept == [("research", "env-1")]  # the other was no workspace's
+
+
+_BOOKED_ROWS = (
+    """INSERT INTO cluster (id, workspace, owner, spec, generation, created_at, ended_at, end_kind,
+       settled_at, name, cloud) VALUES ('c-old', 'research', 'ada', '{"name":"etl","cloud":"sim",
+       "workers":{"wanted":2,"minimum":2,"maximum":2},"environment":"env-1",
+       "tags":{"team":"red"}}', 3, 1793534400000000, 1793538000000000, 'user', 1793538000000000,
+       'etl', 'sim')""",
+    """INSERT INTO ledger (cluster, day, uusd, seconds, unpriced_s)
+       VALUES ('c-old', 1793491200000000, 190000, 3600, 0)""",
+)
+
+
+def test_what_was_booked_says_whose_it_is(empty_url: str) -> None:
+    """Lines of the ledger did not say so before 0014."""
+    older = create_engine(make_url(empty_url.replace("postgresql:", "postgresql+psycopg:")))
+    migrate.upgrade(older, "0013")
+    with older.begin() as tx:
+        for row in _BOOKED_ROWS:
+            tx.exec_driver_sql(row)
+    older.dispose()
+    database = Database.open(empty_url)
+    span = (RESEARCH, NOW - timedelta(days=1), NOW + timedelta(days=1))
+    by_tag, days = ask(database, ledger.spent, *span, "tag:team")
+    by_user, _ = ask(database, ledger.spent, *span, "user")
+    found, _ = ask(database, listing.page, RESEARCH, ClusterQuery(ended=True, tag="team=red"))
+    again = ask(database, ledger.book, NOW)
+    database.close()
+    assert [(it.payer.tags, it.uusd) for it in by_tag] == [({"team": "red"}, 190_000)]
+    assert [(it.payer.owner, it.clusters) for it in by_user] == [("ada", 1)]
+    assert [it.uusd for it in days] == [190_000]
+    assert [it.id for it in found] == ["c-old"]
+    assert again == 0
 
 
 def test_a_newer_schema_is_refused_and_left_alone(database: Database, database_url: str) -> None:

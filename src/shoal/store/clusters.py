@@ -25,15 +25,20 @@ _cluster = tables.cluster
 
 def create(tx: Connection, cluster: Cluster, event: Event) -> None:
     """Conflict if a wanted cluster of this name is in the workspace."""
-    row = values(cluster, name=cluster.spec.name, cloud=cluster.spec.cloud)
     try:
-        tx.execute(insert(_cluster).values(row))
+        tx.execute(insert(_cluster).values(row(cluster)))
     except IntegrityError as error:
         raise Conflict(
             f"A cluster named {cluster.spec.name!r} is running.",
             hint="Join it, stop it, or choose another name.",
         ) from error
     events.append(tx, event)
+
+
+def row(cluster: Cluster) -> dict[str, Any]:
+    """With what is asked for of its specification, beside it."""
+    spec = cluster.spec
+    return values(cluster, name=spec.name, cloud=spec.cloud, tags=spec.tags)
 
 
 @reading

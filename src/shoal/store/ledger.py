@@ -15,16 +15,13 @@ import msgspec
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Text,
-    cast,
-    exists,
+    and_,
     func,
     insert,
     or_,
     select,
-    type_coerce,
+    update,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
 from shoal.core.cost import DayCost, by_day, plus, start_of_day
 from shoal.core.records import Instance
@@ -37,42 +34,42 @@ from shoal.wire.ids import ClusterId, WorkspaceName
 _cluster, _instance, _ledger = tables.cluster, tables.instance, tables.ledger
 
 
-_TAGS = msgspec.json.Decoder(dict[str, str])
+_WHOSE = ("workspace", "owner", "name", "cloud", "tags")  # columns of a cluster's, and of its lines
+_OPEN = _cluster.c.booked_at.is_(None)  # not in the ledger yet
 _SUMS = tuple(func.sum(_ledger.c[name]).label(name) for name in ("uusd", "seconds", "unpriced_s"))
 
 
 def book(tx: Connection, now: datetime, limit: int = 200) -> int:
     """How many settled clusters were booked; the oldest first."""
     unbooked = (
-        select(_cluster.c.id, _cluster.c.settled_at)
-        .where(_cluster.c.settled_at.is_not(None), ~_booked(_cluster.c.id))
+        select(_cluster.c.id, *(_cluster.c[it] for it in _WHOSE))
+        .where(_cluster.c.settled_at.is_not(None), _OPEN)
         .order_by(_cluster.c.settled_at)
         .limit(limit)
     )
     found = tx.execute(unbooked).all()
-    for id, settled_at in found:
+    for row in found:
+        id, whose = row.id, {it: row._mapping[it] for it in _WHOSE}
         lives = read(tx, Instance, selecting(Instance, _instance).where(_instance.c.cluster == id))
-        # One row at least, so that it is known to be booked.
-        days = by_day(lives, now) or (DayCost(start_of_day(settled_at), 0, 0.0),)
-        rows = [msgspec.structs.asdict(it) | {"cluster": id} for it in days]
-        tx.execute(insert(_ledger), rows)
+        days = [msgspec.structs.asdict(it) for it in by_day(lives, now)]
+        if rows := [it | whose | {"cluster": id} for it in days]:
+            tx.execute(insert(_ledger), rows)
+        tx.execute(update(_cluster).where(_cluster.c.id == id).values(booked_at=now))
     return len(found)
-
-
-def _booked(id: ColumnElement[str]) -> ColumnElement[bool]:
-    return exists().where(_ledger.c.cluster == id)
 
 
 @reading
 def booked(tx: Connection, ids: Sequence[ClusterId]) -> dict[ClusterId, int | None]:
     """What each of them has cost that is booked; None: not all of it has a known price."""
     query = (
-        select(_ledger.c.cluster, func.sum(_ledger.c.uusd), func.sum(_ledger.c.unpriced_s))
-        .where(_ledger.c.cluster.in_(ids))
-        .group_by(_ledger.c.cluster)
+        select(_cluster.c.id, func.sum(_ledger.c.uusd), func.sum(_ledger.c.unpriced_s))
+        .outerjoin(_ledger, _ledger.c.cluster == _cluster.c.id)
+        .where(_cluster.c.id.in_(ids), ~_OPEN)
+        .group_by(_cluster.c.id)
     )
     return {
-        id: None if unpriced_s else int(uusd) for id, uusd, unpriced_s in tx.execute(query).all()
+        id: None if unpriced_s else int(uusd or 0)
+        for id, uusd, unpriced_s in tx.execute(query).all()
     }
 
 
@@ -110,27 +107,18 @@ def _paid(
     by: str,
     unbooked: _Days,
 ) -> tuple[Paid, ...]:
-    keys = [it.label(f"key{n}") for n, it in enumerate(_keys(tx, by))]
-    spans = (_ledger.c.day >= first, _ledger.c.day < until)
-    each = select(_ledger.c.cluster, *_SUMS).where(*spans).group_by(_ledger.c.cluster).subquery()
-    sums = [each.c[it.name] for it in _SUMS]
-    lines = (
-        select(*keys, *sums)
-        .join(_cluster, _cluster.c.id == each.c.cluster)
-        .where(_cluster.c.workspace == workspace)
-        .subquery()
-    )
-    grouped = [lines.c[it.name] for it in keys]
-    totals = [func.sum(lines.c[it.name]) for it in sums]
-    query = select(*grouped, *totals, func.count()).group_by(*grouped)
+    keys = [_ledger.c[it] for it in _keys(by)]
+    clusters = func.count(_ledger.c.cluster.distinct())
+    query = select(*keys, *_SUMS, clusters).where(_of(workspace, first, until)).group_by(*keys)
     found = [
         Paid(_payer(by, row), int(row[-4]), row[-3], row[-2], row[-1])
         for row in tx.execute(query).all()
     ]
     if not unbooked:
         return tuple(found)
-    query = select(_cluster.c.id.label("id"), *keys).where(
-        _cluster.c.workspace == workspace, ~_booked(_cluster.c.id)
+    columns = [_cluster.c.id if it == "cluster" else _cluster.c[it] for it in _keys(by)]
+    query = select(_cluster.c.id.label("whole"), *columns).where(
+        _cluster.c.workspace == workspace, _OPEN
     )
     for id, *key in tx.execute(query).all():
         if days := unbooked.get(id):
@@ -140,25 +128,17 @@ def _paid(
     return tuple(found)
 
 
-def _keys(tx: Connection, by: str) -> tuple[ColumnElement[Any], ...]:
+def _keys(by: str) -> tuple[str, ...]:
+    """Columns of the ledger."""
     match by:
         case "user":
-            return (_cluster.c.owner,)
+            return ("owner",)
         case "cloud":
-            return (_cluster.c.cloud,)
+            return ("cloud",)
         case "cluster":
-            return (_cluster.c.id, _cluster.c.name)
+            return ("cluster", "name")
         case _:
-            return (_tags(tx),)
-
-
-def _tags(tx: Connection) -> ColumnElement[Any]:
-    """All tags of a cluster as JSON text, out of its specification; NULL for none."""
-    spec = type_coerce(_cluster.c.spec, Text)
-    if tx.dialect.name == "postgresql":
-        value: ColumnElement[Any] = cast(spec, JSONB)["tags"].astext
-        return value
-    return func.json_extract(spec, "$.tags", type_=Text)
+            return ("tags",)
 
 
 def _payer(by: str, key: Sequence[Any]) -> Payer:
@@ -170,7 +150,13 @@ def _payer(by: str, key: Sequence[Any]) -> Payer:
         case "cluster":
             return Payer(cluster=key[0], name=key[1])
         case _:
-            return Payer(tags=_TAGS.decode(key[0]) if key[0] else {})
+            return Payer(tags=key[0])
+
+
+def _of(workspace: WorkspaceName, first: datetime, until: datetime) -> ColumnElement[bool]:
+    """Lines of the ledger."""
+    mine = _ledger.c.workspace == workspace
+    return and_(mine, _ledger.c.day >= first, _ledger.c.day < until)
 
 
 def _by_day(
@@ -180,12 +166,8 @@ def _by_day(
     until: datetime,
     unbooked: _Days,
 ) -> tuple[DayCost, ...]:
-    query = (
-        select(_ledger.c.day, *_SUMS)
-        .join(_cluster, _cluster.c.id == _ledger.c.cluster)
-        .where(_cluster.c.workspace == workspace, _ledger.c.day >= first, _ledger.c.day < until)
-        .group_by(_ledger.c.day)
-    )
+    booked = _of(workspace, first, until)
+    query = select(_ledger.c.day, *_SUMS).where(booked).group_by(_ledger.c.day)
     found = {row[0]: DayCost(row[0], int(row[1]), row[2], row[3]) for row in tx.execute(query)}
     for days in unbooked.values():
         for it in days:
@@ -200,7 +182,7 @@ def _unbooked(tx: Connection, workspace: WorkspaceName, first: datetime, until: 
         .join(_cluster, _cluster.c.id == _instance.c.cluster)
         .where(
             _cluster.c.workspace == workspace,
-            ~_booked(_cluster.c.id),
+            _OPEN,
             _instance.c.launched_at.is_not(None),
             or_(_instance.c.gone_at.is_(None), _instance.c.gone_at > first),
         )

@@ -21,7 +21,6 @@ from sqlalchemy import (
     case,
     cast,
     delete,
-    exists,
     func,
     insert,
     literal,
@@ -198,6 +197,7 @@ def _vms(workspace: WorkspaceName) -> Select[Any]:
         .where(
             _cluster.c.workspace == workspace,
             _cluster.c.settled_at.is_(None),
+            _cluster.c.booked_at.is_(None),  # says no more, but has the index
             _instance.c.state != InstanceState.GONE,
         )
         .group_by(*alike)
@@ -206,11 +206,9 @@ def _vms(workspace: WorkspaceName) -> Select[Any]:
 
 def _booked(workspace: WorkspaceName, month: datetime) -> Select[Any]:
     return (
-        select(_cluster.c.owner, func.sum(_ledger.c.uusd), func.sum(_ledger.c.unpriced_s))
-        .select_from(_ledger)
-        .join(_cluster, _cluster.c.id == _ledger.c.cluster)
-        .where(_cluster.c.workspace == workspace, _ledger.c.day >= month)
-        .group_by(_cluster.c.owner)
+        select(_ledger.c.owner, func.sum(_ledger.c.uusd), func.sum(_ledger.c.unpriced_s))
+        .where(_ledger.c.workspace == workspace, _ledger.c.day >= month)
+        .group_by(_ledger.c.owner)
     )
 
 
@@ -231,8 +229,8 @@ def _living(workspace: WorkspaceName, month: datetime, now: datetime) -> Select[
         .join(_instance, _instance.c.cluster == _cluster.c.id)
         .where(
             _cluster.c.workspace == workspace,
+            _cluster.c.booked_at.is_(None),
             or_(_cluster.c.settled_at.is_(None), _cluster.c.settled_at >= month),
-            ~exists().where(_ledger.c.cluster == _cluster.c.id),
             _instance.c.launched_at.is_not(None),
         )
         .group_by(_cluster.c.owner)

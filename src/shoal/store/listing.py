@@ -163,10 +163,10 @@ def _tagged(tx: Connection, asked: str) -> ColumnElement[bool]:
 
 
 def _tag(tx: Connection, key: str) -> ColumnElement[Any]:
-    """The tag's value in the specification, which is JSON text on both engines."""
-    spec = type_coerce(_cluster.c.spec, Text)
+    """The tag's value: tags are JSON text on both engines."""
+    tags = type_coerce(_cluster.c.tags, Text)
     if tx.dialect.name == "postgresql":
-        value: ColumnElement[Any] = cast(spec, JSONB)["tags"][key].astext
+        value: ColumnElement[Any] = cast(tags, JSONB)[key].astext
         return value
     quoted = key.replace('"', "")  # a label in a path of SQLite's cannot hold a quote
-    return func.json_extract(spec, f'$.tags."{quoted}"', type_=Text)
+    return func.json_extract(tags, f'$."{quoted}"', type_=Text)

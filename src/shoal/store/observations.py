@@ -23,6 +23,7 @@ from shoal.wire.reports import HeadReport, PhaseTime, SchedulerReport, VmReport
 from shoal.wire.views import InstanceState, Stage
 
 _observation, _head = tables.observation, tables.head
+_AT_ONCE = 500  # ids in one statement
 _SAME_CLOCK = timedelta(seconds=2)  # a report may be under way for so long
 
 
@@ -43,6 +44,19 @@ def of_cluster(tx: Connection, cluster: ClusterId) -> dict[InstanceId, Observati
         .where(instance.c.cluster == cluster)
     )
     return {it.instance: it for it in read(tx, Observation, query)}
+
+
+@reading
+def of_instances(
+    tx: Connection, instances: Collection[InstanceId]
+) -> dict[InstanceId, Observation]:
+    every = list(instances)
+    found: dict[InstanceId, Observation] = {}
+    for begin in range(0, len(every), _AT_ONCE):
+        ids = every[begin : begin + _AT_ONCE]
+        query = selecting(Observation, _observation).where(_observation.c.instance.in_(ids))
+        found |= {it.instance: it for it in read(tx, Observation, query)}
+    return found
 
 
 @reading

@@ -88,6 +88,14 @@ cluster = Table(
     Column("name", Prose, nullable=False),
     Column("cloud", Word(Cloud), nullable=False),
     _text("unable"),
+    Column("tags", Json(dict[str, str]), nullable=False, server_default="{}"),
+    Column("booked_at", Moment),  # what it cost is in the ledger
+)
+Index(
+    "ix_cluster_unbooked",
+    cluster.c.workspace,
+    sqlite_where=text("booked_at IS NULL"),
+    postgresql_where=text("booked_at IS NULL"),
 )
 Index(
     "uq_cluster_wanted_name",
@@ -252,6 +260,7 @@ event = Table(
 )
 Index("ix_event_cluster_seq", event.c.cluster, event.c.seq)
 Index("ix_event_workspace_seq", event.c.workspace, event.c.seq)
+Index("ix_event_kind_seq", event.c.kind, event.c.seq)
 
 token = Table(
     "token",
@@ -301,8 +310,14 @@ ledger = Table(
     Column("uusd", BigInteger, nullable=False),
     Column("seconds", Float, nullable=False),
     Column("unpriced_s", Float, nullable=False),
+    # Whose it is, as the cluster has it for good: sums of thousands need no other table.
+    _text("workspace"),
+    _text("owner"),
+    _text("name"),
+    Column("cloud", Word(Cloud), nullable=False, server_default=""),
+    Column("tags", Json(dict[str, str]), nullable=False, server_default="{}"),
 )
-Index("ix_ledger_day", ledger.c.day)
+Index("ix_ledger_workspace_day", ledger.c.workspace, ledger.c.day)
 
 # `user` empty: the workspace's; "*": every user's who has none of the kind.
 limits = Table(

@@ -98,4 +98,5 @@ def instances(
     tx: Connection, id: ClusterId, *, after: str | None, limit: int, had: bool | None = None
 ) -> InstancePage:
     found, following = instance_rows.of_cluster(tx, id, after=after, limit=limit, had=had)
-    return InstancePage(tuple(found), observations.of_cluster(tx, id), following)
+    seen = observations.of_instances(tx, [it.id for it in found])
+    return InstancePage(tuple(found), seen, following)

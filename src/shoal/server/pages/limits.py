@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 from starlette.responses import Response
 
+from shoal.core import limits as decisions
 from shoal.core.limits import span, usd
 from shoal.errors import InvalidRequest
 from shoal.server import gate
@@ -18,6 +19,7 @@ from shoal.server.handlers.limits import change_limits, view_of
 from shoal.server.pages import exports
 from shoal.server.pages.forms import checked_form
 from shoal.server.pages.frame import Visit, redirect
+from shoal.store import limits as limit_rows
 from shoal.wire.ids import UserName
 from shoal.wire.limits import (
     EACH,
@@ -58,25 +60,28 @@ class Table(msgspec.Struct, frozen=True):
     notices: tuple[str, ...]
 
 
-async def table(visit: Visit) -> Table:
+async def held(visit: Visit) -> LimitsView:
+    return await view_of(visit.desk, visit.known.caller)
+
+
+def table(view: LimitsView) -> Table:
     """Of the whole workspace, and each of its users."""
-    view = await view_of(visit.desk, visit.known.caller)
-    return Table(tuple(map(_row, _held(view))), _notices(view, ""))
+    notices = (note for it in view.held if it.user == WHOLE for note in it.notices)
+    return Table(tuple(map(_row, _held(view))), tuple(notices))
 
 
 async def limits_file(visit: Visit) -> Response:
-    view, kind = await view_of(visit.desk, visit.known.caller), visit.request.path_params["kind"]
-    return exports.structs("settings", "limits", kind, {"limits": _held(view)})
+    found = _held(await held(visit))
+    kind = visit.request.path_params["kind"]
+    return exports.structs("settings", "limits", kind, {"limits": found})
 
 
 async def notices(visit: Visit) -> tuple[str, ...]:
     """What this visitor should know now."""
-    view = await view_of(visit.desk, visit.known.caller)
-    return _notices(view, visit.known.caller.user)
-
-
-def _notices(view: LimitsView, user: str) -> tuple[str, ...]:
-    return tuple(note for it in view.held if it.user in (WHOLE, user) for note in it.notices)
+    desk, caller = visit.desk, visit.known.caller
+    found = await desk.database.run(limit_rows.held, caller.workspace, caller.user, desk.clock())
+    grace_s = desk.settings.budget_grace_s
+    return tuple(note for it in found for note in decisions.notices(it, grace_s))
 
 
 def _whose(view: LimitsView, user: str) -> str:
@@ -159,9 +164,8 @@ class Form(msgspec.Struct, frozen=True):
     fields: tuple[Field, ...]
 
 
-async def form(visit: Visit, user: UserName) -> Form:
+def form(view: LimitsView, user: UserName) -> Form:
     """With the limits that hold for a user, the workspace or each user now."""
-    view = await view_of(visit.desk, visit.known.caller)
     now = _own(view, user)
     fields = tuple(_field(it, getattr(now, FIELDS[it])) for it in LimitName)
     return Form(user, _whose(view, user), fields)
@@ -181,7 +185,7 @@ async def change(visit: Visit) -> Response:
     fields, caller = await checked_form(visit), visit.known.caller
     gate.check_scope(caller, "admin")
     user = UserName(fields.get("of", "").strip())
-    before = _own(await view_of(visit.desk, caller), user)
+    before = _own(await held(visit), user)
     given = {it: fields.get(it, "").strip() for it in LimitName}
     values = read(given)
     cleared = tuple(it for it in LimitName if not given[it] and _had(before, it))

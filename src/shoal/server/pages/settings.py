@@ -39,6 +39,8 @@ async def settings(visit: Visit) -> Response:
 async def _page(visit: Visit, made: NewToken | None) -> Response:
     desk, caller = visit.desk, visit.known.caller
     admin = "admin" in caller.scopes
+    of = UserName(asked(visit, SettingsAsked).of)
+    held = await limits.held(visit)
     values = {
         "here": "/settings",
         "admin": admin,
@@ -50,8 +52,8 @@ async def _page(visit: Visit, made: NewToken | None) -> Response:
         "database": masked(desk.settings.database_url),
         "url": desk.url,
         "now": desk.clock(),
-        "limits": await limits.table(visit),
-        "change": await limits.form(visit, UserName(asked(visit, SettingsAsked).of)),
+        "limits": limits.table(held),
+        "change": limits.form(held, of),
     }
     return render(visit, "settings.html", values)
 
