@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import filelock
 import msgspec
 import pytest
 
@@ -48,6 +49,13 @@ def test_two_racing_starts_give_one_server(state: StateDirectory) -> None:
         places = set(pool.map(embedded.ensure, [state] * 4))
     assert len(places) == 1
     assert len(starts(state)) == 1
+
+
+def test_whoever_waits_for_a_start_that_takes_too_long_is_told(state: StateDirectory) -> None:
+    theirs = filelock.FileLock(state.start_lock)
+    with theirs, pytest.raises(ServerUnreachable, match="Another process") as told:
+        embedded.ensure(state, patience_s=0.01)
+    assert str(state.server_log) in told.value.hint
 
 
 def test_ctrl_c_in_the_session_does_not_reach_it(state: StateDirectory) -> None:

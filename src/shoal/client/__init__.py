@@ -2,7 +2,7 @@
 
     arguments      keyword arguments -> ClusterSpec, every check of the reference (pure)
     configuration  dask.config keys under `shoal.`, and their defaults
-    places         which server to speak with, and the token for it
+    connection     which server to speak with, and the token for it
     login          the file that `shoal login` writes
     embedded       find or start the server of this machine
     api            calls, by the endpoint table
@@ -10,6 +10,7 @@
     creation       from arguments to a cluster whose scheduler answers
     following      what happens to a cluster for as long as a session holds it
     syncing        until every worker runs the environment that was asked for
+    together       which error of several is told
     progress       what is shown meanwhile: one source of values, three renderings
     adaptivity     what `Cluster.adapt` gives back
     details        one cluster at a glance: signals, computations, exceptions, cost

@@ -189,14 +189,13 @@ class _Request(msgspec.Struct, frozen=True):
 
 
 def _client(place: Place, transport: Transport | None) -> httpx2.AsyncClient:
-    loopback = place.url.startswith("http://")
     return httpx2.AsyncClient(
         base_url=place.url,
         headers={"authorization": f"Bearer {place.token}", "user-agent": f"shoal/{VERSION}"},
         timeout=_TIMEOUT,
         transport=transport,
-        verify=not loopback,  # building an SSL context takes longer than a call
-        trust_env=not loopback,
+        verify=not place.plain,  # building an SSL context takes longer than a call
+        trust_env=not place.plain,
     )
 
 

@@ -176,7 +176,10 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         self.scheduler_comm = rpc(
             found.scheduler_address, connection_args=self.security.get_connection_args("client")
         )
-        await super()._start()
+        try:
+            await super()._start()
+        except OSError as error:
+            raise creation.not_reached(watch.view, found.scheduler_address, error) from error
         self._jobs.append(asyncio.ensure_future(self._look_again()))
         if self._forwarding is not None:
             self._forwarding.connected(self.scheduler_comm)

@@ -15,11 +15,11 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from shoal.client import configuration, environment, price_list
+from shoal.client import configuration, environment, price_list, together
 from shoal.client.api import Api
 from shoal.client.arguments import Asked
 from shoal.client.progress import Progress, StepName
-from shoal.errors import ClusterFailed, Conflict, InvalidRequest, NotFound, ShoalError
+from shoal.errors import ClusterFailed, Conflict, InvalidRequest, NotFound
 from shoal.wire import endpoints
 from shoal.wire.accounts import AccountList, cloud_of
 from shoal.wire.endpoints import ChangesQuery, Page
@@ -97,7 +97,7 @@ class Watch:
                 for task in watching:
                     task.cancel()
         except ExceptionGroup as several:
-            raise _first(several) from None
+            raise together.first(several) from None
 
     async def scheduler(self) -> None:
         """Wait until it accepts clients."""
@@ -151,15 +151,6 @@ def where_to_look(view: ClusterView) -> str:
     )
 
 
-def _first(several: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What a user is told when parts of the work fail together."""
-    flat: list[BaseException] = []
-    for error in several.exceptions:
-        flat.append(_first(error) if isinstance(error, BaseExceptionGroup) else error)
-    known = [error for error in flat if isinstance(error, ShoalError)]
-    return (known or flat)[0]
-
-
 async def _connect(api: Api, asked: Asked, progress: Progress) -> None:
     progress.running(StepName.SERVER)
     place = await api.connect()
@@ -181,6 +172,22 @@ async def _running(api: Api, name: str) -> ClusterView | None:
     return None if view.status in _OVER else view
 
 
+def not_reached(view: ClusterView, address: str, error: OSError) -> ClusterFailed:
+    """The server reaches it and this session does not: the way between is closed, or another."""
+    return ClusterFailed(
+        f"Cluster {view.name} ({view.id}) runs, but its scheduler at {address} is not reached from "
+        f"here: {error}",
+        hint=f"Is a VPN or a firewall in between? Only {_let_in(view.spec)} may come in from "
+        'outside of its network: say who else with allow_ingress_from="203.0.113.0/24"',
+    )
+
+
+def _let_in(spec: ClusterSpec) -> str:
+    if spec.allow_ingress_from != "me":
+        return spec.allow_ingress_from
+    return ", ".join(spec.ingress) or "this machine"
+
+
 def timed_out(name: str, waited_s: float, newest: ClusterView | None) -> ClusterFailed:
     where = newest.sentence if newest else "nothing was asked of a cloud yet"
     return ClusterFailed(
@@ -198,7 +205,7 @@ async def _complete(api: Api, asked: Asked, name: str, progress: Progress) -> Cl
                 environment.copy(asked.software, environment.target_of(asked.spec), progress)
             )
     except ExceptionGroup as several:
-        raise _first(several) from None
+        raise together.first(several) from None
     registered = await environment.register(api, copying.result(), progress)
     return msgspec.structs.replace(
         asked.spec,

@@ -8,11 +8,12 @@ replaced: clusters go on without it for that while. Everything here blocks.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import filelock
@@ -31,6 +32,7 @@ Report = Callable[[str], None]
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
+PATIENCE_S = 600.0  # the first start may have an environment to fetch
 _LOOK_S = 0.01
 _LOG_BYTES = 5_000_000  # a longer log is set aside when a server starts
 _LOG_LINES = 12
@@ -41,11 +43,14 @@ def ensure(
     state: StateDirectory,
     report: Report = lambda sentence: None,
     settings: Sequence[str] = (),
+    *,
+    patience_s: float = PATIENCE_S,
 ) -> Place:
-    """The running server, started if there is none; with these flags then."""
+    """The running server, started if there is none; with these flags then. `patience_s`: for a
+    start by somebody else."""
     found = running(state)
     if found is None or outdated(found) or lacks(state, found):
-        with filelock.FileLock(state.start_lock, timeout=START_TIMEOUT_S + STOP_TIMEOUT_S):
+        with _starting(state, patience_s):
             found = running(state)
             if found is not None and (outdated(found) or lacks(state, found)):
                 clouds = lacks(state, found)
@@ -55,6 +60,23 @@ def ensure(
                 found = None
             found = found or _start(state, report, settings)
     return place(found)
+
+
+@contextlib.contextmanager
+def _starting(state: StateDirectory, patience_s: float) -> Iterator[None]:
+    """One at a time."""
+    lock = filelock.FileLock(state.start_lock, timeout=patience_s)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise ServerUnreachable(
+            f"Another process has been starting the Shoal server for {patience_s:.0f} s",
+            hint=f"Its log may tell why: {state.server_log}; what may be wrong: shoal doctor",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def running(state: StateDirectory) -> ServerFile | None:

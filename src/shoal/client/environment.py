@@ -13,7 +13,7 @@ from typing import assert_never
 
 import msgspec
 
-from shoal.client import arguments
+from shoal.client import arguments, together
 from shoal.client.api import Api
 from shoal.client.arguments import Software
 from shoal.client.progress import Progress, StepName
@@ -151,9 +151,12 @@ async def _upload(
             path = copied.wheel_paths[sha256]
             await api.call(endpoints.PUT_WHEEL, path={"sha256": sha256}, body=path)
 
-    async with asyncio.TaskGroup() as group:
-        for sha256 in needs.missing:
-            group.create_task(one(sha256))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for sha256 in needs.missing:
+                group.create_task(one(sha256))
+    except ExceptionGroup as several:
+        raise together.first(several) from None
 
 
 def _tell(progress: Progress, it: SyncProgress) -> None:

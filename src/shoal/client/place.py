@@ -10,6 +10,11 @@ class Place(msgspec.Struct, frozen=True):
     token: str
     hint: str = ""  # what to do when it does not answer
 
+    @property
+    def plain(self) -> bool:
+        """Without TLS: this machine's own, which neither proxies nor certificates are about."""
+        return self.url.startswith("http://")
+
     def __repr__(self) -> str:
         return f"Place({self.url!r}, …)"
 
