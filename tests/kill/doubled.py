@@ -79,7 +79,6 @@ class Run:
         self.made: set[str] = set()
         self.complaints: list[str] = []
         self.connection = rows_of(database)
-        self.connection.execute("PRAGMA query_only = OFF")
         self.connection.deserialize(template(1))
         self.connection.execute("UPDATE installation SET id = ?", (self.installation,))
         self.connection.commit()

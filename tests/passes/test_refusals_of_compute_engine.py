@@ -42,7 +42,6 @@ class Desk:
         double.account = msgspec.structs.replace(double.account, internal_dns=named)
         self.compute, self.database, self.clock = double.compute, database, VirtualClock()
         connection = rows_of(database)
-        connection.execute("PRAGMA query_only = OFF")
         connection.deserialize(template(1))
         ground = of_gcp(double)
         [(installation,)] = connection.execute("SELECT id FROM installation").fetchall()

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, delete, insert, update
+from sqlalchemy import Connection, Select, bindparam, delete, insert, update
 from sqlalchemy.exc import IntegrityError
 
 from shoal.core.records import Cluster, EndKind
@@ -21,6 +21,7 @@ from shoal.wire.ids import ClusterId, EnvironmentId, WorkspaceName
 from shoal.wire.specs import Cloud, ClusterSpec, Workers
 
 _cluster = tables.cluster
+_ONE = selecting(Cluster, _cluster).where(_cluster.c.id == bindparam("its"))
 
 
 def create(tx: Connection, cluster: Cluster, event: Event) -> None:
@@ -43,7 +44,7 @@ def row(cluster: Cluster) -> dict[str, Any]:
 
 @reading
 def get(tx: Connection, id: ClusterId) -> Cluster:
-    found = read(tx, Cluster, selecting(Cluster, _cluster).where(_cluster.c.id == id))
+    found = read(tx, Cluster, _ONE, its=id)
     if not found:
         raise NotFound(f"There is no cluster {id}.", hint="See: shoal cluster list --all")
     return found[0]

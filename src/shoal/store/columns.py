@@ -24,12 +24,17 @@ def moment(microseconds: int) -> datetime:
     return _EPOCH + timedelta(0, 0, microseconds)
 
 
+def stored(moment: datetime) -> int:
+    """In microseconds."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
 class Moment(TypeDecorator[datetime]):
     impl = BigInteger
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        return None if value is None else (value - _EPOCH) // _MICROSECOND
+        return None if value is None else stored(value)
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
         return None if value is None else moment(value)

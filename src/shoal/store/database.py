@@ -171,13 +171,31 @@ def _sqlite(url: URL, busy_timeout_s: float, *, precious: bool) -> Engine:
             connection.execute(f"PRAGMA synchronous = {'FULL' if precious else 'NORMAL'}")
 
     def begin(tx: Connection) -> None:
-        reads = tx.get_execution_options().get("reading", False)
-        tx.exec_driver_sql(f"PRAGMA query_only = {int(reads)}")
+        reads = _reads(tx)
+        if reads:
+            tx.info["changes"] = _changes(tx)
         tx.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+    def commit(tx: Connection) -> None:
+        """(Of each PRAGMA, query_only too, SQLite forgets all statements that it has compiled.)"""
+        if _reads(tx) and tx.info["changes"] != _changes(tx):
+            raise RuntimeError("a question that only reads has written")
 
     event.listen(engine, "connect", configure)
     event.listen(engine, "begin", begin)
+    event.listen(engine, "commit", commit)
     return engine
+
+
+def _reads(tx: Connection) -> bool:
+    return bool(tx.get_execution_options().get("reading", False))
+
+
+def _changes(tx: Connection) -> int:
+    """How many rows this connection ever wrote."""
+    driver = tx.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver.total_changes
 
 
 def _write_ahead(connection: sqlite3.Connection, busy_timeout_s: float) -> None:
@@ -212,9 +230,9 @@ def _postgresql(url: URL, busy_timeout_s: float, *, precious: bool) -> Engine:
         connection.autocommit = False
 
     def begin(tx: Connection) -> None:
-        options = tx.get_execution_options()
-        if not options.get("reading", False):
-            tx.exec_driver_sql(f"SELECT pg_advisory_xact_lock({options['turn']})")
+        if not _reads(tx):
+            turn = tx.get_execution_options()["turn"]
+            tx.exec_driver_sql(f"SELECT pg_advisory_xact_lock({turn})")
 
     event.listen(engine, "connect", configure)
     event.listen(engine, "begin", begin)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from shoal.store import tables
 from shoal.store.questions import reading
@@ -20,6 +20,8 @@ from shoal.wire.ids import ClusterId, EventSeq, InstanceId, WorkspaceName
 from shoal.wire.views import Stage
 
 _FEW = 500  # ids in one statement
+_APPENDING = insert(tables.event)
+_OWNER = select(tables.cluster.c.workspace).where(tables.cluster.c.id == bindparam("its"))
 
 
 def append(tx: Connection, event: Event) -> None:
@@ -29,7 +31,7 @@ def append(tx: Connection, event: Event) -> None:
 def append_all(tx: Connection, events: Iterable[Event]) -> None:
     rows = [_row(tx, it) for it in events]
     if rows:
-        tx.execute(insert(tables.event), rows)
+        tx.execute(_APPENDING, rows)
 
 
 @reading
@@ -116,6 +118,5 @@ def _row(tx: Connection, event: Event) -> dict[str, object]:
     row = values(event)
     del row["seq"]
     if event.workspace is None and event.cluster is not None:
-        owner = select(tables.cluster.c.workspace).where(tables.cluster.c.id == event.cluster)
-        row["workspace"] = tx.execute(owner).scalar()
+        row["workspace"] = tx.execute(_OWNER, {"its": event.cluster}).scalar()
     return row

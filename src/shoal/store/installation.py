@@ -11,12 +11,13 @@ from shoal.store import tables
 from shoal.wire.ids import InstallationId
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+_READING = select(tables.installation)
 
 
 def read(tx: Connection, key_fingerprint: str = "") -> InstallationId:
     """Made at the first question. StoreFault if the record was made with another key: certificates
     of running clusters could not be derived from this one."""
-    row = tx.execute(select(tables.installation)).first()
+    row = tx.execute(_READING).first()
     if row is None:
         made = InstallationId("i-" + "".join(secrets.choice(_ALPHABET) for _ in range(10)))
         tx.execute(insert(tables.installation).values(id=made, key_fingerprint=key_fingerprint))

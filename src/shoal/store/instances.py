@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 
 from msgspec.structs import replace
-from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from shoal.core.cost import extras_uusd_per_hour
@@ -26,6 +27,45 @@ _instance = tables.instance
 _CHUNK = 500  # ids in one statement
 _EACH = 20  # up to so many changes have an event each; more are told by one with a count
 
+_WANTED = (
+    select(tables.cluster.c.workspace, tables.cluster.c.owner)
+    .where(
+        tables.cluster.c.id == bindparam("its"),
+        tables.cluster.c.generation == bindparam("asked"),
+        tables.cluster.c.ended_at.is_(None),
+    )
+    .with_for_update()
+)
+_LAUNCHING = update(_instance).where(
+    _instance.c.id == bindparam("its"), _instance.c.state == InstanceState.INTENDED
+)
+_LOCATING = (
+    update(_instance)
+    .where(
+        _instance.c.id == bindparam("its"),
+        _instance.c.state == InstanceState.LAUNCHED,
+        _instance.c.vm == bindparam("seen"),
+        or_(_instance.c.address != bindparam("at"), _instance.c.inside != bindparam("within")),
+    )
+    .values(address=bindparam("at"), inside=bindparam("within"))
+)
+_MATCHING = (
+    select(_instance.c.id, _instance.c.cluster, _instance.c.state)
+    .where(
+        _instance.c.id.in_(bindparam("ids", expanding=True)),
+        _instance.c.state.in_(bindparam("states", expanding=True)),
+    )
+    .order_by(_instance.c.number)
+    .with_for_update()
+)
+_OF_CLUSTER = (
+    selecting(Instance, _instance)
+    .where(_instance.c.cluster == bindparam("its"))
+    .order_by(_instance.c.number)
+)
+_KEPT = _MATCHING.where(_instance.c.retiring_since.is_(None))
+_CHANGING = update(_instance).where(_instance.c.id.in_(bindparam("ids", expanding=True)))
+
 
 def intend(
     tx: Connection, batch: Batch, generation: int, event: Event, grace_s: float = 0.0
@@ -33,17 +73,7 @@ def intend(
     """The batch and its instances, if the cluster is wanted, of this generation, and nobody has
     intended the same before. Cut to what limits leave room for now: writers take turns, so two
     that ask at once do not pass a limit together. `grace_s`: what is left of a budget must last."""
-    cluster = tables.cluster
-    wanted = (
-        select(cluster.c.workspace, cluster.c.owner)
-        .where(
-            cluster.c.id == batch.cluster,
-            cluster.c.generation == generation,
-            cluster.c.ended_at.is_(None),
-        )
-        .with_for_update()
-    )
-    found = tx.execute(wanted).first()
+    found = tx.execute(_WANTED, {"its": batch.cluster, "asked": generation}).first()
     if found is None:
         return False
     one = unit(batch.offers, batch.disk_gib, batch.role)
@@ -64,7 +94,7 @@ def intend(
     }
     try:
         with tx.begin_nested():
-            tx.execute(insert(tables.batch).values(row))
+            tx.execute(insert(tables.batch), row)
             tx.execute(insert(_instance), [_row(batch, id, event.why) for id in batch.instances])
     except IntegrityError:
         return False
@@ -91,14 +121,10 @@ def _row(batch: Batch, id: InstanceId, why: str) -> dict[str, object]:
 
 def launched(tx: Connection, id: InstanceId, vm: Vm, at: datetime, event: Event) -> bool:
     """intended → launched, bound to this VM; False if that VM is another instance's."""
-    statement = (
-        update(_instance)
-        .where(_instance.c.id == id, _instance.c.state == InstanceState.INTENDED)
-        .values(state=InstanceState.LAUNCHED, since=at, why=event.why, launched_at=at, **_seen(vm))
-    )
+    life = {"state": InstanceState.LAUNCHED, "since": at, "why": event.why, "launched_at": at}
     try:
         with tx.begin_nested():
-            did = changed(tx, statement)
+            did = changed(tx, _LAUNCHING, its=id, **life, **_seen(vm))
     except IntegrityError:
         return False
     if did:
@@ -108,19 +134,7 @@ def launched(tx: Connection, id: InstanceId, vm: Vm, at: datetime, event: Event)
 
 def located(tx: Connection, id: InstanceId, vm: Vm) -> bool:
     """A launched instance's VM has addresses now, or others."""
-    return bool(
-        changed(
-            tx,
-            update(_instance)
-            .where(
-                _instance.c.id == id,
-                _instance.c.state == InstanceState.LAUNCHED,
-                _instance.c.vm == vm.id,
-                or_(_instance.c.address != vm.address, _instance.c.inside != vm.inside),
-            )
-            .values(address=vm.address, inside=vm.inside),
-        )
-    )
+    return bool(changed(tx, _LOCATING, its=id, seen=vm.id, at=vm.address, within=vm.inside))
 
 
 def _seen(vm: Vm) -> dict[str, object]:
@@ -138,7 +152,7 @@ def _seen(vm: Vm) -> dict[str, object]:
 def retire(tx: Connection, ids: Collection[InstanceId], at: datetime, why: str) -> list[InstanceId]:
     """Asked to drain, if it was not yet and is still ours."""
     living = (InstanceState.INTENDED, InstanceState.LAUNCHED)
-    found = _matching(tx, ids, living, _instance.c.retiring_since.is_(None))
+    found = _matching(tx, ids, living, _KEPT)
     _update(tx, found, {"retiring_since": at})
     _tell(tx, found, EventKind.INSTANCE_RETIRING, at, why, after="retiring")
     return [id for id, _, _ in found]
@@ -179,24 +193,18 @@ def _matching(
     tx: Connection,
     ids: Collection[InstanceId],
     states: Sequence[InstanceState],
-    *conditions: ColumnElement[bool],
+    query: Select[Any] = _MATCHING,
 ) -> _Found:
     """Those in one of the states, locked until the transaction ends."""
     found: list[tuple[InstanceId, ClusterId, InstanceState]] = []
     for chunk in _chunks(ids):
-        query = (
-            select(_instance.c.id, _instance.c.cluster, _instance.c.state)
-            .where(_instance.c.id.in_(chunk), _instance.c.state.in_(states), *conditions)
-            .order_by(_instance.c.number)
-            .with_for_update()
-        )
-        found += [tuple(row) for row in tx.execute(query)]
+        found += [tuple(row) for row in tx.execute(query, {"ids": chunk, "states": states})]
     return found
 
 
 def _update(tx: Connection, found: _Found, changes: dict[str, object]) -> None:
     for chunk in _chunks([id for id, _, _ in found]):
-        tx.execute(update(_instance).where(_instance.c.id.in_(chunk)).values(changes))
+        tx.execute(_CHANGING, {"ids": chunk, **changes})
 
 
 def _tell(
@@ -234,24 +242,19 @@ def of_cluster(
     had: bool | None = None,
 ) -> tuple[list[Instance], str | None]:
     """In the order they were intended; `had`: only those that are (not) gone."""
-    query = (
-        selecting(Instance, _instance)
-        .where(_instance.c.cluster == cluster)
-        .order_by(_instance.c.number)
-        .limit(limit + 1)
-    )
+    query = _OF_CLUSTER.limit(limit + 1)
     if had is not None:
         query = query.where((_instance.c.state != InstanceState.GONE) == had)
     if after is not None:
         number = select(_instance.c.number).where(_instance.c.id == after).scalar_subquery()
         query = query.where(_instance.c.number > number)
-    found = read(tx, Instance, query)
+    found = read(tx, Instance, query, its=cluster)
     return found[:limit], found[limit - 1].id if len(found) > limit else None
 
 
 @reading
 def all_of_cluster(tx: Connection, cluster: ClusterId) -> list[Instance]:
-    return of_cluster(tx, cluster, limit=1_000_000)[0]
+    return read(tx, Instance, _OF_CLUSTER, its=cluster)
 
 
 @reading

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Float,
     Select,
     and_,
+    bindparam,
     case,
     cast,
     delete,
@@ -33,6 +34,7 @@ from shoal.core.cost import start_of_day
 from shoal.core.limits import effective, in_words, merged, together, whose
 from shoal.core.records import Cluster, Held
 from shoal.store import events, tables
+from shoal.store.columns import Moment, stored
 from shoal.store.questions import reading
 from shoal.store.rows import changed, upsert
 from shoal.wire.events import Event, EventKind
@@ -47,11 +49,26 @@ _ledger = tables.ledger
 _NONE = Limits()
 _HOUR_S, _SECOND = 3600.0, 1_000_000.0
 
+# Asked each pass, and the same each time.
+_HERE = bindparam("here", type_=_limits.c.workspace.type)  # the workspace
+_MONTH = bindparam("month", type_=Moment)  # its beginning, and as a number, as it is stored
+_MONTH_US, _NOW_US = bindparam("month_us", type_=BigInteger), bindparam("now_us", type_=BigInteger)
+_ANY = select(_limits.c.workspace).limit(1)
+_HOLDS = select(_hold.c.cluster, _hold.c.reason)
+_VALUES = (
+    select(_limits.c.user, _limits.c.record)
+    .where(_limits.c.workspace == _HERE)
+    .order_by(_limits.c.user)
+)
+_TOLD = select(_mark.c.user, _mark.c.mark).where(
+    _mark.c.workspace == _HERE, _mark.c.month == _MONTH
+)
+
 
 @reading
 def values(tx: Connection, workspace: WorkspaceName) -> dict[UserName, Limits]:
-    query = select(_limits.c.user, _limits.c.record).where(_limits.c.workspace == workspace)
-    return {UserName(user): record for user, record in tx.execute(query.order_by(_limits.c.user))}
+    found = tx.execute(_VALUES, {"here": workspace})
+    return {UserName(user): record for user, record in found}
 
 
 def change(
@@ -98,7 +115,7 @@ def of_clusters(
     tx: Connection, clusters: Iterable[Cluster], now: datetime
 ) -> dict[ClusterId, tuple[Held, ...]]:
     """Of those that are wanted, and under any."""
-    if tx.execute(select(_limits.c.workspace).limit(1)).first() is None:
+    if tx.execute(_ANY).first() is None:
         return {}
     wanted = [it for it in clusters if it.ended_at is None]
     found: dict[ClusterId, tuple[Held, ...]] = {}
@@ -144,9 +161,11 @@ def use(tx: Connection, workspace: WorkspaceName, now: datetime) -> dict[UserNam
         sums = {name: getattr(one, name) + value for name, value in more.items()}
         found[UserName(user)] = msgspec.structs.replace(one, **sums)
 
-    for user, count in tx.execute(_clusters(workspace)):
+    month = month_of(now)
+    given = {"here": workspace, "month": month, "month_us": stored(month), "now_us": stored(now)}
+    for user, count in tx.execute(_CLUSTERS, given):
         add(user, clusters=count)
-    for user, role, vcpus, gpus, price, count in tx.execute(_vms(workspace)):
+    for user, role, vcpus, gpus, price, count in tx.execute(_VMS, given):
         add(
             user,
             workers=count if role is Role.WORKER else 0,
@@ -155,10 +174,9 @@ def use(tx: Connection, workspace: WorkspaceName, now: datetime) -> dict[UserNam
             price_uusd_per_hour=count * (price or 0),
             unpriced_vms=count if price is None else 0,
         )
-    month = month_of(now)
-    for user, uusd, unpriced_s in tx.execute(_booked(workspace, month)):
+    for user, uusd, unpriced_s in tx.execute(_BOOKED, given):
         add(user, month_uusd=int(uusd), month_unpriced_s=unpriced_s)
-    for user, uusd, unpriced_s in tx.execute(_living(workspace, month, now)):
+    for user, uusd, unpriced_s in tx.execute(_LIVING, given):
         add(user, month_uusd=round(uusd), month_unpriced_s=unpriced_s)
     return found
 
@@ -168,11 +186,11 @@ def month_of(now: datetime) -> datetime:
     return start_of_day(now).replace(day=1)
 
 
-def _clusters(workspace: WorkspaceName) -> Select[Any]:
+def _clusters() -> Select[Any]:
     return (
         select(_cluster.c.owner, func.count())
         .where(
-            _cluster.c.workspace == workspace,
+            _cluster.c.workspace == _HERE,
             _cluster.c.ended_at.is_(None),
             _cluster.c.cloud != Cloud.WATCHED,
         )
@@ -180,7 +198,7 @@ def _clusters(workspace: WorkspaceName) -> Select[Any]:
     )
 
 
-def _vms(workspace: WorkspaceName) -> Select[Any]:
+def _vms() -> Select[Any]:
     """Those that no cloud is known to lack, alike ones together. Of an unsettled cluster each:
     one that is settled has none."""
     own = _instance.c.price_uusd_per_hour + _instance.c.extras_uusd_per_hour
@@ -195,7 +213,7 @@ def _vms(workspace: WorkspaceName) -> Select[Any]:
         .join(_instance, _instance.c.cluster == _cluster.c.id)
         .join(_batch, _batch.c.id == _instance.c.batch)
         .where(
-            _cluster.c.workspace == workspace,
+            _cluster.c.workspace == _HERE,
             _cluster.c.settled_at.is_(None),
             _cluster.c.booked_at.is_(None),  # says no more, but has the index
             _instance.c.state != InstanceState.GONE,
@@ -204,19 +222,19 @@ def _vms(workspace: WorkspaceName) -> Select[Any]:
     )
 
 
-def _booked(workspace: WorkspaceName, month: datetime) -> Select[Any]:
+def _booked() -> Select[Any]:
     return (
         select(_ledger.c.owner, func.sum(_ledger.c.uusd), func.sum(_ledger.c.unpriced_s))
-        .where(_ledger.c.workspace == workspace, _ledger.c.day >= month)
+        .where(_ledger.c.workspace == _HERE, _ledger.c.day >= _MONTH)
         .group_by(_ledger.c.owner)
     )
 
 
-def _living(workspace: WorkspaceName, month: datetime, now: datetime) -> Select[Any]:
+def _living() -> Select[Any]:
     """Of clusters that are not booked yet: their VMs' seconds in this month, at their prices."""
-    begin = _largest(_number(_instance.c.launched_at), _number_of(month))
-    end = func.coalesce(_number(_instance.c.gone_at), _number_of(now))
-    seconds = cast(_largest(end - begin, _zero()), Float) / _SECOND
+    begin = _largest(_number(_instance.c.launched_at), _MONTH_US)
+    end = func.coalesce(_number(_instance.c.gone_at), _NOW_US)
+    seconds = cast(_largest(end - begin, literal(0, BigInteger)), Float) / _SECOND
     price = cast(_instance.c.price_uusd_per_hour + _instance.c.extras_uusd_per_hour, Float)
     known = _instance.c.price_uusd_per_hour.is_not(None)
     return (
@@ -228,9 +246,9 @@ def _living(workspace: WorkspaceName, month: datetime, now: datetime) -> Select[
         .select_from(_cluster)
         .join(_instance, _instance.c.cluster == _cluster.c.id)
         .where(
-            _cluster.c.workspace == workspace,
+            _cluster.c.workspace == _HERE,
             _cluster.c.booked_at.is_(None),
-            or_(_cluster.c.settled_at.is_(None), _cluster.c.settled_at >= month),
+            or_(_cluster.c.settled_at.is_(None), _cluster.c.settled_at >= _MONTH),
             _instance.c.launched_at.is_not(None),
         )
         .group_by(_cluster.c.owner)
@@ -242,16 +260,11 @@ def _number(moment: ColumnElement[Any]) -> ColumnElement[Any]:
     return type_coerce(moment, BigInteger)
 
 
-def _number_of(moment: datetime) -> ColumnElement[Any]:
-    return literal(round(moment.timestamp() * _SECOND), BigInteger)
-
-
-def _zero() -> ColumnElement[Any]:
-    return literal(0, BigInteger)
-
-
 def _largest(one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
     return case((one > other, one), else_=other)
+
+
+_CLUSTERS, _VMS, _BOOKED, _LIVING = _clusters(), _vms(), _booked(), _living()
 
 
 @reading
@@ -343,19 +356,14 @@ def holds(tx: Connection, clusters: Iterable[ClusterId]) -> dict[ClusterId, str]
 
 @reading
 def all_holds(tx: Connection) -> dict[ClusterId, str]:
-    return {
-        ClusterId(id): reason for id, reason in tx.execute(select(_hold.c.cluster, _hold.c.reason))
-    }
+    return {ClusterId(id): reason for id, reason in tx.execute(_HOLDS)}
 
 
 def _told(
     tx: Connection, workspace: WorkspaceName, now: datetime
 ) -> dict[UserName, frozenset[str]]:
-    query = select(_mark.c.user, _mark.c.mark).where(
-        _mark.c.workspace == workspace, _mark.c.month == month_of(now)
-    )
     found: dict[UserName, frozenset[str]] = {}
-    for user, mark in tx.execute(query):
+    for user, mark in tx.execute(_TOLD, {"here": workspace, "month": month_of(now)}):
         found[UserName(user)] = found.get(UserName(user), frozenset()) | {mark}
     return found
 

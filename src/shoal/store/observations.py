@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, select, update
 
 from shoal.core import scale
 from shoal.core.records import HeadObservation, Observation
@@ -25,6 +26,18 @@ from shoal.wire.views import InstanceState, Stage
 _observation, _head = tables.observation, tables.head
 _AT_ONCE = 500  # ids in one statement
 _SAME_CLOCK = timedelta(seconds=2)  # a report may be under way for so long
+
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_MINE = select(tables.instance.c.id).where(
+    tables.instance.c.cluster == bindparam("here"), tables.instance.c.id.in_(_IDS)
+)
+_BEFORE = selecting(Observation, _observation).where(_observation.c.instance.in_(_IDS))
+_READY = (
+    update(tables.instance)
+    .where(tables.instance.c.id.in_(_IDS), tables.instance.c.ready_at.is_(None))
+    .values(ready_at=bindparam("now"))
+)
+_HEAD = selecting(HeadObservation, _head).where(_head.c.cluster == bindparam("here"))
 
 
 def record(tx: Connection, report: HeadReport, now: datetime) -> int:
@@ -97,22 +110,17 @@ def heads(tx: Connection, clusters: Collection[ClusterId]) -> dict[ClusterId, He
 
 @reading
 def head(tx: Connection, cluster: ClusterId) -> HeadObservation | None:
-    query = selecting(HeadObservation, _head).where(_head.c.cluster == cluster)
-    return next(iter(read(tx, HeadObservation, query)), None)
+    return next(iter(read(tx, HeadObservation, _HEAD, here=cluster)), None)
 
 
 def _record_vms(tx: Connection, report: HeadReport, now: datetime) -> list[Event]:
     vms = {it.instance: it for it in report.vms}
     if not vms:
         return []
-    instance = tables.instance
-    mine = select(instance.c.id).where(
-        instance.c.cluster == report.cluster, instance.c.id.in_(list(vms))
-    )
-    ours = set(tx.execute(mine).scalars())  # a head speaks for its own cluster only
-    query = selecting(Observation, _observation).where(_observation.c.instance.in_(ours))
-    before = {it.instance: it for it in read(tx, Observation, query)}
-    seen = [vms[InstanceId(id)] for id in sorted(ours)]
+    given = {"here": report.cluster, "ids": list(vms)}
+    ours = sorted(tx.execute(_MINE, given).scalars())  # a head speaks for its own cluster only
+    before = {it.instance: it for it in read(tx, Observation, _BEFORE, ids=ours)}
+    seen = [vms[InstanceId(id)] for id in ours]
     upsert(tx, _observation, [values(_observed(it, now), made_in=it.made_in) for it in seen])
     _first_ready(tx, [it.instance for it in seen if it.stage is Stage.READY], now)
     staged = [
@@ -162,13 +170,8 @@ def _observed(vm: VmReport, now: datetime) -> Observation:
 
 
 def _first_ready(tx: Connection, ids: list[InstanceId], now: datetime) -> None:
-    instance = tables.instance
     if ids:
-        tx.execute(
-            update(instance)
-            .where(instance.c.id.in_(ids), instance.c.ready_at.is_(None))
-            .values(ready_at=now)
-        )
+        tx.execute(_READY, {"ids": ids, "now": now})
 
 
 def _staged(cluster: ClusterId, vm: VmReport, before: str) -> Event:

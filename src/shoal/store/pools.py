@@ -32,7 +32,7 @@ def mark(tx: Connection, pool: PoolMark, event: Event) -> None:
 def current(tx: Connection, cloud: Cloud, now: datetime) -> list[PoolMark]:
     return [
         msgspec.structs.replace(it, spot=None if it.spot == _BOTH else bool(it.spot))
-        for it in read(tx, PoolMark, _after(cloud).params(now=now))
+        for it in read(tx, PoolMark, _after(cloud), now=now)
     ]
 
 

@@ -16,7 +16,7 @@ _MARK = "__only_reads__"
 
 
 def reading(question: Question) -> Question:
-    """It writes nothing; the engine refuses if it tries."""
+    """It writes nothing; if it does, it fails, and nothing is kept of it."""
     setattr(question, _MARK, True)
     return question
 

@@ -2,6 +2,9 @@
 
 A pass reads tens of thousands of rows. They come from the engine as they are stored and become
 structs column by column, where each distinct value is translated once.
+
+To put a question together and to know it again takes SQLAlchemy longer than its answer: what is
+asked often is a constant with parameters.
 """
 
 from __future__ import annotations
@@ -42,16 +45,17 @@ def columns(kind: type[msgspec.Struct], table: Table) -> list[Column[Any]]:
     return [table.c[name] for name in kind.__struct_fields__]
 
 
+@functools.cache
 def selecting(kind: type[msgspec.Struct], table: Table) -> Select[Any]:
     """The struct's columns, as they are stored: for `read`."""
     return select(*map(_as_stored, columns(kind, table)))
 
 
-def read(tx: Connection, kind: type[S], query: Select[Any]) -> list[S]:
-    """The query is one of `selecting` this struct."""
+def read(tx: Connection, kind: type[S], query: Select[Any], **given: object) -> list[S]:
+    """The query is one of `selecting` this struct; `given`: its parameters."""
     translators = _translators(kind)
     found: list[S] = []
-    for rows in tx.execute(query).partitions(_AT_ONCE):
+    for rows in tx.execute(query, given).partitions(_AT_ONCE):
         stored = zip(zip(*rows, strict=True), translators, strict=True)
         found += map(kind, *(_translated(column, translate) for column, translate in stored))
     return found
@@ -61,9 +65,9 @@ def values(struct: msgspec.Struct, **more: object) -> dict[str, Any]:
     return {field: getattr(struct, field) for field in struct.__struct_fields__} | more
 
 
-def changed(tx: Connection, statement: Executable) -> int:
+def changed(tx: Connection, statement: Executable, **given: object) -> int:
     """How many rows a statement changed."""
-    result: CursorResult[Any] = tx.execute(statement)
+    result: CursorResult[Any] = tx.execute(statement, given)
     return result.rowcount
 
 
@@ -72,11 +76,16 @@ def upsert(tx: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None
     given = list(rows)
     if not given:
         return
-    insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+    tx.execute(_upserting(tx.dialect.name, table, tuple(given[0])), given)
+
+
+@functools.cache
+def _upserting(engine: str, table: Table, names: tuple[str, ...]) -> Executable:
+    insert = postgresql.insert if engine == "postgresql" else sqlite.insert
     statement = insert(table)
     key = [column.name for column in table.primary_key]
-    updates = {name: statement.excluded[name] for name in given[0] if name not in key}
-    tx.execute(statement.on_conflict_do_update(index_elements=key, set_=updates), given)
+    updates = {name: statement.excluded[name] for name in names if name not in key}
+    return statement.on_conflict_do_update(index_elements=key, set_=updates)
 
 
 def contains(tx: Connection, text: str, *places: ColumnElement[Any]) -> ColumnElement[bool]:
