@@ -26,6 +26,7 @@ PAGES = {
     "computations": f"{CLUSTER}/computations",
     "computations-none": "/clusters/c-0000000003/computations",
     "computation": f"{CLUSTER}/computations/comp-4",
+    "computation-prefix": f"{CLUSTER}/computations/comp-4?prefix=groupby-mean",
     "clients": f"{CLUSTER}/clients",
     "clients-none": "/clusters/c-0000000003/clients",
     "workers": f"{CLUSTER}/workers",
@@ -199,6 +200,17 @@ def test_the_flame_is_opened_with_the_keyboard(site: Site) -> None:
     first.focus()
     page.keyboard.press("Enter")
     assert page.locator(".flame details[open]").inner_text().count("computing") == 1
+
+
+def test_where_the_time_went_is_opened_with_the_keyboard(site: Site) -> None:
+    page = site.visit().open(f"{CLUSTER}/computations/comp-4")
+    page.locator(".icicle a[aria-label^='where: ']").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"comp-4\?prefix=where#time$"))
+    assert "where-4f3a" in (page.locator(".icicle").text_content() or "")
+    page.locator(".icicle a[aria-label^='all tasks: ']").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"comp-4#time$"))
 
 
 def test_watched_clusters_are_not_spoken_of_as_ours(site: Site) -> None:

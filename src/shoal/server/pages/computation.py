@@ -7,33 +7,51 @@ from collections.abc import Sequence
 import msgspec
 from starlette.responses import Response
 
+from shoal.errors import NotFound
 from shoal.server.handlers import telemetry as handlers
 from shoal.server.pages import exports
+from shoal.server.pages.asked import asked, url
 from shoal.server.pages.cluster import asked_of, cluster_view, page
-from shoal.server.pages.flame import WAYS, flame
+from shoal.server.pages.flame import flame
 from shoal.server.pages.frame import Visit
+from shoal.server.pages.icicle import WAYS, icicle, seconds
 from shoal.server.pages.share import Slice, slices
 from shoal.wire.telemetry import PrefixTime, TaskGroupSample
 
 _GROUPS = 200
 
 
+class ComputationAsked(msgspec.Struct, frozen=True):
+    prefix: str = ""  # whose task groups are drawn; empty: all prefixes
+
+    def url(self, **changes: str | None) -> str:
+        return url(self, **changes)
+
+
 class Prefix(msgspec.Struct, frozen=True):
-    """All groups of one prefix."""
+    """All groups of one prefix, and the time of workers' threads that went into them."""
 
     name: str
     groups: int
     tasks: int
     seconds: float
-    bytes: int
-    slices: tuple[Slice, ...]
-    share: float  # of the longest
+    compute_s: float
+    transfer_s: float
+    disk_read_s: float
+    disk_write_s: float
+    deserialize_s: float
+    other_s: float
+    bytes: int  # of results
 
 
 async def computation(visit: Visit) -> Response:
-    view = await cluster_view(visit)
+    view, it = await cluster_view(visit), asked(visit, ComputationAsked)
     found = await handlers.computation(visit.desk, asked_of(visit, None))
+    if it.prefix and all(one.prefix != it.prefix for one in found.groups):
+        raise NotFound(f"No task of this computation is named {it.prefix!r}.")
     values = {
+        "query": it,
+        "icicle": icicle(found.groups, it.prefix),
         "computation": found.computation,
         "frames": found.computation.code[::-1],
         "prefixes": prefixes(found.groups),
@@ -52,20 +70,14 @@ def prefixes(groups: Sequence[TaskGroupSample]) -> list[Prefix]:
     by: dict[str, list[TaskGroupSample]] = {}
     for it in groups:
         by.setdefault(it.prefix, []).append(it)
-    sums = {
-        name: {way: sum(getattr(it, field) for it in some) for field, way in WAYS}
-        for name, some in by.items()
-    }
-    longest = max((sum(it.values()) for it in sums.values()), default=0.0) or 1.0
     found = [
         Prefix(
             name,
             len(some),
             sum(it.tasks for it in some),
-            sum(sums[name].values()),
-            sum(it.bytes for it in some),
-            slices(sums[name], longest),
-            sum(sums[name].values()) / longest,
+            sum(map(seconds, some)),
+            **{field: sum(getattr(it, field) for it in some) for field, _ in WAYS},
+            bytes=sum(it.bytes for it in some),
         )
         for name, some in by.items()
     ]

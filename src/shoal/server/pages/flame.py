@@ -12,20 +12,12 @@ from datetime import datetime
 
 import msgspec
 
+from shoal.server.pages.icicle import WAYS
 from shoal.server.pages.share import WIDTH, colour
 from shoal.wire.telemetry import Computation, PrefixTime, TaskGroupSample
 
 _LEAST = 3.0  # units: what is shorter can still be seen
 _MOST = 40  # prefixes
-
-WAYS = (
-    ("compute_s", "computing"),
-    ("transfer_s", "moving data"),
-    ("disk_read_s", "reading spilled data"),
-    ("disk_write_s", "spilling"),
-    ("deserialize_s", "deserialising"),
-    ("other_s", "other"),
-)
 
 
 class Cell(msgspec.Struct, frozen=True):
