@@ -13,7 +13,6 @@ from shoal.core.records import Tally
 from shoal.errors import Conflict, InvalidRequest, NotFound, StoreFault
 from shoal.store import clusters, events, installation, instances, observations, tables, world
 from shoal.store.database import Database, masked
-from shoal.store.questions import reading
 from shoal.wire.events import EventKind
 from shoal.wire.ids import EventSeq, InstanceId
 from shoal.wire.reports import HeadReport, SchedulerReport, VmReport
@@ -185,17 +184,6 @@ def test_a_file_that_may_not_be_written_says_so(tmp_path: Path) -> None:
         ask(database, clusters.create, a_cluster(), an_event(a_cluster()))
     assert "writable" in told.value.hint
     database.close()
-
-
-def test_of_a_question_that_should_only_read_nothing_is_kept(database: Database) -> None:
-    @reading
-    def write(tx: Connection) -> None:
-        clusters.create(tx, a_cluster(), an_event(a_cluster()))
-
-    with pytest.raises((RuntimeError, StoreFault), match=r"only reads|read-only"):
-        ask(database, write)
-    assert ask(database, clusters.unsettled, None) == []
-    ask(database, clusters.create, a_cluster(), an_event(a_cluster()))
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

@@ -179,7 +179,7 @@ def _sqlite(url: URL, busy_timeout_s: float, *, precious: bool) -> Engine:
     def commit(tx: Connection) -> None:
         """(Of each PRAGMA, query_only too, SQLite forgets all statements that it has compiled.)"""
         if _reads(tx) and tx.info["changes"] != _changes(tx):
-            raise RuntimeError("a question that only reads has written")
+            raise StoreFault("A question that should only read has written; nothing of it is kept.")
 
     event.listen(engine, "connect", configure)
     event.listen(engine, "begin", begin)
