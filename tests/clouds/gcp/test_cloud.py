@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -183,6 +183,30 @@ def test_a_head_is_reached_from_the_addresses_that_were_named_and_workers_from_n
     assert heads[0].inside.startswith("10.142.")
     workers = [it for it in project.list() if it.batch.endswith("b2")]
     assert {it.address for it in workers} == {it.inside for it in workers}
+
+
+def test_an_end_that_came_to_nothing_is_asked_for_again_and_not_each_pass(project: Project) -> None:
+    """Google takes a repeated request's id for the same request, whatever became of it."""
+    now = NOW
+    cloud = GcpCloud(
+        project.double.account, OURS, clock=lambda: now, credentials=project.double.credentials
+    )
+    made = project.launch(batch(1)).vms
+    project.compute.knobs.failing_ends = 1
+    for _ in range(3):
+        asyncio.run(cloud.terminate(made))
+    assert len(project.compute.instances) == 1
+    now += timedelta(minutes=6)
+    asyncio.run(cloud.terminate(made))
+    assert project.compute.instances == {}
+
+
+def test_a_scheduler_that_nobody_would_reach_is_not_launched(project: Project) -> None:
+    project.compute.knobs.failing_rules = 1
+    head = batch(1, role=Role.SCHEDULER, ingress=("198.51.100.7/32",))
+    with pytest.raises(Refused, match="FIREWALLS"):
+        project.launch(head)
+    assert project.compute.instances == {}
 
 
 def test_a_lost_answer_makes_no_second_vm(project: Project) -> None:

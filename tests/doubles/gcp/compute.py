@@ -24,6 +24,10 @@ class Problem(Exception):
         self.status, self.reason = status, reason
 
 
+_IN_USE = ("RESOURCE_IN_USE_BY_ANOTHER_RESOURCE", "The resource is in use by another operation.")
+_TOO_MANY_RULES = ("QUOTA_EXCEEDED", "Quota 'FIREWALLS' exceeded. Limit: 100.0 globally.")
+
+
 class Knobs(msgspec.Struct):
     """`room`: how many VMs of a (zone, type) find room; others are not limited."""
 
@@ -38,6 +42,8 @@ class Knobs(msgspec.Struct):
     together: threading.Barrier | None = None  # creations that must be asked for at one time
     slow_polls: int = 0  # how often an operation is still running when it is asked about
     throttled: int = 0  # so many calls are
+    failing_ends: int = 0  # so many ends of VMs are begun, and come to nothing
+    failing_rules: int = 0  # and so many new rules of the network
     lost_answers: int = 0  # so many creations are done, and their answers lost
     unlisted_zones: frozenset[str] = frozenset()  # a listing cannot reach them
     forbidden: frozenset[str] = frozenset()  # method ids
@@ -202,6 +208,9 @@ class Compute:
         key = f"{path['zone']}/{path['instance']}"
         if key not in self.instances:
             raise Problem(404, "notFound", f"The resource {key!r} was not found")
+        if self.knobs.failing_ends > 0:
+            self.knobs.failing_ends -= 1
+            return self._operation("delete", zone=path["zone"], errors=[_IN_USE])
         self._remove(key)
         return self._operation("delete", zone=path["zone"])
 
@@ -251,6 +260,9 @@ class Compute:
         return _got(self.firewalls, path["firewall"])
 
     def _firewalls_insert(self, path: Any, query: Any, body: Body) -> Body:
+        if self.knobs.failing_rules > 0:
+            self.knobs.failing_rules -= 1
+            return self._operation("insert", errors=[_TOO_MANY_RULES])
         self.firewalls[body["name"]] = {"kind": "compute#firewall", **body}
         return self._operation("insert")
 

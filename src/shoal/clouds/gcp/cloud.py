@@ -20,6 +20,7 @@ from google.cloud import compute_v1
 
 from shoal.clouds.gcp import inventory, names, outcomes, requests
 from shoal.clouds.gcp.clients import THREADS, Clients
+from shoal.clouds.gcp.errors import launch_error
 from shoal.clouds.provider import Launched, LaunchError, Throttled, answered
 from shoal.core.obtainability import Question
 from shoal.core.records import Batch, Offer, Timing, Vm
@@ -29,6 +30,7 @@ from shoal.wire.ids import InstallationId
 from shoal.wire.specs import Cloud, Role
 
 PATIENCE_S = 30.0
+_AGAIN_S = 300.0  # a call that came to nothing, and that Google would take for the same
 TIMING = Timing(listing_lag_s=60.0, boot_timeout_s=600.0)
 
 Offers = Callable[[str | None], Sequence[Offer]]
@@ -66,7 +68,7 @@ class GcpCloud:
     async def launch(self, batch: Batch, boot_text: str) -> Launched:
         batch = requests.of_one_kind(batch)
         if batch.role is Role.SCHEDULER and batch.ingress:
-            await self._let_in(batch.ingress)
+            await self._let_in(batch)
         operation = await self._insert(batch, boot_text)
         vms = await self._of_batch(batch)
         shortfalls = outcomes.shortfalls(operation, batch, self._clock())
@@ -121,22 +123,21 @@ class GcpCloud:
             lambda: clients.ask(clients.region_instances.bulk_insert_unary, **request),
             about=batch.offers,
         )
+        region = batch.offers[0].region
+        return await self._waited_for(operation, clients.region_operations, region=region)
+
+    async def _waited_for(self, operation: Any, client: Any, **place: str) -> Any:
+        """Until it is over, or patience is."""
+
+        def wait() -> Any:
+            """Answers when it is done, or after two minutes at most."""
+            request = {"project": self._account.project, "operation": operation.name, **place}
+            return client.wait(request=request, retry=None, timeout=self._patience_s)
+
         deadline = time.monotonic() + self._patience_s
         while operation.status.name != "DONE" and time.monotonic() < deadline:
-            operation = await clients.call(partial(self._wait, operation, batch))
+            operation = await self._clients.call(wait)
         return operation
-
-    def _wait(self, operation: Any, batch: Batch) -> Any:
-        """Answers when it is done, or after two minutes at most."""
-        return self._clients.region_operations.wait(
-            request={
-                "project": self._account.project,
-                "region": batch.offers[0].region,
-                "operation": operation.name,
-            },
-            retry=None,
-            timeout=self._patience_s,
-        )
 
     async def _of_batch(self, batch: Batch) -> tuple[Vm, ...]:
         wanted = f"{self._ours()} AND labels.{names.BATCH_LABEL}={batch.id}"
@@ -150,8 +151,10 @@ class GcpCloud:
             if it.running
         )
 
-    async def _let_in(self, cidrs: Sequence[str]) -> None:
-        """One rule for all clusters that name the same addresses."""
+    async def _let_in(self, batch: Batch) -> None:
+        """One rule for all clusters that name the same addresses. It is there before the first of
+        their heads is launched, which nobody would reach without it."""
+        cidrs = batch.ingress
         name = names.ingress_rule(self._account, cidrs)
         ports = [str(SCHEDULER_PORT), str(DASHBOARD_PORT), str(AGENT_PORT)]
         rule = compute_v1.Firewall(
@@ -169,14 +172,17 @@ class GcpCloud:
             lambda: clients.ask(clients.firewalls.get, project=project, firewall=name)
         ):
             return
-        await clients.call(
+        operation = await clients.call(
             lambda: clients.ask(
                 clients.firewalls.insert_unary,
                 project=project,
                 firewall_resource=rule,
-                request_id=names.request_id(self._installation, name),
+                request_id=self._lately("rule", name),
             )
         )
+        operation = await self._waited_for(operation, clients.global_operations, project=project)
+        for it in operation.error.errors:
+            raise launch_error(it.code, it.message, batch.offers, now=self._clock())
 
     @property
     def _project(self) -> str:
@@ -185,13 +191,19 @@ class GcpCloud:
     def _ours(self) -> str:
         return f"labels.{names.INSTALLATION_LABEL}={self._installation}"
 
+    def _lately(self, *what: str) -> str:
+        """The same for some minutes: Google takes a request with an id that it knows for one that
+        was answered, and one that came to nothing has to be made again."""
+        turn = int(self._clock().timestamp() // _AGAIN_S)
+        return names.request_id(self._installation, *what, str(turn))
+
     def _delete(self, vm: Vm) -> None:
         clients = self._clients
         zone, name = vm.id.split("/", 1)
         asked = {
             "project": self._account.project,
             "zone": zone,
-            "request_id": names.request_id(self._installation, "delete", vm.kind, vm.id),
+            "request_id": self._lately("delete", vm.kind, vm.id),
         }
         if vm.kind == "disk":
             clients.ask(clients.disks.delete_unary, disk=name, **asked)
