@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from shoal.cli import asking
 from shoal.clouds.logins.missing import NotSaid
+from shoal.errors import InvalidRequest
 from shoal.wire.accounts import AzureAccount, GcpAccount
 from shoal.wire.specs import Cloud
 
@@ -72,3 +73,22 @@ def test_an_answer_that_cannot_be_is_asked_again_with_what_is_near() -> None:
     told = CliRunner().invoke(command, input="us-eastt1\nus-east1\n")
     assert "There is no 'us-eastt1'. There are: us-east1" in told.output
     assert "got us-east1" in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "status", "told"), [("n\n", 1, "Nothing was done"), ("y\n", 0, ""), ("", 1, "Abort")]
+)
+def test_a_no_is_no_interruption(typed: str, status: int, told: str) -> None:
+    @click.command
+    def command() -> None:
+        asking.confirmed("Make it?", there=True)
+
+    ran = CliRunner().invoke(command, input=typed)
+    assert ran.exit_code == status
+    assert told in ran.output
+
+
+def test_nobody_who_could_answer_is_a_mistake_with_the_flag_to_give() -> None:
+    with pytest.raises(InvalidRequest, match="Nobody") as refused:
+        asking.confirmed("Make it?", there=False)
+    assert "--yes" in refused.value.hint

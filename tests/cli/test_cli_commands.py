@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import click
 import pytest
-from fake_server import CLUSTER, NOW, FakeServer, event, view
+from fake_server import CLUSTER, NOW, Call, FakeServer, event, view
 from running import Shoal
 from starlette.responses import Response
 
@@ -256,6 +256,32 @@ def test_all_running_clusters_are_stopped_one_by_one(shoal: Shoal, server: FakeS
     server.on(endpoints.CLUSTERS, lambda call: pages.pop(0))
     assert shoal("cluster", "stop", "--all").status == 0
     assert len(server.asked(endpoints.STOP_CLUSTER)) == 2
+
+
+def test_of_a_team_s_clusters_all_are_one_s_own_unless_it_is_said_otherwise(
+    shoal: Shoal, server: FakeServer
+) -> None:
+    server.on(endpoints.CLUSTERS, lambda call: ClusterList((view(),)))
+    assert shoal("cluster", "stop", "--all").status == 0
+    assert shoal("cluster", "stop", "--all", "--everybody").status == 0
+    own, everybodys = (it.query for it in server.asked(endpoints.CLUSTERS))
+    assert own["owner"] == "ada"
+    assert "owner" not in everybodys
+
+
+def test_one_that_cannot_be_stopped_keeps_no_other_from_it(
+    shoal: Shoal, server: FakeServer
+) -> None:
+    def stop(call: Call) -> Ended:
+        if call.path["cluster"] == "nope":
+            raise NotFound("There is no cluster 'nope'.", hint="shoal cluster list")
+        return Ended(CLUSTER, already=False)
+
+    server.on(endpoints.STOP_CLUSTER, stop)
+    ran = shoal("cluster", "stop", "mine", "nope", "yours")
+    assert ran.status == 1
+    assert ran.err.count("is ending") == 2
+    assert "There is no cluster 'nope'." in ran.err
 
 
 def test_stopping_may_wait_until_the_last_vm_is_gone(shoal: Shoal, server: FakeServer) -> None:

@@ -83,3 +83,18 @@ def test_a_server_without_a_token_for_it_says_how_to_log_in() -> None:
 def test_no_repr_shows_the_token() -> None:
     kept = Login("https://a", "very-secret")
     assert "very-secret" not in f"{kept!r} {kept.place()!r}"
+
+
+@pytest.mark.parametrize(
+    ("url", "read_by_others"),
+    [
+        ("http://shoal.example.org", True),
+        ("http://10.0.0.5:8780", True),
+        ("https://shoal.example.org", False),
+        ("http://127.0.0.1:8780", False),
+        ("http://localhost:8780", False),
+        ("http://[::1]:8780", False),
+    ],
+)
+def test_a_token_that_others_could_read_on_its_way_is_known(url: str, read_by_others: bool) -> None:
+    assert login.unprotected(url) is read_by_others

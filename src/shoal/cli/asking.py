@@ -1,4 +1,4 @@
-"""What `shoal setup` asks a person, where the login does not say whose account or which region."""
+"""What a command asks a person: whether to do it, and where a login does not say enough, what."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 
 import click
 
+from shoal.cli import output
+from shoal.errors import InvalidRequest
 from shoal.wire.accounts import CloudAccount
 from shoal.wire.specs import Cloud
 
@@ -40,6 +42,16 @@ def discovered(
                 owner = ask(f"{lack.message} {_OWNER[cloud]}", lack.known)
             else:
                 region = ask(f"{lack.message} Region", Catalog().regions(cloud))
+
+
+def confirmed(question: str, *, there: bool | None = None) -> None:
+    """Or the command ends: with status 1 after a no. Nobody there to answer is a mistake, not a no.
+    `there`: whether somebody is; None: look."""
+    if not (sys.stdin.isatty() if there is None else there):
+        raise InvalidRequest("Nobody can be asked here.", hint="Read the plan, then give --yes.")
+    if not click.confirm(question, err=True):
+        output.note("Nothing was done.")
+        raise click.exceptions.Exit(1)
 
 
 def _on_terminal(question: str, known: Sequence[str]) -> str:

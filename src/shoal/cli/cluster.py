@@ -152,10 +152,11 @@ def logs(
 
 @command.command()
 @click.argument("clusters", nargs=-1, shell_complete=names)
-@click.option("--all", "all_", is_flag=True, help="All that are running.")
+@click.option("--all", "all_", is_flag=True, help="All of yours that are running.")
+@click.option("--everybody", is_flag=True, help="With --all: the others' of the workspace too.")
 @click.option("--wait", is_flag=True, help="Until the last VM is gone.")
 @output.json_option
-def stop(clusters: tuple[str, ...], all_: bool, wait: bool, as_json: bool) -> None:
+def stop(clusters: tuple[str, ...], all_: bool, everybody: bool, wait: bool, as_json: bool) -> int:
     """End clusters and all their VMs.
 
     \b
@@ -167,11 +168,19 @@ def stop(clusters: tuple[str, ...], all_: bool, wait: bool, as_json: bool) -> No
 
     if bool(clusters) == all_:
         raise click.UsageError("Name the clusters to stop, or say --all.")
-    for ended in session.talk(lambda api: _stop(api, clusters, wait=wait)):
+    if everybody and not all_:
+        raise click.UsageError("--everybody goes with --all.")
+
+    def tell(ended: Ended) -> None:
         if as_json:
             output.json_line(ended)
         else:
             output.note(f"{ended.cluster}: {'had ended' if ended.already else 'is ending'}")
+
+    async def work(api: Api) -> int:
+        return await _stop(api, clusters or await _running(api, everybody), tell, wait=wait)
+
+    return session.talk(work)
 
 
 class _BeforeDashes(click.Command):
@@ -305,21 +314,39 @@ async def _logs(
             await asyncio.sleep(_FOLLOW_S)
 
 
-async def _stop(api: Api, clusters: tuple[str, ...], *, wait: bool) -> list[Ended]:
+async def _running(api: Api, everybody: bool) -> tuple[str, ...]:
     from shoal.client import pages
+    from shoal.wire import endpoints
+    from shoal.wire.views import ServerInfo
+
+    info: ServerInfo = await api.call(endpoints.SERVER)
+    query = endpoints.ClusterQuery(owner=None if everybody else info.user)
+    return tuple([it.id async for it in pages.clusters(api, query)])
+
+
+async def _stop(
+    api: Api, clusters: tuple[str, ...], tell: Callable[[Ended], None], *, wait: bool
+) -> int:
+    """The exit status. One that cannot be stopped keeps no other from it."""
+    from shoal.cli import mistakes
+    from shoal.errors import ShoalError
     from shoal.wire import endpoints
     from shoal.wire.requests import StopCluster
 
-    running = endpoints.ClusterQuery()
-    chosen = clusters or [it.id async for it in pages.clusters(api, running)]
-    body = StopCluster(reason="shoal cluster stop")
-    ended: list[Ended] = [
-        await api.call(endpoints.STOP_CLUSTER, path={"cluster": it}, body=body) for it in chosen
-    ]
+    body, ending, failed = StopCluster(reason="shoal cluster stop"), [], 0
+    for it in clusters:
+        try:
+            ended: Ended = await api.call(endpoints.STOP_CLUSTER, path={"cluster": it}, body=body)
+        except ShoalError as error:
+            mistakes.tell(error)
+            failed = 1
+            continue
+        tell(ended)
+        ending.append(ended.cluster)
     if wait:
-        for it in ended:
-            await gone(api, it.cluster)
-    return ended
+        for id in ending:
+            await gone(api, id)
+    return failed
 
 
 async def gone(api: Api, cluster: str) -> ClusterView:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 
-from shoal.cli import findings, output
+from shoal.cli import asking, findings, output
 from shoal.cli.findings import Finding, Grade
 from shoal.cli.setup import CLOUDS
 from shoal.client.credentials import evidence
@@ -116,7 +116,7 @@ def _live(cloud: Cloud, region: str | None, *, yes: bool, width: int | None) -> 
     from shoal.cli import live_check
 
     if not yes:
-        click.confirm("Make one small VM for some minutes?", abort=True, err=True)
+        asking.confirmed("Make one small VM for some minutes?")
     found = []
     for it in live_check.prove(cloud, region):
         found.append(it)

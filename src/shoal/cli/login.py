@@ -56,6 +56,8 @@ def command(url: str | None, token: str | None, logout: bool, as_json: bool) -> 
         output.json(LoggedIn(True, found.url, info))
     else:
         output.note(f"Logged in to {found.url} as {info.user} in workspace {info.workspace}.")
+    if login.unprotected(found.url):
+        output.note("Your token goes there unencrypted with every call: better use https://")
 
 
 def _token(given: str | None) -> str:

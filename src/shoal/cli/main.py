@@ -94,7 +94,7 @@ def run(arguments: list[str]) -> int:
         error.show()
         return error.exit_code
     except ShoalError as error:
-        _tell(error)
+        mistakes.tell(error)
         return 2 if isinstance(error, InvalidRequest) else 1
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
@@ -106,12 +106,6 @@ def run(arguments: list[str]) -> int:
         mistake = mistakes.in_words(error)
         if mistake is None:
             raise
-        _tell(mistake)
+        mistakes.tell(mistake)
         return 2 if isinstance(mistake, InvalidRequest) else 1
     return status if isinstance(status, int) else 0
-
-
-def _tell(error: ShoalError) -> None:
-    click.echo(f"{click.style('Error:', fg='red')} {error.message}", err=True)
-    if error.hint:
-        click.echo(error.hint, err=True)

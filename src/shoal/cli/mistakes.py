@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 
+import click
+
 from shoal.errors import InvalidRequest, ShoalError, StoreFault
 
 _HINTS = {
@@ -21,6 +23,12 @@ _HINTS = {
     errno.EMFILE: "Too many files are open: raise the limit, as in ulimit -n 4096.",
 }
 _MALFORMED = "dask config file"  # dask.config says so while it is imported
+
+
+def tell(error: ShoalError) -> None:
+    click.echo(f"{click.style('Error:', fg='red')} {error.message}", err=True)
+    if error.hint:
+        click.echo(error.hint, err=True)
 
 
 def in_words(error: OSError | ValueError) -> ShoalError | None:

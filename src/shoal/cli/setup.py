@@ -8,7 +8,6 @@ is told names and places only.
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -121,7 +120,9 @@ def prepare(account: Account, register: Register, wishes: Wishes) -> None:
     if not wishes.as_json:
         _show(account, steps)
     if todo and not wishes.yes:
-        _confirm(f"Make {len(todo)} of these {len(steps)}?" if len(todo) > 1 else "Make it?")
+        asking.confirmed(
+            f"Make {len(todo)} of these {len(steps)}?" if len(todo) > 1 else "Make it?"
+        )
     ready = asyncio.run(_prepare(account, wishes.region)) if todo else account.account
     register.put(ready)
     if wishes.as_json:
@@ -134,7 +135,7 @@ def prepare(account: Account, register: Register, wishes: Wishes) -> None:
 def remove(account: Account, register: Register, wishes: Wishes) -> None:
     """First in the cloud, which refuses while VMs use it; then the server forgets the account."""
     if not wishes.yes:
-        _confirm("Remove everything that `shoal setup` made, in all regions?")
+        asking.confirmed("Remove everything that `shoal setup` made, in all regions?")
     gone = asyncio.run(_remove(account))
     register.forget(account.cloud)
     if wishes.as_json:
@@ -189,13 +190,6 @@ def _show(account: Account, steps: Sequence[Step]) -> None:
     )
     click.echo()
     output.columns(("permission", "for"), [(it.name, it.why) for it in account.permissions])
-
-
-def _confirm(question: str) -> None:
-    """Raises click.Abort on no; nobody there to answer is a mistake, not a no."""
-    if not sys.stdin.isatty():
-        raise InvalidRequest("Nobody can be asked here.", hint="Read the plan, then give --yes.")
-    click.confirm(question, abort=True, err=True)
 
 
 class ServerRegister:

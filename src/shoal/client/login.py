@@ -64,6 +64,13 @@ def forget(path: Path) -> bool:
     return True
 
 
+def unprotected(url: str) -> bool:
+    """Whoever is on the way to it reads the token."""
+    host = urlsplit(url).hostname or ""
+    here = host == "localhost" or host.startswith("127.") or host == "::1"
+    return url.startswith("http://") and not here
+
+
 def address(url: str) -> str:
     """A server's address as it is kept: with a scheme, without a slash at the end."""
     parts = urlsplit(url if "://" in url else f"https://{url}")
