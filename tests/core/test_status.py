@@ -5,6 +5,7 @@ from datetime import timedelta
 from shoal.core.records import Cluster, EndKind, Instance, Observation, PoolMark
 from shoal.core.status import cluster_view, instance_view
 from shoal.wire.views import ClusterStatus, ClusterView, InstanceState, Stage
+from tests.core.summaries import summary_of
 from tests.core.worlds import (
     NOW,
     ago,
@@ -30,8 +31,7 @@ def view(
 ) -> ClusterView:
     return cluster_view(
         cluster,
-        instances,
-        {it.instance: it for it in told},
+        summary_of(instances, {it.instance: it for it in told}, NOW),
         head() if up else None,
         marks,
         now=NOW,

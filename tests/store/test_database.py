@@ -123,7 +123,7 @@ def test_stages_are_told_once_each(database: Database) -> None:
     report = HeadReport(cluster.id, NOW, 1, (vm, stranger), SchedulerReport("tls://h:8786"))
     assert ask(database, observations.record, report, later(1)) == 2
     assert ask(database, observations.record, report, later(2)) == 0
-    assert list(ask(database, observations.of_cluster, cluster.id)) == [batch.instances[0]]
+    assert list(ask(database, observations.of_instances, batch.instances)) == [batch.instances[0]]
     head = ask(database, world.read, Cloud.SIM, NOW).heads[cluster.id]
     assert head.ready_at == later(1)
     assert head.heard_at == later(2)
@@ -139,7 +139,7 @@ def test_a_head_with_a_wrong_clock_does_not_seem_silent(database: Database) -> N
     vm = VmReport(batch.instances[0], Role.WORKER, Stage.READY, heard_at, heard_at=heard_at)
     report = HeadReport(cluster.id, an_hour_ago, 1, (vm,), sent_at=an_hour_ago)
     ask(database, observations.record, report, NOW)
-    kept = ask(database, observations.of_cluster, cluster.id)[vm.instance]
+    kept = ask(database, observations.of_instances, [vm.instance])[vm.instance]
     assert kept.heard_at == kept.since == later(-3)
 
 
@@ -239,7 +239,7 @@ def test_what_an_agent_prints_is_kept_whatever_it_is(database: Database) -> None
     said = "pip said: \0 and \udcff"
     vm = VmReport(batch.instances[0], Role.WORKER, Stage.FAILED, NOW, failure=said)
     assert ask(database, observations.record, HeadReport(cluster.id, NOW, 1, (vm,)), NOW) == 1
-    kept = ask(database, observations.of_cluster, cluster.id)[vm.instance]
+    kept = ask(database, observations.of_instances, [vm.instance])[vm.instance]
     assert kept.failure == "pip said: \ufffd and \ufffd"
 
 

@@ -131,7 +131,7 @@ def test_a_list_of_many_asks_no_more_than_a_list_of_one(database: Database) -> N
             from sqlalchemy import event
 
             event.listen(tx, "before_cursor_execute", lambda *said: seen.append(said[2]))
-            viewing.page(tx, RESEARCH, ClusterQuery(limit=limit))  # type: ignore[arg-type]
+            viewing.page(tx, RESEARCH, ClusterQuery(limit=limit), later(60))  # type: ignore[arg-type]
 
         ask(database, count)
         return len(seen)

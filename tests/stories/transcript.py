@@ -13,10 +13,11 @@ from shoal.core.actions import Action
 from shoal.server.passes import telling
 from shoal.server.passes.reconcile import Reconciler
 from shoal.store import viewing
-from shoal.wire.views import InstanceState
 from tests.kill.rig import STEP_S, Scene, databases
 from tests.kill.stories import Story
 from tests.stories.told import Told
+
+_VMS = 1000  # more than any story has
 
 
 class Narrated(Reconciler):
@@ -76,12 +77,14 @@ def _due(at_s: float, now_s: float) -> bool:
 
 async def _state(scene: Scene) -> list[str]:
     site = scene.sites[0]
-    facts = await site.database.run(viewing.cluster, site.cluster)
     now = scene.clock()
+    facts = await site.database.run(viewing.cluster, site.cluster, now)
+    seen = await site.database.run(
+        viewing.instances, site.cluster, after=None, limit=_VMS, had=True
+    )
     view = status.cluster_view(
         facts.cluster,
-        facts.instances,
-        facts.observations,
+        facts.vms,
         facts.head,
         facts.marks,
         now=now,
@@ -90,9 +93,8 @@ async def _state(scene: Scene) -> list[str]:
         hold=facts.hold,
     )
     counts: Counter[str] = Counter()
-    for it in facts.instances:
-        if it.state is not InstanceState.GONE:
-            seen = status.instance_view(it, facts.observations.get(it.id), now)
-            counts[f"{seen.role} {seen.state}, {seen.stage}"] += 1
+    for it in seen.instances:
+        vm = status.instance_view(it, seen.observations.get(it.id), now)
+        counts[f"{vm.role} {vm.state}, {vm.stage}"] += 1
     vms = "; ".join(f"{count} {what}" for what, count in counts.items()) or "none"
     return [f"{'VMs':9} {vms}", f"{'the user':9} {view.sentence}"]

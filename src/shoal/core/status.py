@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import msgspec
 
-from shoal.core.cost import cost_uusd, price_uusd_per_hour, total_uusd
 from shoal.core.lifecycle import ACTIVE
 from shoal.core.records import (
     Cluster,
@@ -18,8 +17,8 @@ from shoal.core.records import (
     Observation,
     PoolMark,
 )
-from shoal.wire.ids import InstanceId
-from shoal.wire.specs import Cloud, Role
+from shoal.core.summary import Alike, Starting, Summary
+from shoal.wire.specs import Cloud
 from shoal.wire.views import (
     ClusterStatus,
     ClusterView,
@@ -38,8 +37,7 @@ class Booked(msgspec.Struct, frozen=True):
 
 def cluster_view(
     cluster: Cluster,
-    instances: Sequence[Instance],
-    observations: Mapping[InstanceId, Observation],
+    vms: Summary,
     head: HeadObservation | None,
     marks: Sequence[PoolMark],
     *,
@@ -49,16 +47,12 @@ def cluster_view(
     booked: Booked | None = None,
     hold: str = "",
 ) -> ClusterView:
-    """`instances`: past ones too, unless the cost is `booked`; `marks`: of the cluster's cloud,
-    expired ones too; `hold`: the limit that holds it back."""
+    """`vms`: past ones too, unless the cost is `booked`; `marks`: of the cluster's cloud, expired
+    ones too; `hold`: the limit that holds it back."""
     watched = cluster.spec.cloud is Cloud.WATCHED
-    counts = (
-        _watched_counts(cluster, head)
-        if watched
-        else worker_counts(cluster, instances, observations)
-    )
-    hindered = (*held_back(hold), *hindrances(instances, marks, now))
-    behind = _behind(cluster, instances, observations)
+    counts = _watched_counts(cluster, head) if watched else worker_counts(cluster, vms)
+    hindered = (*held_back(hold), *hindrances(vms, marks, now))
+    behind = _behind(cluster, vms)
     status = _status(cluster, counts, head, hindered, behind)
     wanted = cluster.ended_at is None
     return ClusterView(
@@ -67,20 +61,14 @@ def cluster_view(
         workspace=cluster.workspace,
         owner=cluster.owner,
         status=status,
-        sentence=_sentence(cluster, status, counts, hindered, instances, observations, behind),
+        sentence=_sentence(cluster, status, counts, hindered, vms, behind),
         spec=cluster.spec,
         workers=counts,
         created_at=cluster.created_at,
         scheduler_address=head.scheduler_address if head is not None and wanted else "",
         details_url=f"{url}/clusters/{cluster.id}" if url else "",
-        cost_uusd=None
-        if watched
-        else booked.uusd
-        if booked
-        else total_uusd(cost_uusd(it, now) for it in instances),
-        price_uusd_per_hour=total_uusd(
-            price_uusd_per_hour(it) for it in instances if it.state is InstanceState.LAUNCHED
-        ),
+        cost_uusd=None if watched else booked.uusd if booked else vms.cost_uusd,
+        price_uusd_per_hour=vms.price_uusd_per_hour,
         ended_at=cluster.ended_at,
         end_reason=cluster.end_reason,
         event_seq=seq,
@@ -114,16 +102,11 @@ def instance_view(it: Instance, seen: Observation | None, now: datetime) -> Inst
     )
 
 
-def worker_counts(
-    cluster: Cluster,
-    instances: Iterable[Instance],
-    observations: Mapping[InstanceId, Observation],
-) -> WorkerCounts:
+def worker_counts(cluster: Cluster, vms: Summary) -> WorkerCounts:
     """What is active, once each; nothing is wanted of a cluster that has ended."""
     counts: Counter[str] = Counter()
-    for it in instances:
-        if it.role is Role.WORKER and it.state in ACTIVE:
-            counts[_standing(it, observations.get(it.id))] += 1
+    for it in vms.workers():
+        counts[_standing(it)] += it.count
     return WorkerCounts(
         wanted=cluster.spec.workers.wanted if cluster.ended_at is None else 0,
         launching=counts["launching"],
@@ -147,11 +130,9 @@ class Hindrance(msgspec.Struct, frozen=True):
     is_limit: bool = False
 
 
-def hindrances(
-    instances: Iterable[Instance], marks: Iterable[PoolMark], now: datetime
-) -> tuple[Hindrance, ...]:
+def hindrances(vms: Summary, marks: Iterable[PoolMark], now: datetime) -> tuple[Hindrance, ...]:
     """Marks that stand, and that this cluster's own attempts ran into."""
-    met = {it.why for it in instances if it.role is Role.WORKER and it.launched_at is None}
+    met = {it.unmet for it in vms.alike}
     found = {it.why: it.hint for it in marks if it.until > now and it.why in met}
     return tuple(Hindrance(why, hint) for why, hint in found.items())
 
@@ -160,33 +141,14 @@ def held_back(hold: str) -> tuple[Hindrance, ...]:
     return (Hindrance(hold, "see: shoal limits show", is_limit=True),) if hold else ()
 
 
-class Trouble(msgspec.Struct, frozen=True):
-    """Why VMs were lost or could not be had."""
-
-    why: str
-    count: int
-    last_at: datetime
-
-
-def troubles(instances: Iterable[Instance]) -> tuple[Trouble, ...]:
-    """Of those that went wrong, the most frequent reason first."""
-    found: dict[str, Trouble] = {}
-    for it in instances:
-        if it.failed:
-            known = found.get(it.why, Trouble(it.why, 0, it.since))
-            last_at = max(known.last_at, it.released_at or it.since)
-            found[it.why] = Trouble(it.why, known.count + 1, last_at)
-    return tuple(sorted(found.values(), key=lambda it: (-it.count, it.why)))
-
-
-def _standing(it: Instance, seen: Observation | None) -> str:
-    if it.retiring_since is not None:
+def _standing(it: Alike) -> str:
+    if it.retiring:
         return "draining"
-    if seen is None or it.state is InstanceState.INTENDED:
+    if it.stage is None or it.state is InstanceState.INTENDED:
         return "launching"
-    if seen.stage is Stage.DRAINING:
+    if it.stage is Stage.DRAINING:
         return "draining"
-    return "ready" if seen.stage is Stage.READY else "preparing"
+    return "ready" if it.stage is Stage.READY else "preparing"
 
 
 def _stage(it: Instance, seen: Observation | None) -> Stage:
@@ -219,20 +181,12 @@ def _status(
     return ClusterStatus.DEGRADED if _missing(counts) and hindered else ClusterStatus.SCALING
 
 
-def _behind(
-    cluster: Cluster,
-    instances: Iterable[Instance],
-    observations: Mapping[InstanceId, Observation],
-) -> int:
+def _behind(cluster: Cluster, vms: Summary) -> int:
     """Workers that run another environment than the one that is asked for."""
-    seen = (
-        observations[it.id]
-        for it in instances
-        if it.role is Role.WORKER and it.state in ACTIVE and it.id in observations
-    )
     return sum(
-        it.stage is Stage.READY and it.environment not in ("", cluster.spec.environment)
-        for it in seen
+        it.count
+        for it in vms.workers()
+        if it.stage is Stage.READY and it.environment not in ("", cluster.spec.environment)
     )
 
 
@@ -246,8 +200,7 @@ def _sentence(
     status: ClusterStatus,
     counts: WorkerCounts,
     hindered: Sequence[Hindrance],
-    instances: Sequence[Instance],
-    observations: Mapping[InstanceId, Observation],
+    vms: Summary,
     behind: int,
 ) -> str:
     workers = f"{counts.ready} of {counts.wanted} workers are ready"
@@ -255,15 +208,13 @@ def _sentence(
         case ClusterStatus.FAILED | ClusterStatus.ENDED:
             return f"{status}: {cluster.end_reason}"
         case ClusterStatus.ENDING:
-            left = sum(it.state is not InstanceState.GONE for it in instances)
-            return (
-                f"ending: {cluster.end_reason}; {left} {'VM is' if left == 1 else 'VMs are'} left"
-            )
+            left = f"{vms.left} {'VM is' if vms.left == 1 else 'VMs are'} left"
+            return f"ending: {cluster.end_reason}; {left}"
         case ClusterStatus.STARTING if cluster.spec.cloud is Cloud.WATCHED:
             return "starting: its first report is on the way"
         case ClusterStatus.STARTING:
             waits = "".join(f"; {it.why} holds it back" for it in hindered if it.is_limit)
-            return f"starting: {_scheduler_words(instances, observations)}{waits}"
+            return f"starting: {_scheduler_words(vms.scheduler)}{waits}"
         case ClusterStatus.READY:
             return f"ready: {workers}"
         case ClusterStatus.SCALING:
@@ -280,15 +231,10 @@ def _sentence(
             return f"degraded: {workers}; {_missing(counts)} cannot be had now: {why}"
 
 
-def _scheduler_words(
-    instances: Sequence[Instance], observations: Mapping[InstanceId, Observation]
-) -> str:
-    active = [it for it in instances if it.role is Role.SCHEDULER and it.state in ACTIVE]
-    if not active:
+def _scheduler_words(it: Starting | None) -> str:
+    if it is None:
         return "the scheduler's VM is about to be asked for"
-    it = active[-1]
-    seen = observations.get(it.id)
-    if seen is None:
+    if it.stage is None:
         known = "is asked for" if it.state is InstanceState.INTENDED else "boots"
         return f"the scheduler's VM {known}"
-    return f"the scheduler's VM is {seen.stage}{f', {seen.detail}' if seen.detail else ''}"
+    return f"the scheduler's VM is {it.stage}{f', {it.detail}' if it.detail else ''}"

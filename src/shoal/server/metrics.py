@@ -77,7 +77,7 @@ def _workers_wanted(request: Request) -> int:
 
 async def families(desk: Desk, caller: Caller, workers: int = WORKERS) -> list[Family]:
     run, now, workspace = desk.database.run, desk.clock(), caller.workspace
-    seen, _ = await run(viewing.page, workspace, ClusterQuery(limit=_MOST))
+    seen, _ = await run(viewing.page, workspace, ClusterQuery(limit=_MOST), now)
     views = [_view(desk, it) for it in seen.facts]
     month = start_of_day(now).replace(day=1)
     days = await run(ledger.paid_by_day, workspace, month, now)
@@ -160,8 +160,7 @@ def _usd(days: Sequence[DayCost]) -> float:
 def _view(desk: Desk, it: ClusterFacts) -> ClusterView:
     return status.cluster_view(
         it.cluster,
-        it.instances,
-        it.observations,
+        it.vms,
         it.head,
         it.marks,
         now=desk.clock(),

@@ -9,8 +9,9 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
-from sqlalchemy import Connection, Select, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from shoal.core.cost import extras_uusd_per_hour
@@ -65,6 +66,14 @@ _OF_CLUSTER = (
 )
 _KEPT = _MATCHING.where(_instance.c.retiring_since.is_(None))
 _CHANGING = update(_instance).where(_instance.c.id.in_(bindparam("ids", expanding=True)))
+
+
+class Trouble(Struct, frozen=True):
+    """Why VMs were lost or could not be had."""
+
+    why: str
+    count: int
+    last_at: datetime
 
 
 def intend(
@@ -258,14 +267,17 @@ def all_of_cluster(tx: Connection, cluster: ClusterId) -> list[Instance]:
 
 
 @reading
-def of_clusters(tx: Connection, clusters: Collection[ClusterId]) -> dict[ClusterId, list[Instance]]:
-    """All of each, in the order they were intended."""
-    found: dict[ClusterId, list[Instance]] = {}
-    for chunk in _chunks(clusters):
-        query = selecting(Instance, _instance).where(_instance.c.cluster.in_(chunk))
-        for it in read(tx, Instance, query.order_by(_instance.c.cluster, _instance.c.number)):
-            found.setdefault(it.cluster, []).append(it)
-    return found
+def troubles(tx: Connection, cluster: ClusterId) -> tuple[Trouble, ...]:
+    """Of those that went wrong, the most frequent reason first."""
+    count, why = func.count(), _instance.c.why
+    last_at = func.max(_instance.c.released_at, type_=_instance.c.released_at.type)
+    query = (
+        select(why, count, last_at)
+        .where(_instance.c.cluster == cluster, _instance.c.failed)
+        .group_by(why)
+        .order_by(count.desc(), why)
+    )
+    return tuple(Trouble(*row) for row in tx.execute(query))
 
 
 @reading

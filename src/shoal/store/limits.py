@@ -13,27 +13,22 @@ from typing import Any
 import msgspec
 from sqlalchemy import (
     BigInteger,
-    ColumnElement,
     Connection,
-    Float,
     Select,
     and_,
     bindparam,
     case,
-    cast,
     delete,
     func,
     insert,
-    literal,
     or_,
     select,
-    type_coerce,
 )
 
 from shoal.core.cost import start_of_day
 from shoal.core.limits import effective, in_words, merged, together, whose
 from shoal.core.records import Cluster, Held
-from shoal.store import events, tables
+from shoal.store import events, money, tables
 from shoal.store.columns import Moment, stored
 from shoal.store.questions import reading
 from shoal.store.rows import changed, upsert
@@ -47,7 +42,6 @@ _limits, _hold, _mark = tables.limits, tables.hold, tables.budget_mark
 _cluster, _instance, _batch = tables.cluster, tables.instance, tables.batch
 _ledger = tables.ledger
 _NONE = Limits()
-_HOUR_S, _SECOND = 3600.0, 1_000_000.0
 
 # Asked each pass, and the same each time.
 _HERE = bindparam("here", type_=_limits.c.workspace.type)  # the workspace
@@ -232,16 +226,12 @@ def _booked() -> Select[Any]:
 
 def _living() -> Select[Any]:
     """Of clusters that are not booked yet: their VMs' seconds in this month, at their prices."""
-    begin = _largest(_number(_instance.c.launched_at), _MONTH_US)
-    end = func.coalesce(_number(_instance.c.gone_at), _NOW_US)
-    seconds = cast(_largest(end - begin, literal(0, BigInteger)), Float) / _SECOND
-    price = cast(_instance.c.price_uusd_per_hour + _instance.c.extras_uusd_per_hour, Float)
-    known = _instance.c.price_uusd_per_hour.is_not(None)
+    seconds = money.billed_s(_NOW_US, since=_MONTH_US)
     return (
         select(
             _cluster.c.owner,
-            func.sum(case((known, seconds * price / _HOUR_S), else_=0.0)),
-            func.sum(case((known, 0.0), else_=seconds)),
+            func.sum(case((money.PRICED, money.uusd(seconds)), else_=0.0)),
+            func.sum(case((money.PRICED, 0.0), else_=seconds)),
         )
         .select_from(_cluster)
         .join(_instance, _instance.c.cluster == _cluster.c.id)
@@ -253,15 +243,6 @@ def _living() -> Select[Any]:
         )
         .group_by(_cluster.c.owner)
     )
-
-
-def _number(moment: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Microseconds, as they are stored."""
-    return type_coerce(moment, BigInteger)
-
-
-def _largest(one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
-    return case((one > other, one), else_=other)
 
 
 _CLUSTERS, _VMS, _BOOKED, _LIVING = _clusters(), _vms(), _booked(), _living()

@@ -21,7 +21,7 @@ from shoal.store.rows import read, selecting, upsert, values
 from shoal.wire.events import Event, EventKind
 from shoal.wire.ids import ClusterId, InstanceId
 from shoal.wire.reports import HeadReport, PhaseTime, SchedulerReport, VmReport
-from shoal.wire.views import InstanceState, Stage
+from shoal.wire.views import Stage
 
 _observation, _head = tables.observation, tables.head
 _AT_ONCE = 500  # ids in one statement
@@ -49,17 +49,6 @@ def record(tx: Connection, report: HeadReport, now: datetime) -> int:
 
 
 @reading
-def of_cluster(tx: Connection, cluster: ClusterId) -> dict[InstanceId, Observation]:
-    instance = tables.instance
-    query = (
-        selecting(Observation, _observation)
-        .join(instance, instance.c.id == _observation.c.instance)
-        .where(instance.c.cluster == cluster)
-    )
-    return {it.instance: it for it in read(tx, Observation, query)}
-
-
-@reading
 def of_instances(
     tx: Connection, instances: Collection[InstanceId]
 ) -> dict[InstanceId, Observation]:
@@ -69,25 +58,6 @@ def of_instances(
         ids = every[begin : begin + _AT_ONCE]
         query = selecting(Observation, _observation).where(_observation.c.instance.in_(ids))
         found |= {it.instance: it for it in read(tx, Observation, query)}
-    return found
-
-
-@reading
-def of_clusters(
-    tx: Connection, clusters: Collection[ClusterId]
-) -> dict[ClusterId, dict[InstanceId, Observation]]:
-    """Of instances that are not gone."""
-    instance = tables.instance
-    living = select(instance.c.id, instance.c.cluster).where(
-        instance.c.cluster.in_(clusters), instance.c.state != InstanceState.GONE
-    )
-    owners: dict[InstanceId, ClusterId] = {row[0]: row[1] for row in tx.execute(living)}
-    query = selecting(Observation, _observation).where(
-        _observation.c.instance.in_(living.with_only_columns(instance.c.id))
-    )
-    found: dict[ClusterId, dict[InstanceId, Observation]] = {}
-    for it in read(tx, Observation, query):
-        found.setdefault(owners[it.instance], {})[it.instance] = it
     return found
 
 

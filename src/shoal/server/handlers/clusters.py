@@ -21,6 +21,7 @@ from shoal.store import clusters as rows
 from shoal.store import environments as environment_rows
 from shoal.store import instances as instance_rows
 from shoal.store import logs as log_rows
+from shoal.store import observations as observation_rows
 from shoal.trust import authority
 from shoal.wire import requests, views
 from shoal.wire.endpoints import ClusterQuery, LogQuery, Page
@@ -154,13 +155,12 @@ async def clusters_among(
     """`among`: of these alone; None: of all."""
     now, url = desk.clock(), desk.url
     seen, following = await desk.database.run(
-        viewing.page, asked.caller.workspace, asked.query, among
+        viewing.page, asked.caller.workspace, asked.query, now, among
     )
     shown = tuple(
         status.cluster_view(
             it.cluster,
-            it.instances,
-            it.observations,
+            it.vms,
             it.head,
             it.marks,
             now=now,
@@ -177,7 +177,7 @@ async def clusters_among(
 
 
 async def cluster(desk: Desk, asked: Incoming[None, None]) -> views.ClusterView:
-    return await view_of(desk, await _find(desk, asked))
+    return view_from(desk, await facts_of(desk, asked))
 
 
 async def instances(desk: Desk, asked: Incoming[Page, None]) -> views.InstanceList:
@@ -246,7 +246,7 @@ async def stop_cluster(desk: Desk, asked: Incoming[None, requests.StopCluster]) 
 
 async def certificate(desk: Desk, asked: Incoming[None, None]) -> views.ClientCertificate:
     found = await _find(desk, asked)
-    head = (await desk.database.run(viewing.cluster, found.id)).head
+    head = await desk.database.run(observation_rows.head, found.id)
     if head is None or not head.scheduler_address or found.ended_at is not None:
         raise Conflict(
             f"The scheduler of {found.spec.name!r} does not answer (yet, or any more).",
@@ -299,18 +299,18 @@ async def _find(desk: Desk, asked: Incoming[Any, Any]) -> Cluster:
 
 async def facts_of(desk: Desk, asked: Incoming[None, None]) -> viewing.ClusterFacts:
     """What a view of the cluster in the path is derived from."""
-    return await desk.database.run(viewing.cluster, (await _find(desk, asked)).id)
+    workspace, named = asked.caller.workspace, asked.path["cluster"]
+    return await desk.database.run(viewing.found, workspace, named, desk.clock())
 
 
 async def view_of(desk: Desk, found: Cluster) -> views.ClusterView:
-    return view_from(desk, await desk.database.run(viewing.cluster, found.id))
+    return view_from(desk, await desk.database.run(viewing.cluster, found.id, desk.clock()))
 
 
 def view_from(desk: Desk, seen: viewing.ClusterFacts) -> views.ClusterView:
     return status.cluster_view(
         seen.cluster,
-        seen.instances,
-        seen.observations,
+        seen.vms,
         seen.head,
         seen.marks,
         now=desk.clock(),

@@ -60,7 +60,7 @@ class Table(msgspec.Struct, frozen=True):
     notices: tuple[str, ...]
 
 
-async def held(visit: Visit) -> LimitsView:
+async def view_for(visit: Visit) -> LimitsView:
     return await view_of(visit.desk, visit.known.caller)
 
 
@@ -71,7 +71,7 @@ def table(view: LimitsView) -> Table:
 
 
 async def limits_file(visit: Visit) -> Response:
-    found = _held(await held(visit))
+    found = _held(await view_for(visit))
     kind = visit.request.path_params["kind"]
     return exports.structs("settings", "limits", kind, {"limits": found})
 
@@ -185,7 +185,7 @@ async def change(visit: Visit) -> Response:
     fields, caller = await checked_form(visit), visit.known.caller
     gate.check_scope(caller, "admin")
     user = UserName(fields.get("of", "").strip())
-    before = _own(await held(visit), user)
+    before = _own(await view_for(visit), user)
     given = {it: fields.get(it, "").strip() for it in LimitName}
     values = read(given)
     cleared = tuple(it for it in LimitName if not given[it] and _had(before, it))

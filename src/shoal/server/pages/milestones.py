@@ -8,7 +8,8 @@ from datetime import datetime
 
 import msgspec
 
-from shoal.core.records import HeadObservation, Instance
+from shoal.core.records import HeadObservation
+from shoal.core.summary import Summary
 from shoal.wire.specs import Cloud, Role
 from shoal.wire.views import ClusterStatus, ClusterView
 
@@ -20,18 +21,14 @@ class Milestone(msgspec.Struct, frozen=True):
     mark: str = ""  # "done", "now", "failed", ""
 
 
-def milestones(
-    view: ClusterView, instances: Sequence[Instance], head: HeadObservation | None
-) -> list[Milestone]:
+def milestones(view: ClusterView, vms: Summary, head: HeadObservation | None) -> list[Milestone]:
     if view.spec.cloud is Cloud.WATCHED:
         return _told(_of_watched(view, head), view)
-    schedulers = [it for it in instances if it.role is Role.SCHEDULER]
-    workers = [it for it in instances if it.role is Role.WORKER]
     reached = [
         ("asked for", view.created_at),
-        ("scheduler’s VM launched", _first(schedulers)),
+        ("scheduler’s VM launched", vms.first_launched_at(Role.SCHEDULER)),
         ("scheduler accepts clients", head.ready_at if head else None),
-        ("first worker’s VM launched", _first(workers)),
+        ("first worker’s VM launched", vms.first_launched_at(Role.WORKER)),
     ]
     if view.ended_at is not None:
         reached = [(name, at) for name, at in reached if at is not None]
@@ -49,10 +46,6 @@ def _of_watched(
     if view.ended_at is None:
         return reached
     return [*(it for it in reached if it[1] is not None), ("no longer watched", view.ended_at)]
-
-
-def _first(instances: Sequence[Instance]) -> datetime | None:
-    return min((it.launched_at for it in instances if it.launched_at), default=None)
 
 
 def _order(step: tuple[str, datetime | None]) -> tuple[bool, float]:

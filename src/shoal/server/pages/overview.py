@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import msgspec
 from starlette.responses import Response
 
-from shoal.core import status
 from shoal.server.handlers import clusters as handlers
 from shoal.server.pages import computations, exports, samples, signals, workers
 from shoal.server.pages.cluster import asked_of, page
@@ -15,8 +14,8 @@ from shoal.server.pages.frame import Visit, redirect
 from shoal.server.pages.milestones import milestones
 from shoal.server.pages.runs import runs
 from shoal.store import events as event_rows
+from shoal.store import instances as instance_rows
 from shoal.store import telemetry as telemetry_rows
-from shoal.wire.views import InstanceState
 
 _NEWEST, _LOOKED, _LOSSES = 6, 60, 5
 
@@ -36,12 +35,12 @@ async def overview(visit: Visit) -> Response:
         "dashboard_address": facts.head.dashboard_address if facts.head else "",
         "now": desk.clock(),
         "runs": runs(await desk.database.run(event_rows.newest, view.id, _LOOKED))[:_NEWEST],
-        "milestones": milestones(view, facts.instances, facts.head),
-        "troubles": status.troubles(facts.instances),
+        "milestones": milestones(view, facts.vms, facts.head),
+        "troubles": await desk.database.run(instance_rows.troubles, view.id),
         "clients": facts.head.clients if facts.head else 0,
         "tasks": facts.head.tasks if facts.head else 0,
-        "vm_count": len(facts.instances),
-        "held": any(it.state is not InstanceState.GONE for it in facts.instances),
+        "vm_count": facts.vms.vms,
+        "held": facts.vms.left > 0,
         "signals": await signals.signals_of(visit, view.id, past=view.ended_at is not None),
         "charts": charts,
         "begin": begin,
@@ -56,7 +55,7 @@ async def part(visit: Visit) -> Response:
     facts = await handlers.facts_of(desk, asked_of(visit, None))
     view = handlers.view_from(desk, facts)
     parts: dict[str, Sequence[msgspec.Struct]] = {
-        "stages": milestones(view, facts.instances, facts.head),
-        "troubles": status.troubles(facts.instances),
+        "stages": milestones(view, facts.vms, facts.head),
+        "troubles": await desk.database.run(instance_rows.troubles, view.id),
     }
     return exports.structs(view.name, path["part"], path["kind"], parts)

@@ -40,7 +40,7 @@ async def _page(visit: Visit, made: NewToken | None) -> Response:
     desk, caller = visit.desk, visit.known.caller
     admin = "admin" in caller.scopes
     of = UserName(asked(visit, SettingsAsked).of)
-    held = await limits.held(visit)
+    held = await limits.view_for(visit)
     values = {
         "here": "/settings",
         "admin": admin,
