@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import httpx2
+import msgspec
 import pytest
 from fake_server import CLUSTER, NOW, TOKEN, FakeServer, event, view
 from starlette.responses import Response
@@ -201,6 +202,25 @@ def test_a_problem_inside_a_stream_is_the_error_that_it_was(server: FakeServer) 
 
     with pytest.raises(errors.NotFound, match="no such cluster"):
         run(work())
+
+
+def test_a_hint_within_a_stream_is_no_event(server: FakeServer) -> None:
+    told = event(EventKind.CLUSTER_READY, 9)
+    text = b"event: record\ndata: {}\n\ndata: %s\n\n" % msgspec.json.encode(told)
+    server.on(endpoints.CHANGES, lambda call: Response(text, media_type="text/event-stream"))
+    hints: list[str] = []
+
+    async def work() -> object:
+        async with server.api() as api:
+            query = ChangesQuery(cluster=CLUSTER, hints=True)
+            stream = api.stream(endpoints.CHANGES, query=query, hint=lambda: hints.append("new"))
+            async for it in stream:
+                return it
+        return None
+
+    assert run(work()) == told
+    assert hints == ["new"]
+    assert server.calls[0].query["hints"] == "true"
 
 
 def test_no_repr_shows_the_token(server: FakeServer) -> None:

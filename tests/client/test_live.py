@@ -11,7 +11,8 @@ from virtual_time import run
 
 from shoal.client import details
 from shoal.client.details import Details
-from shoal.client.live import EVERY_S, Live
+from shoal.client.live import AT_LEAST_S, EVERY_S, Live
+from shoal.errors import ServerFault
 from shoal.wire import endpoints
 from shoal.wire.telemetry import (
     ComputationList,
@@ -97,6 +98,7 @@ def test_stages_signals_and_cost_change_while_it_is_looked_at(server: FakeServer
         later = live.newest()
         assert later is not None
         assert (later.cluster.cost_uusd or 0) > 1_001_000  # by the price, before the next answer
+        live.changed()
         await asyncio.sleep(1.0)
         last = live.newest()
         assert last is not None
@@ -114,12 +116,49 @@ def test_nothing_is_asked_when_nobody_looks(server: FakeServer) -> None:
         live.newest()
         await asyncio.sleep(3600.0)
         asked = len(server.asked(endpoints.CLUSTER))
-        assert 1 < asked < 6
+        assert asked == 1
         live.newest()
         await asyncio.sleep(1.0)
         assert len(server.asked(endpoints.CLUSTER)) == asked + 1
 
     living(server, look)
+
+
+def test_nothing_is_asked_while_nothing_changes_and_the_cost_goes_on(server: FakeServer) -> None:
+    shown: list[Details] = []
+
+    async def look(live: Live) -> None:
+        live.show(shown.append)
+        await asyncio.sleep(AT_LEAST_S - 1)
+        assert len(server.asked(endpoints.TELEMETRY)) == 1
+        costs = [it.cluster.cost_uusd or 0 for it in shown]
+        assert len(costs) > 5
+        assert costs == sorted(set(costs))
+        live.changed()
+        await asyncio.sleep(EVERY_S)
+        assert len(server.asked(endpoints.TELEMETRY)) == 2
+        assert shown[-1].cluster.workers.ready == 2
+        await asyncio.sleep(4 * AT_LEAST_S)  # a hint may be lost
+        assert 5 <= len(server.asked(endpoints.TELEMETRY)) <= 6
+
+    living(server, look)
+
+
+def test_a_server_that_is_away_is_asked_again(server: FakeServer) -> None:
+    async def look(live: Live) -> None:
+        server.on(endpoints.TELEMETRY, away)
+        live.newest()
+        await asyncio.sleep(EVERY_S / 2)
+        assert live.newest() is None
+        server.on(endpoints.TELEMETRY, lambda call: Telemetry(0, 0, 0, 0, 0, 0))
+        await asyncio.sleep(EVERY_S)
+        assert live.newest() is not None
+
+    living(server, look)
+
+
+def away(call: object) -> object:
+    raise ServerFault("the server is being restarted")
 
 
 def test_what_is_displayed_is_replaced_until_it_is_over(server: FakeServer) -> None:

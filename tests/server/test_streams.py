@@ -9,8 +9,14 @@ from datetime import UTC, datetime
 import pytest
 
 from shoal.server import news
+from shoal.server.desk import Incoming
+from shoal.server.gate import Caller
+from shoal.server.handlers.events import changes
 from shoal.server.pages.stream import hints
-from shoal.wire.ids import ClusterId, WorkspaceName
+from shoal.store import events as event_rows
+from shoal.wire.endpoints import ChangesQuery
+from shoal.wire.events import Event, EventKind
+from shoal.wire.ids import ClusterId, UserName, WorkspaceName
 from shoal.wire.requests import CreateCluster, Watch
 from shoal.wire.telemetry import Chunk, Loss, SchedulerSample, WatchedReport, WorkerEvent
 from tests.server.conftest import Served, a_spec
@@ -66,6 +72,51 @@ def test_nothing_is_told_of_samples_or_of_another_cluster(
         return await heard(served, cluster, rings)
 
     assert asyncio.run(both()) == b"data: log\n\n"
+
+
+def told(served: Served, cluster: ClusterId, *, hints: bool) -> list[bytes]:
+    """What a session is told of: a death, then the cluster's end."""
+    about = news.subjects(cluster, [Chunk(1, LOST)], logs=False)
+    ended = Event(NOW, EventKind.CLUSTER_ENDED, "ada", "enough", cluster=cluster)
+    caller = Caller(UserName("ada"), RESEARCH, frozenset({"clusters"}))
+    query = ChangesQuery(cluster=cluster, hints=hints)
+
+    async def work() -> list[bytes]:
+        stream = changes(served.desk, Incoming(caller, {}, query, None))
+        heard = [await anext(stream)]
+        await served.desk.told.ring(*about)
+        if hints:
+            heard.append(await anext(stream))
+        following = asyncio.ensure_future(anext(stream))
+        await served.desk.told.ring(news.of_log(cluster))
+        await served.desk.database.run(event_rows.append, ended)
+        return [*heard, await following]
+
+    async def in_time() -> list[bytes]:
+        async with asyncio.timeout(10):
+            return await work()
+
+    return asyncio.run(in_time())
+
+
+def test_a_session_that_asks_for_hints_hears_once_of_news_in_the_record(
+    served: Served, cluster: ClusterId
+) -> None:
+    connected, hint, end = told(served, cluster, hints=True)
+    assert connected == b": connected\n\n"
+    assert hint == b"event: record\ndata: {}\n\n"
+    assert b"event:" not in end
+    assert b"cluster.ended" in end
+
+
+def test_others_hear_of_events_alone(served: Served, cluster: ClusterId) -> None:
+    connected, end = told(served, cluster, hints=False)
+    assert connected == b": connected\n\n"
+    assert b"event:" not in end
+
+
+def test_what_the_record_lacks_is_news(cluster: ClusterId) -> None:
+    assert news.subjects(cluster, (), logs=False, lost=True) == (news.of_record(cluster),)
 
 
 def test_a_watched_clusters_death_rings_too(served: Served) -> None:

@@ -95,16 +95,23 @@ class Api:
             raise _unreachable(self.place, error) from error
 
     async def stream(
-        self, endpoint: Endpoint, *, query: endpoints.ChangesQuery
+        self,
+        endpoint: Endpoint,
+        *,
+        query: endpoints.ChangesQuery,
+        hint: Callable[[], None] = lambda: None,
     ) -> AsyncIterator[Any]:
         """Server-sent events, without an end. A broken connection is made anew and goes on after
-        the last event seen."""
+        the last event seen. `hint` is called for a word that is none of them (`query.hints`)."""
         decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(endpoint.answer)
         failures = 0
         while True:
             try:
                 async for event in self._events(endpoint, query):
                     failures = 0
+                    if event.event == "record":
+                        hint()
+                        continue
                     value = decoder.decode(event.data)
                     query = msgspec.structs.replace(query, after=value.seq)
                     yield value

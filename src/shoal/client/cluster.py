@@ -219,11 +219,16 @@ class Cluster(DaskCluster):  # type: ignore[misc]
     # -- being told
 
     async def _follow(self, view: ClusterView) -> None:
-        ended = await Following(view, self._hear).until_over()
+        ended = await Following(view, self._hear, hinted=self._changed).until_over()
         if ended is not None and self.status == Status.running:
             await self._end(ended)
 
+    def _changed(self) -> None:
+        if self._live is not None:
+            self._live.changed()
+
     def _hear(self, event: Event | None) -> None:
+        self._changed()
         if event is None or event.kind in _OF_WORKERS:
             self._stale.set()
 

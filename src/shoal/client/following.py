@@ -27,7 +27,8 @@ _AWAY = (ServerUnreachable, ServerFault, StoreFault)
 
 
 class Following:
-    """`heard`: called with each event, and with None where some may have been missed."""
+    """`heard`: called with each event, and with None where some may have been missed. `hinted`:
+    called when there is something new in the record: a computation, an error, a signal."""
 
     def __init__(
         self,
@@ -36,9 +37,11 @@ class Following:
         *,
         find: Callable[[], Place] = connection.find_running,
         api: Api | None = None,
+        hinted: Callable[[], None] = lambda: None,
     ) -> None:
         self._view = view
         self._heard = heard
+        self._hinted = hinted
         self._api = api or Api(find)
         self._seen = view.event_seq
 
@@ -64,8 +67,9 @@ class Following:
         if (await self._look()).status in OVER:
             return
         self._heard(None)
-        query = ChangesQuery(cluster=self._view.id, after=self._seen)
-        async for event in self._api.stream(endpoints.CHANGES, query=query):
+        query = ChangesQuery(cluster=self._view.id, after=self._seen, hints=True)
+        stream = self._api.stream(endpoints.CHANGES, query=query, hint=self._hinted)
+        async for event in stream:
             self._seen = EventSeq(event.seq)
             self._heard(event)
             if event.kind in _ENDS:

@@ -1,13 +1,13 @@
 """What a notebook shows of a cluster, fresh for as long as somebody looks, and asked for no longer.
 
 Looking is what keeps it going: a widget that is drawn again, a display that stays open. Nobody
-looks: nothing is asked. Between two answers the cost goes on by the price.
+looks: nothing is asked. Nothing has changed, as the stream of changes tells (following.py): nothing
+is asked either, but for now and then. Between two answers the cost goes on by the price.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import time
 from collections.abc import Awaitable, Callable
@@ -21,6 +21,7 @@ from shoal.errors import ShoalError
 from shoal.wire.views import ClusterView
 
 EVERY_S = 3.0
+AT_LEAST_S = 30.0  # a hint may be lost: another replica of the server heard of it
 _LOOKED_S = 10.0  # so long after the last look somebody still looks
 
 Display = Callable[[Details], None]
@@ -42,6 +43,7 @@ class Live:
         self._soon = soon
         self._clock = clock
         self._wake = asyncio.Event()
+        self._stale = True  # something has changed since it was read
         self._looked_s = float("-inf")
         self._read: tuple[float, Details] | None = None
         self._displays: list[Display] = []
@@ -57,19 +59,32 @@ class Live:
         self._displays.append(display)
         self._soon(self._wake.set)
 
+    def changed(self) -> None:
+        """What was read is of before. Call it in the loop that `keep` runs in."""
+        self._stale = True
+
     async def keep(self) -> None:
         try:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._displays or self._clock() - self._looked_s < _LOOKED_S:
-                    with contextlib.suppress(
-                        ShoalError
-                    ):  # the server is away: what was known stays
-                        self._take(await self._read_it(self._api))
+                    await self._look()
                     await asyncio.sleep(EVERY_S)
         finally:
             await self._api.aclose()
+
+    async def _look(self) -> None:
+        """Ask, if there may be something new."""
+        if not self._stale and self._read and self._clock() - self._read[0] < AT_LEAST_S:
+            if (found := self._now()) is not None:
+                self._tell(found)
+            return
+        self._stale = False
+        try:
+            self._take(await self._read_it(self._api))
+        except ShoalError:  # the server is away: what was known stays
+            self._stale = True
 
     def over(self, view: ClusterView) -> None:
         """It has ended: the last thing that is shown."""
@@ -79,6 +94,9 @@ class Live:
 
     def _take(self, found: Details) -> None:
         self._read = self._clock(), found
+        self._tell(found)
+
+    def _tell(self, found: Details) -> None:
         for display in self._displays:
             display(found)
 

@@ -274,7 +274,8 @@ class _Attendant:
         self._lacks(report.missing_wheels)
         if self._sent and report.orders_version < self._sent.version:
             self._sent = None  # the head began anew, and has not heard
-        about = news.subjects(self._cluster, report.telemetry, logs=bool(report.logs))
+        lost = report.telemetry_dropped + report.logs_dropped > 0
+        about = news.subjects(self._cluster, report.telemetry, logs=bool(report.logs), lost=lost)
         if told or about:
             await desk.told.ring(*about)
         if told:

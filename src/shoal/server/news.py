@@ -29,7 +29,9 @@ def of_log(cluster: ClusterId) -> str:
     return f"log of {cluster}"
 
 
-def subjects(cluster: ClusterId, items: Iterable[Chunk], *, logs: bool) -> tuple[str, ...]:
-    """What to ring the bell about."""
-    record = any(isinstance(it.item, _TOLD) for it in items)
+def subjects(
+    cluster: ClusterId, items: Iterable[Chunk], *, logs: bool, lost: bool = False
+) -> tuple[str, ...]:
+    """What to ring the bell about. `lost`: the record lacks something from now on."""
+    record = lost or any(isinstance(it.item, _TOLD) for it in items)
     return (*([of_record(cluster)] if record else ()), *([of_log(cluster)] if logs else ()))

@@ -60,6 +60,8 @@ class EventQuery(msgspec.Struct, frozen=True):
 class ChangesQuery(msgspec.Struct, frozen=True):
     cluster: str | None = None
     after: Cursor | None = None  # None: from now on
+    # Of one cluster: a word besides (`event: record`) when there is news in its record.
+    hints: bool = False
 
 
 class LogQuery(msgspec.Struct, frozen=True):

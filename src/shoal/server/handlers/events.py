@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from shoal.errors import ShoalError
+from shoal.server import news
 from shoal.server.desk import Desk, Incoming
 from shoal.store import clusters as cluster_rows
 from shoal.store import events as event_rows
@@ -17,6 +18,7 @@ from shoal.wire.ids import ClusterId, EventSeq, WorkspaceName
 KEEP_ALIVE_S = 10.0
 LOOK_S = 1.0  # for what another replica wrote
 _PAGE = 500
+_HINT = b"event: record\ndata: {}\n\n"
 
 
 async def events(desk: Desk, asked: Incoming[EventQuery, None]) -> EventPage:
@@ -27,7 +29,8 @@ async def events(desk: Desk, asked: Incoming[EventQuery, None]) -> EventPage:
 
 
 async def changes(desk: Desk, asked: Incoming[ChangesQuery, None]) -> AsyncIterator[bytes]:
-    """Server-sent events; the id of each is its seq, so that a reader can go on from there."""
+    """Server-sent events; the id of each is its seq, so that a reader can go on from there. With
+    `hints` a word that the record has news: computations, errors, losses, signals."""
     workspace = asked.caller.workspace
     try:
         cluster = await _cluster(desk, workspace, asked.query.cluster)
@@ -37,14 +40,16 @@ async def changes(desk: Desk, asked: Incoming[ChangesQuery, None]) -> AsyncItera
     except ShoalError as error:
         yield _problem(error)
         return
+    silent_s, heard = 0.0, desk.told.count
     yield b": connected\n\n"
-    silent_s = 0.0
     while not desk.stopping.is_set():
         seen = desk.told.count
         found = await _after(desk, workspace, cluster, cursor, _PAGE)
-        if found:
-            cursor, silent_s = found[-1].seq, 0.0
-            yield b"".join(map(_encoded, found))
+        hint = asked.query.hints and cluster and desk.told.last(news.of_record(cluster)) > heard
+        heard = seen
+        if found or hint:
+            cursor, silent_s = found[-1].seq if found else cursor, 0.0
+            yield b"".join([*map(_encoded, found), *([_HINT] if hint else [])])
         elif silent_s >= KEEP_ALIVE_S:
             silent_s = 0.0
             yield b": still here\n\n"

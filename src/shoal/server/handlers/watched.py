@@ -70,7 +70,8 @@ async def report_watched(desk: Desk, asked: Incoming[None, wire.WatchedReport]) 
         await run(records.lost, found.id, cursor, now, items=report.dropped, log_lines=0)
     if told:
         await tell_all(desk)
-    if about := news.subjects(found.id, report.chunks, logs=False):
+    lost = report.dropped > 0
+    if about := news.subjects(found.id, report.chunks, logs=False, lost=lost):
         await desk.told.ring(*about)
     return wire.Taken(cursor, watching=True)
 
