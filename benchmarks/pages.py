@@ -7,6 +7,7 @@ first page transfers, gzip or not being the proxy's business.
 from __future__ import annotations
 
 import asyncio
+import gc
 import tempfile
 import time
 from collections.abc import Sequence
@@ -135,6 +136,8 @@ async def _paths(desk: Desk) -> dict[str, str]:
 
 
 async def _asked(engine: str, desk: Desk) -> list[Row]:
+    gc.collect()
+    gc.freeze()  # as the server does when it has started
     token = await serving.a_token(desk, "clusters", "admin")
     transport = httpx2.ASGITransport(app=app(desk, HANDLERS, site.routes(desk)))
     async with httpx2.AsyncClient(transport=transport, base_url="http://shoal") as client:

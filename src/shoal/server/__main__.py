@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import os
 import sys
@@ -52,10 +53,11 @@ def _in_words(error: OSError) -> str:
 
 
 def _serve(settings: Settings) -> None:
+    gc.disable()  # until it has started: imports leave little garbage
     from shoal.server.app import serve  # the heavy part, after the arguments are known to be right
 
     try:
-        asyncio.run(serve(settings, ready=_tell))
+        asyncio.run(serve(settings, ready=_started))
     except* (ShoalError, OSError) as group:
         raise _first(group) from group
 
@@ -66,8 +68,11 @@ def _first(group: BaseExceptionGroup[Any]) -> BaseException:
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
-def _tell(desk: Desk) -> None:
+def _started(desk: Desk) -> None:
+    """What is there by now stays: to look for garbage in it takes longer than most requests do."""
     print(f"Shoal listens on {desk.url}", file=sys.stderr, flush=True)
+    gc.freeze()
+    gc.enable()
 
 
 def _settings(arguments: list[str] | None) -> Settings:

@@ -82,6 +82,16 @@ def newest(
     return read(tx, Event, query)
 
 
+@reading
+def alarms(tx: Connection, limit: int, *, workspace: WorkspaceName | None = None) -> list[Event]:
+    """What somebody should look at, newest first."""
+    event = tables.event
+    query = selecting(Event, event).where(tables.ALARMING)
+    if workspace is not None:
+        query = query.where(event.c.workspace == workspace)
+    return read(tx, Event, query.order_by(event.c.seq.desc()).limit(limit))
+
+
 class Staged(msgspec.Struct, frozen=True):
     """A VM's agent reported another stage of life."""
 
@@ -95,13 +105,13 @@ def stages(
 ) -> dict[InstanceId, list[Staged]]:
     """Of these VMs, in the order they were told."""
     event = tables.event
+    few = len(instances) <= _FEW
     query = (
         select(event.c.instance, event.c.at, event.c.after)
-        .where(event.c.cluster == cluster, event.c.kind == EventKind.INSTANCE_STAGE)
+        .where(event.c.instance.in_(instances) if few else event.c.cluster == cluster)
+        .where(event.c.kind == EventKind.INSTANCE_STAGE)
         .order_by(event.c.seq)
     )
-    if len(instances) <= _FEW:
-        query = query.where(event.c.instance.in_(instances))
     wanted, found = set(instances), dict[InstanceId, list[Staged]]()
     for instance, at, stage in tx.execute(query):
         if instance in wanted:

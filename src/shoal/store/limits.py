@@ -157,8 +157,8 @@ def use(tx: Connection, workspace: WorkspaceName, now: datetime) -> dict[UserNam
 
     month = month_of(now)
     given = {"here": workspace, "month": month, "month_us": stored(month), "now_us": stored(now)}
-    for user, count in tx.execute(_CLUSTERS, given):
-        add(user, clusters=count)
+    for user in tx.execute(_CLUSTERS, given).scalars():
+        add(user, clusters=1)
     for user, role, vcpus, gpus, price, count in tx.execute(_VMS, given):
         add(
             user,
@@ -180,15 +180,14 @@ def month_of(now: datetime) -> datetime:
     return start_of_day(now).replace(day=1)
 
 
+# By cluster, not by owner: SQLite would take the owners' index, and go through all that there were.
+
+
 def _clusters() -> Select[Any]:
-    return (
-        select(_cluster.c.owner, func.count())
-        .where(
-            _cluster.c.workspace == _HERE,
-            _cluster.c.ended_at.is_(None),
-            _cluster.c.cloud != Cloud.WATCHED,
-        )
-        .group_by(_cluster.c.owner)
+    return select(_cluster.c.owner).where(
+        _cluster.c.workspace == _HERE,
+        _cluster.c.ended_at.is_(None),
+        _cluster.c.cloud != Cloud.WATCHED,
     )
 
 
@@ -200,9 +199,9 @@ def _vms() -> Select[Any]:
         (_instance.c.price_uusd_per_hour.is_not(None), own),
         else_=_batch.c.ceiling_uusd_per_hour,
     )
-    alike = (_cluster.c.owner, _instance.c.role, _batch.c.vcpus, _batch.c.gpus, price)
+    alike = (_instance.c.role, _batch.c.vcpus, _batch.c.gpus, price)
     return (
-        select(*alike, func.count())
+        select(_cluster.c.owner, *alike, func.count())
         .select_from(_cluster)
         .join(_instance, _instance.c.cluster == _cluster.c.id)
         .join(_batch, _batch.c.id == _instance.c.batch)
@@ -212,7 +211,7 @@ def _vms() -> Select[Any]:
             _cluster.c.booked_at.is_(None),  # says no more, but has the index
             _instance.c.state != InstanceState.GONE,
         )
-        .group_by(*alike)
+        .group_by(_cluster.c.id, *alike)
     )
 
 
@@ -241,7 +240,7 @@ def _living() -> Select[Any]:
             or_(_cluster.c.settled_at.is_(None), _cluster.c.settled_at >= _MONTH),
             _instance.c.launched_at.is_not(None),
         )
-        .group_by(_cluster.c.owner)
+        .group_by(_cluster.c.id)
     )
 
 

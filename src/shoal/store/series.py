@@ -21,7 +21,10 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    Integer,
+    Select,
     Table,
+    bindparam,
     delete,
     func,
     insert,
@@ -192,26 +195,39 @@ def recent_hosts(
 @reading
 def newest_hosts(tx: Connection, cluster: ClusterId) -> tuple[HostSample, ...]:
     """The newest sample of each VM, however old; by name."""
-    inner = host_sample.alias()
-    newest = (
+    names = select(series.c.id, series.c.instance).where(series.c.cluster == cluster)
+    left = dict(row._tuple() for row in tx.execute(names))
+    found: list[HostSample] = []
+    for step_s in (TOLD, MINUTE, TEN_MINUTES):  # a coarser one where there is no finer one
+        if not left:
+            break
+        for id, at, *numbers in tx.execute(_NEWEST, {"its": cluster, "step_s": step_s}):
+            if id in left:
+                found.append(HostSample(at, left.pop(id), *numbers))
+    return tuple(sorted(found, key=lambda it: it.instance))
+
+
+def _newest() -> Select[Any]:
+    """Each series is looked into once, at its end."""
+    step_s, inner = bindparam("step_s", type_=Integer), host_sample.alias()
+    ends = (
         select(func.max(inner.c.at))
-        .where(inner.c.series == series.c.id, inner.c.resolution_s == host_sample.c.resolution_s)
+        .where(inner.c.series == series.c.id, inner.c.resolution_s == step_s)
+        .correlate(series)
         .scalar_subquery()
     )
-    found: dict[str, HostSample] = {}
-    for step_s in (TEN_MINUTES, MINUTE, TOLD):  # a finer one replaces a coarser one
-        query = (
-            select(series.c.instance, *(host_sample.c[name] for name in _HOST))
-            .join(host_sample, host_sample.c.series == series.c.id)
-            .where(
-                series.c.cluster == cluster,
-                host_sample.c.resolution_s == step_s,
-                host_sample.c.at == newest,
-            )
+    return (
+        select(host_sample.c.series, *(host_sample.c[name] for name in _HOST))
+        .join(series, host_sample.c.series == series.c.id)
+        .where(
+            series.c.cluster == bindparam("its"),
+            host_sample.c.resolution_s == step_s,
+            host_sample.c.at == ends,
         )
-        for name, at, *numbers in tx.execute(query):
-            found[name] = HostSample(at, name, *numbers)
-    return tuple(found[name] for name in sorted(found))
+    )
+
+
+_NEWEST = _newest()
 
 
 @reading

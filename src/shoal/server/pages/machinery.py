@@ -55,11 +55,9 @@ async def machinery(visit: Visit) -> Response:
 async def _alarms(visit: Visit, limit: int) -> list[Event]:
     caller = visit.known.caller
     return await visit.desk.database.run(
-        event_rows.newest,
-        None,
+        event_rows.alarms,
         limit,
         workspace=None if "admin" in caller.scopes else caller.workspace,
-        kinds=(EventKind.ALARM, EventKind.VM_SWEPT, EventKind.BATCH_REFUSED),
     )
 
 

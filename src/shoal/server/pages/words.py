@@ -70,8 +70,8 @@ def moment(at: datetime | None, *, ago: bool = False) -> Markup:
     utc = at.astimezone(UTC)
     exact = utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     shown = f"{utc:%Y-%m-%d %H:%M:%S} UTC"
-    kind = Markup(" data-ago") if ago else ""
-    return Markup('<time datetime="{}" title="{}"{}>{}</time>').format(exact, shown, kind, shown)
+    kind = " data-ago" if ago else ""
+    return Markup(f'<time datetime="{exact}" title="{shown}"{kind}>{shown}</time>')  # digits alone
 
 
 def hardware(spec: ClusterSpec) -> str:
@@ -159,9 +159,8 @@ def marked(text: str, wanted: str) -> Markup:
     if not wanted:
         return escape(text)
     parts = re.split(f"({re.escape(wanted)})", text, flags=re.IGNORECASE)
-    return Markup("").join(
-        Markup("<mark>{}</mark>").format(it) if n % 2 else escape(it) for n, it in enumerate(parts)
-    )
+    shown = (f"<mark>{escape(it)}</mark>" if n % 2 else escape(it) for n, it in enumerate(parts))
+    return Markup("".join(shown))
 
 
 def called(it: Computation) -> str:

@@ -30,7 +30,19 @@ def upgrade() -> None:
         sqlite_where=is_open,
         postgresql_where=is_open,
     )
-    op.create_index("ix_event_kind_seq", "event", ["kind", "seq"])
+    op.create_index("ix_cluster_workspace_owner", "cluster", ["workspace", "owner"])
+    alarming = sa.text("kind IN ('alarm', 'batch.refused', 'vm.swept')")
+    op.create_index(
+        "ix_event_alarming", "event", ["seq"], sqlite_where=alarming, postgresql_where=alarming
+    )
+    of_a_vm = sa.text("instance IS NOT NULL")
+    op.create_index(
+        "ix_event_instance_seq",
+        "event",
+        ["instance", "seq"],
+        sqlite_where=of_a_vm,
+        postgresql_where=of_a_vm,
+    )
 
 
 def _fill() -> None:
