@@ -196,7 +196,7 @@ def recent_hosts(
 def newest_hosts(tx: Connection, cluster: ClusterId) -> tuple[HostSample, ...]:
     """The newest sample of each VM, however old; by name."""
     names = select(series.c.id, series.c.instance).where(series.c.cluster == cluster)
-    left = dict(row._tuple() for row in tx.execute(names))
+    left = {int(id): InstanceId(name) for id, name in tx.execute(names)}
     found: list[HostSample] = []
     for step_s in (TOLD, MINUTE, TEN_MINUTES):  # a coarser one where there is no finer one
         if not left:
