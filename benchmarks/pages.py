@@ -101,8 +101,9 @@ async def fill(desk: Desk) -> None:
     await seeded_record.fill(desk.database, seeded.RESEARCH, seeded.GRID, now)
     await _hosts(desk, now)
     if desk.settings.database:
-        with desk.database.engine.connect() as connection:  # as autovacuum would have by then
-            connection.exec_driver_sql("ANALYZE")
+        engine = desk.database.engine.execution_options(isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:  # as autovacuum would have by then
+            connection.exec_driver_sql("VACUUM (ANALYZE)")
 
 
 async def _hosts(desk: Desk, now: datetime) -> None:

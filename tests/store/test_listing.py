@@ -10,7 +10,7 @@ from shoal.store import clusters, listing, viewing
 from shoal.store.database import Database
 from shoal.wire.endpoints import ClusterQuery
 from shoal.wire.events import EventKind
-from shoal.wire.ids import UserName
+from shoal.wire.ids import UserName, WorkspaceName
 from shoal.wire.views import ClusterOrder, ClusterPhase
 from tests.store.asking import ask
 from tests.store.samples import RESEARCH, a_cluster, an_event, later
@@ -139,3 +139,11 @@ def test_a_list_of_many_asks_no_more_than_a_list_of_one(database: Database) -> N
     for n in range(20):
         made(database, a_cluster(n, name=f"n{n}"))
     assert statements(20) == statements(1) > 3
+
+
+def test_owners_are_told_once_each_and_of_one_workspace(four: Database) -> None:
+    elsewhere = msgspec.structs.replace(a_cluster(5), workspace=WorkspaceName("other"))
+    made(four, with_(elsewhere, "eve"))
+    assert ask(four, listing.owners, RESEARCH) == ["ada", "bob"]
+    assert ask(four, listing.owners, WorkspaceName("other")) == ["eve"]
+    assert ask(four, listing.owners, WorkspaceName("empty")) == []

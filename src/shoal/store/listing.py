@@ -14,8 +14,10 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Integer,
+    Select,
     Text,
     and_,
+    bindparam,
     cast,
     exists,
     func,
@@ -66,8 +68,21 @@ def page(
 @reading
 def owners(tx: Connection, workspace: WorkspaceName) -> list[UserName]:
     """Of clusters, running and past, by name."""
-    query = select(_cluster.c.owner).where(_cluster.c.workspace == workspace).distinct()
-    return sorted(UserName(it) for it in tx.execute(query).scalars())
+    found = tx.execute(_OWNERS, {"here": workspace}).scalars()
+    return sorted(UserName(it) for it in found if it is not None)
+
+
+def _owners() -> Select[Any]:
+    """From each to the one after it in the index: there are few, of thousands of clusters."""
+    first = func.min(_cluster.c.owner).label("owner")
+    least = select(first).where(_cluster.c.workspace == bindparam("here"))
+    found = least.cte("found", recursive=True)
+    following = least.where(_cluster.c.owner > found.c.owner).scalar_subquery()
+    every = found.union_all(select(following).where(found.c.owner.is_not(None)))
+    return select(every.c.owner)
+
+
+_OWNERS = _owners()
 
 
 def _order(sort: ClusterOrder) -> tuple[ColumnElement[Any], bool]:
