@@ -45,7 +45,7 @@ def test_a_notice_is_heard_once_it_is_given_and_not_before(
     url = f"http://127.0.0.1:{door.getsockname()[1]}"
 
     async def story() -> str:
-        waiting = asyncio.create_task(notices.notice(cloud, one.name or one.id, url, 0.01))
+        waiting = asyncio.create_task(notices.notice(cloud, one.name or one.id, url, every_s=0.01))
         while NO_NOTICE not in caplog.messages:
             assert not waiting.done()
             await asyncio.sleep(0.005)
@@ -67,7 +67,7 @@ def test_a_service_that_does_not_answer_is_asked_again(door: socket.socket) -> N
     url = f"http://127.0.0.1:{door.getsockname()[1]}"
 
     async def story() -> str:
-        waiting = asyncio.create_task(notices.notice("gcp", one.name, url, 0.01))
+        waiting = asyncio.create_task(notices.notice("gcp", one.name, url, every_s=0.01))
         done, _ = await asyncio.wait([waiting], timeout=0.1)
         assert not done
         server.welcome("127.0.0.1", service)
@@ -75,5 +75,34 @@ def test_a_service_that_does_not_answer_is_asked_again(door: socket.socket) -> N
 
     try:
         assert "preempts" in asyncio.run(story())
+    finally:
+        server.close()
+
+
+def test_what_amazon_recommends_is_a_warning_once_and_no_notice(door: socket.socket) -> None:
+    one = machine("aws", 1, "", spot=True)
+    service = Ec2Metadata(one)
+    server = MetadataServer(door)
+    server.welcome("127.0.0.1", service)
+    url = f"http://127.0.0.1:{door.getsockname()[1]}"
+    warnings: list[str] = []
+
+    async def story() -> str:
+        service.recommend(AT)
+        warned = asyncio.Event()
+
+        def hear(warning: str) -> None:
+            warnings.append(warning)
+            warned.set()
+
+        waiting = asyncio.create_task(notices.notice("aws", one.id, url, hear, every_s=0.01))
+        await asyncio.wait_for(warned.wait(), 10)
+        assert not waiting.done()
+        service.warn(AT)
+        return await asyncio.wait_for(waiting, 10)
+
+    try:
+        assert SAYS["aws"] in asyncio.run(story())
+        assert warnings == ["may be interrupted soon, AWS said at 2030-01-02T03:04:05Z"]
     finally:
         server.close()

@@ -314,6 +314,20 @@ def test_a_worker_that_the_cloud_takes_back_leaves_at_once_and_its_pool_is_avoid
     assert release.why == "the cloud takes it back: Google Cloud preempts this VM; it holds nothing"
 
 
+def test_where_the_cloud_warns_no_new_vm_is_launched_and_the_old_one_goes_on() -> None:
+    """A recommendation to move on is no notice: most are followed by nothing for long."""
+    warned = worker(2, spot=True, zone="z1", machine_type="m4")
+    told = seen(warned, warning="may be interrupted soon, AWS said at 10:00")
+    some = world(cluster(1), scheduler(), warned, observations=[told])
+    avoid = only(some, Avoid)
+    assert isinstance(avoid, Avoid)
+    assert (avoid.mark.zone, avoid.mark.machine_type, avoid.mark.spot) == ("z1", "m4", True)
+    assert avoid.why == "m4 spot in z1 may be interrupted soon, AWS said at 10:00"
+    assert not planned(some, Retire, Intend)
+    marked = world(cluster(1), scheduler(), warned, observations=[told], marks=[avoid.mark])
+    assert not planned(marked, Avoid)  # once, not each pass
+
+
 def _unmade(it: Instance, environment: str = "env-1", stage: Stage = Stage.FAILED) -> Observation:
     return seen(it, stage, failure="No module named 'no'", broken=environment)
 

@@ -7,6 +7,9 @@ Each cloud has its own way to say so, half a minute to two minutes before (CLOUD
     azure  scheduled events of type Preempt; the first question switches the service on, and may
            take two minutes
 
+AWS also recommends to move on, earlier, where it expects to interrupt: a warning, from which
+nothing follows for the VM itself.
+
 A metadata service that does not answer tells nothing: it is asked again.
 """
 
@@ -15,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 from urllib.parse import urlencode
 
 import httpx2
@@ -23,6 +27,7 @@ import msgspec
 from shoal.wire.reports import NO_NOTICE
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 EVERY_S = 5.0
 _LONG_POLL_S = 60
@@ -31,6 +36,7 @@ _TOKEN_S = 21_600
 
 _GCP = "/computeMetadata/v1/instance/preempted"
 _AWS = "/latest/meta-data/spot/instance-action"
+_AWS_EARLIER = "/latest/meta-data/events/recommendations/rebalance"
 _AZURE = "/metadata/scheduledevents?api-version=2020-07-01"
 
 
@@ -48,6 +54,7 @@ class Watcher:
         self._name = name
         self._etag = ""
         self._token = ""
+        self.warning = ""  # what was said before a notice
 
     async def _google(self) -> str:
         query = {"wait_for_change": "true", "timeout_sec": _LONG_POLL_S, "last_etag": self._etag}
@@ -63,14 +70,20 @@ class Watcher:
             headers = {"X-aws-ec2-metadata-token-ttl-seconds": str(_TOKEN_S)}
             asked = await self._client.put("/latest/api/token", headers=headers)
             self._token = asked.raise_for_status().text
-        answer = await self._client.get(_AWS, headers={"X-aws-ec2-metadata-token": self._token})
+        if told := await self._told_by_amazon(_AWS, _Action):
+            return f"AWS will {told.action} this VM at {told.time}"
+        if not self.warning and (said := await self._told_by_amazon(_AWS_EARLIER, _Recommended)):
+            self.warning = f"may be interrupted soon, AWS said at {said.notice_time}"
+        return ""
+
+    async def _told_by_amazon(self, path: str, kind: type[_T]) -> _T | None:
+        answer = await self._client.get(path, headers={"X-aws-ec2-metadata-token": self._token})
         if answer.status_code == 404:
-            return ""
+            return None
         if answer.status_code == 401:
             self._token = ""
         answer.raise_for_status()
-        told = msgspec.json.decode(answer.content, type=_Action)
-        return f"AWS will {told.action} this VM at {told.time}"
+        return msgspec.json.decode(answer.content, type=kind)
 
     async def _azure(self) -> str:
         answer = await self._client.get(_AZURE, headers={"Metadata": "true"})
@@ -83,6 +96,10 @@ class Watcher:
     @property
     def waits_by_itself(self) -> bool:
         return bool(self._etag)
+
+
+class _Recommended(msgspec.Struct, frozen=True, rename="camel"):
+    notice_time: str
 
 
 class _Action(msgspec.Struct, frozen=True):
@@ -100,10 +117,17 @@ class _Scheduled(msgspec.Struct, frozen=True, rename="pascal"):
     events: tuple[_ScheduledEvent, ...] = ()
 
 
-async def notice(cloud: str, name: str, metadata: str, every_s: float = EVERY_S) -> str:
-    """Returns when there is one, with what it says. That the service answers at all is logged
-    once: `shoal doctor --live` looks for it."""
-    heard = False
+async def notice(
+    cloud: str,
+    name: str,
+    metadata: str,
+    warned: Callable[[str], None] = lambda warning: None,
+    *,
+    every_s: float = EVERY_S,
+) -> str:
+    """Returns when there is one, with what it says; `warned` is called once with what came before.
+    That the service answers at all is logged once: `shoal doctor --live` looks for it."""
+    heard = told_before = False
     async with httpx2.AsyncClient(
         base_url=metadata, trust_env=False, timeout=_FIRST_ANSWER_S
     ) as client:
@@ -114,6 +138,9 @@ async def notice(cloud: str, name: str, metadata: str, every_s: float = EVERY_S)
                 if told := await watcher.look():
                     return told
                 answered = True
+                if watcher.warning and not told_before:
+                    told_before = True
+                    warned(watcher.warning)
                 if not heard:
                     heard = True
                     _log.info(NO_NOTICE)

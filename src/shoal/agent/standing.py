@@ -91,6 +91,10 @@ class Standing:
         """Whatever it does: the cloud takes the VM back."""
         self._replace(msgspec.structs.replace(self.report, notice=notice, detail=notice))
 
+    def warned(self, warning: str) -> None:
+        """The cloud may take the VM back; it goes on."""
+        self._replace(msgspec.structs.replace(self.report, warning=warning))
+
     def restarted(self) -> None:
         self._replace(msgspec.structs.replace(self.report, restarts=self.report.restarts + 1))
 

@@ -212,9 +212,16 @@ class Worker:
     async def _heed_notices(self) -> None:
         """The head lets the Dask worker go at once, its data first."""
         if self._vm.cloud:
-            told = await notices.notice(self._vm.cloud, self._vm.name, self._vm.metadata)
+            told = await notices.notice(
+                self._vm.cloud, self._vm.name, self._vm.metadata, self._warned
+            )
             _log.warning("%s", told)
             self._standing.noticed(told)
+
+    def _warned(self, warning: str) -> None:
+        """The server starts no other VM in such a place."""
+        _log.warning("this VM %s", warning)
+        self._standing.warned(warning)
 
     async def _keep_rules(self) -> None:
         while True:

@@ -29,6 +29,7 @@ def ailments(
     scheduler's VM says that it cannot be."""
     groups: dict[tuple[bool, str], list[InstanceId]] = defaultdict(list)
     preempted: dict[tuple[str, str], Instance] = {}
+    at_risk: dict[tuple[str, str], Avoid] = {}
     taken_back: dict[str, list[InstanceId]] = defaultdict(list)
     speaking = _head_speaks(world, cluster)
     for it in instances:
@@ -49,12 +50,17 @@ def ailments(
                 preempted[it.zone, it.machine_type] = it
         elif it.retiring_since is not None and (done := _drained(world, it, seen)) is not None:
             groups[False, done].append(it.id)
+        if seen is not None and seen.warning and it.spot and not _marked(world, it):
+            at_risk[it.zone, it.machine_type] = _avoid(world, it, seen.warning)
     for (failed, why), ids in groups.items():
         yield Release(cluster.id, tuple(ids), failed, why)
     for why, ids in taken_back.items():
         yield Retire(cluster.id, tuple(ids), why)
     for it in preempted.values():
-        yield _avoid(world, it)
+        yield _avoid(world, it, "was preempted")
+    for place, action in at_risk.items():
+        if place not in preempted:
+            yield action
 
 
 def _wrong(
@@ -124,8 +130,14 @@ def _waited(world: World, since: datetime) -> float:
     return (world.now - (since if trusted is None else max(since, trusted))).total_seconds()
 
 
-def _avoid(world: World, it: Instance) -> Avoid:
-    """A pool that just preempted stays empty for a while."""
+def _marked(world: World, it: Instance) -> bool:
+    kind = (it.zone, it.machine_type, True)
+    return any((mark.zone, mark.machine_type, mark.spot) == kind for mark in world.marks)
+
+
+def _avoid(world: World, it: Instance, what: str) -> Avoid:
+    """A pool that just preempted stays empty for a while; one that is about to is no place for new
+    VMs. Those that run there go on: most warnings are followed by nothing for long."""
     until = world.now + timedelta(seconds=world.timing.preempted_mark_s)
-    why = f"{it.machine_type} spot in {it.zone} was preempted"
+    why = f"{it.machine_type} spot in {it.zone} {what}"
     return Avoid(PoolMark(world.cloud, "*", it.zone, it.machine_type, True, until, why), why)

@@ -134,6 +134,7 @@ class Observation(msgspec.Struct, frozen=True):
     memory_limit_bytes: int = 0
     restarts: int = 0
     notice: str = ""  # the cloud is about to take it back: how it says so
+    warning: str = ""  # it may, sooner than others: how it says so
     environment: str = ""  # which its Dask process runs
     broken: str = ""  # which no VM can run, with the options asked for: `failure` says why
 

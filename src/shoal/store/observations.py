@@ -134,6 +134,7 @@ def _observed(vm: VmReport, now: datetime) -> Observation:
         memory_limit_bytes=vm.memory_limit_bytes,
         restarts=vm.restarts,
         notice=vm.notice,
+        warning=vm.warning,
         environment=vm.environment,
         broken=vm.broken,
     )

@@ -206,6 +206,7 @@ observation = Table(
     Column("memory_limit_bytes", BigInteger, nullable=False),
     Column("restarts", Integer, nullable=False),
     _text("notice"),
+    _text("warning"),
     _text("environment"),
     _text("broken"),
     Column("made_in", Json(tuple[PhaseTime, ...]), nullable=False, server_default="[]"),

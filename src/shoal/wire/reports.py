@@ -47,6 +47,7 @@ class VmReport(msgspec.Struct, frozen=True):
     restarts: int = 0  # of the Dask process
     failure: str = ""  # why the stage is failed, with the installer's or kernel's words
     notice: str = ""  # the cloud is about to take the VM back: how it says so
+    warning: str = ""  # it may, sooner than others: how it says so
     environment: str = ""  # which the Dask process runs
     moves_to: str = ""  # made, and waits until the scheduler lets go of what runs
     broken: str = ""  # which no VM can run, with the options asked for: `failure` says why

@@ -40,9 +40,13 @@ class Ec2Metadata:
         self._machine = machine
         self._tokens: set[str] = set()
         self._ends_at: datetime | None = None
+        self._recommended_at: datetime | None = None
 
     def warn(self, at: datetime) -> None:
         self._ends_at = at
+
+    def recommend(self, at: datetime) -> None:
+        self._recommended_at = at
 
     def answer(self, request: Request) -> Answer:
         if request.method == "PUT" and request.path == "/latest/api/token":
@@ -85,6 +89,10 @@ class Ec2Metadata:
                 "instance-action": msgspec.json.encode(action).decode(),
                 "termination-time": _stamp(self._ends_at),
             }
+        events: Tree = {}
+        if self._recommended_at is not None:
+            said = msgspec.json.encode({"noticeTime": _stamp(self._recommended_at)}).decode()
+            events = {"events": {"recommendations": {"rebalance": said}}}
         credentials = msgspec.json.encode(_CREDENTIALS).decode()
         return {
             "meta-data": {
@@ -102,6 +110,7 @@ class Ec2Metadata:
                 "placement": {"availability-zone": zone, "region": region},
                 "tags": {"instance": dict(it.tags)},
                 **({"spot": spot} if spot else {}),
+                **events,
             },
             "dynamic": {"instance-identity": {"document": self._document(region)}},
         }
