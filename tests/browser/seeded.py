@@ -5,7 +5,7 @@ The same numbers each time: nothing here is random.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, insert
@@ -23,6 +23,7 @@ from shoal.store import (
     clusters,
     environments,
     ledger,
+    limits,
     logs,
     observations,
     tables,
@@ -41,6 +42,8 @@ from shoal.wire.ids import (
     WorkspaceName,
     instance_id,
 )
+from shoal.wire.limits import EACH, ChangeLimits, Limits
+from shoal.wire.limits import WHOLE as WHOLE_OF
 from shoal.wire.reports import HeadReport, LogChunk, PhaseTime, SchedulerReport
 from shoal.wire.specs import Cloud, ClusterSpec, Hardware, Range, Role, SpotPolicy, Workers
 from shoal.wire.telemetry import Chunk
@@ -50,6 +53,7 @@ from tests.browser import seeded_record
 RESEARCH = WorkspaceName("research")
 WATCHED = ClusterId("on-hpc-watched")
 GRID = ClusterId("c-0000000001")  # the one with a record
+UNMADE = ClusterId("c-0000000004")  # its environment cannot be made
 PEOPLE = ("ada", "grace", "edsger", "barbara")
 NAMES = ("etl-nightly", "train-forecast", "climate-grid", "ad-hoc", "quantiles")
 ZONES = ("us-east1-b", "us-east1-c", "us-east1-d")
@@ -264,6 +268,10 @@ class Story:
                 tx.execute(insert(getattr(tables, name)), rows)
 
 
+NO_WHEEL = (
+    "rasterlib could not be installed:\n  × Failed to build `rasterlib==1.4.2`\n"
+    "  ╰─▶ gdal-config: command not found"
+)
 WHOLE = ((Stage.PREPARING, 12.0), (Stage.STARTING, 17.5), (Stage.READY, 19.0))
 
 
@@ -299,6 +307,10 @@ def team(now: datetime) -> Story:
     story.vm(scaling, 5, ())
     starting = story.cluster(3, began_s=7, workers=40, name="ad-hoc")
     story.vm(starting, 1, ())
+    unmade = story.cluster(
+        4, began_s=7200, lasted_s=60, workers=1, name="ad-hoc", end=EndKind.FAILED
+    )
+    story.vm(unmade, 1, ((Stage.PREPARING, 21.0), (Stage.FAILED, 24.5)), gone_s=80, failed=NO_WHEEL)
     story.cluster(5, began_s=90_000, lasted_s=4000, name="climate-grid")
     past(story, 140)
     return story
@@ -326,6 +338,43 @@ def log_lines(cluster: ClusterId, now: datetime, count: int = 900) -> list[LogCh
     ]
 
 
+def build_log(
+    cluster: ClusterId, numbers: Iterable[int], at: datetime, *said: str
+) -> Iterator[LogChunk]:
+    """What the installer said on VMs."""
+    asked = (
+        "$ uv venv --quiet --relocatable --python 3.12.4 environment",
+        "$ uv pip sync pylock.toml --preview-features pylock --python environment/bin/python",
+        "Resolved 7 packages in 31ms",
+        "Downloading pandas (11.6MiB)",
+    )
+    for number in numbers:
+        for n, it in enumerate((*asked, *said)):
+            line = LogLine(
+                at + timedelta(seconds=n / 3), instance_id(cluster, number), "environment", it
+            )
+            yield LogChunk(10_000 + 100 * number + n, line)
+
+
+MADE = (
+    "Prepared 7 packages in 2.41s",
+    "Installed 7 packages in 118ms",
+    "+ dask==2026.8.0, distributed==2026.8.0, flight-delays==0.4.0, gcsfs==2026.3.0, pandas==3.0.0",
+    "env-new is made: wheels 0.4 s, python 0.2 s, installing 4.8 s",
+)
+
+
+async def limited(database: Database, now: datetime) -> None:
+    """Of the workspace, of each user, and of one."""
+    for user, its in (
+        (WHOLE_OF, Limits(clusters=20, workers=60, vcpus=400, budget_uusd=400_000_000)),
+        (EACH, Limits(clusters=4, workers=30, lifetime_s=86_400.0)),
+        ("grace", Limits(price_uusd_per_hour=8_000_000, budget_uusd=2_000_000)),
+    ):
+        asked = ChangeLimits(its, (), UserName(user), "spring")
+        await database.run(limits.change, RESEARCH, asked, "ada", now)
+
+
 async def watched(database: Database, now: datetime) -> None:
     """One that Shoal did not start."""
     began = now - timedelta(minutes=12)
@@ -349,4 +398,12 @@ async def fill(database: Database, story: Story) -> None:
         pass
     lines = log_lines(GRID, story.now)
     await database.run_samples(logs.append, GRID, lines, story.now)
+    began = story.now - timedelta(seconds=2690)
+    built = [*build_log(GRID, range(1, 8), began, *MADE)]
+    await database.run_samples(logs.append, GRID, built, story.now)
+    failed = [
+        *build_log(UNMADE, (1,), story.now - timedelta(seconds=7180), *NO_WHEEL.splitlines()[1:])
+    ]
+    await database.run_samples(logs.append, UNMADE, failed, story.now)
+    await limited(database, story.now)
     await seeded_record.fill(database, RESEARCH, GRID, story.now)

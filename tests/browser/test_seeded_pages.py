@@ -39,6 +39,8 @@ PAGES = {
     "metrics-none": "/clusters/c-0000000003/metrics",
     "events": f"{CLUSTER}/events",
     "software": f"{CLUSTER}/software",
+    "software-failed": "/clusters/c-0000000004/software",
+    "computations-line": f"{CLUSTER}/computations?line=comp-8",
     "logs": f"{CLUSTER}/logs",
     "logs-none": "/clusters/c-0000000003/logs",
     "logs-errors": f"{CLUSTER}/logs?level=error&q=depth",
@@ -51,6 +53,7 @@ PAGES = {
     "costs-cluster": "/costs?by=cluster",
     "machinery": "/machinery",
     "settings": "/settings",
+    "settings-limits": "/settings?of=grace",
 }
 zoomable = pytest.mark.skipif(
     "charts.js" not in ASSETS, reason="the charts were not built: python web/assets.py"

@@ -47,16 +47,28 @@ class Held(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    user: UserName
-    who: str
     what: str
     used: str
     limit: str
     percent: int | None  # None: of nothing
 
+    @property
+    def tone(self) -> str:
+        """Of the bar: how near the limit is."""
+        percent = self.percent or 0
+        return "failed" if percent >= 100 else "booting" if percent >= 80 else "ready"
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Whose limits and use."""
+
+    user: UserName
+    who: str
+    rows: tuple[Row, ...]
+
 
 class Table(msgspec.Struct, frozen=True):
-    rows: tuple[Row, ...]
+    holders: tuple[Holder, ...]
     notices: tuple[str, ...]
 
 
@@ -67,7 +79,11 @@ async def view_for(visit: Visit) -> LimitsView:
 def table(view: LimitsView) -> Table:
     """Of the whole workspace, and each of its users."""
     notices = (note for it in view.held if it.user == WHOLE for note in it.notices)
-    return Table(tuple(map(_row, _held(view))), tuple(notices))
+    by: dict[tuple[UserName, str], list[Row]] = {}
+    for it in _held(view):
+        by.setdefault((it.user, it.who), []).append(_row(it))
+    holders = (Holder(user, who, tuple(rows)) for (user, who), rows in by.items())
+    return Table(tuple(holders), tuple(notices))
 
 
 async def limits_file(visit: Visit) -> Response:
@@ -127,7 +143,7 @@ def _row(it: Held) -> Row:
     percent = round(100 * it.used / it.limit) if it.used is not None and it.limit else None
     used = "" if it.used is None else _told(it.used, it.unit)
     limit = "no limit" if it.limit is None else _told(it.limit, it.unit)
-    return Row(it.user, it.who, it.what, used, limit, percent)
+    return Row(it.what, used, limit, percent)
 
 
 def _told(number: int | float, unit: str) -> str:
