@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
@@ -25,7 +24,7 @@ from shoal.server.passes.reconcile import Reconciler
 from shoal.server.routing import app
 from shoal.server.settings import Settings
 from shoal.software.bundles import Bundles
-from shoal.store import environments, installation, tokens
+from shoal.store import environments, installation, tables, tokens
 from shoal.store.database import Database
 from shoal.trust.installation_key import create_or_read
 from shoal.wire.accounts import AwsAccount, CloudAccount, cloud_of
@@ -119,15 +118,24 @@ class Served:
         asyncio.run(run())
 
 
+@pytest.fixture(scope="session")
+def kept() -> Iterator[Database]:
+    """In memory, and opened once: else each test would compile all statements anew."""
+    database = Database.open("sqlite://", inline=True)
+    yield database
+    database.close()
+
+
 @pytest.fixture
-def served(tmp_path: Path, migrated_file: Path) -> Iterator[Served]:
-    settings = Settings(state_dir=tmp_path)
-    shutil.copyfile(migrated_file, settings.state.database_file)
-    yield from serving(settings)
+def served(tmp_path: Path, kept: Database) -> Iterator[Served]:
+    with kept.engine.begin() as tx:
+        for table in (*tables.facts.sorted_tables[::-1], *tables.samples.sorted_tables[::-1]):
+            tx.execute(table.delete())
+        tx.exec_driver_sql("DELETE FROM sqlite_sequence")
+    yield from serving(Settings(state_dir=tmp_path), kept)
 
 
-def serving(settings: Settings) -> Iterator[Served]:
-    database = Database.open(settings.database_url, inline=True)
+def serving(settings: Settings, database: Database) -> Iterator[Served]:
     key = create_or_read(settings.state.key_file)
     own = asyncio.run(database.run(installation.read, key.fingerprint()))
 
@@ -157,7 +165,6 @@ def serving(settings: Settings) -> Iterator[Served]:
         last_request_at=time.monotonic(),
     )
     yield Served(desk)
-    database.close()
 
 
 def a_spec(name: str = "etl", **changes: object) -> ClusterSpec:

@@ -25,6 +25,7 @@ from shoal.server.handlers import HANDLERS
 from shoal.server.openapi import document
 from shoal.server.routing import app
 from shoal.server.settings import Settings
+from shoal.store.database import Database
 from shoal.wire.endpoints import ENDPOINTS, REPORT_WATCHED, Endpoint
 from tests.server.conftest import Served, serving
 from tests.server.grounds import Grounds, seeded
@@ -63,7 +64,10 @@ def served(database_url: str, tmp_path: Path) -> Iterator[Served]:
     state = tmp_path / "state"
     state.mkdir(mode=0o700)
     given = database_url if database_url.startswith("postgresql") else None
-    yield from serving(Settings(state_dir=state, database=given))
+    settings = Settings(state_dir=state, database=given)
+    database = Database.open(settings.database_url, inline=True)
+    yield from serving(settings, database)
+    database.close()
 
 
 @pytest.mark.long

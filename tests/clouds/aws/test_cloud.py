@@ -316,8 +316,8 @@ def test_a_token_with_another_request_is_an_error(rig: Rig) -> None:
     assert len([it for it in rig.list() if it.kind == "vm"]) == 1
 
 
-def test_a_thousand_workers_take_few_calls(rig: Rig) -> None:
-    assert len(rig.launch(batch(1000)).vms) == 1000
+def test_hundreds_of_workers_take_few_calls(rig: Rig) -> None:
+    assert len(rig.launch(batch(600)).vms) == 600
     found = rig.list()
     rig.end(*found)
     assert sum(rig.double.front.calls.values()) < 30
