@@ -9,12 +9,13 @@ from sqlalchemy import Connection, insert
 
 from shoal.core.records import EndKind, Instance
 from shoal.core.spending import Paid, keys
-from shoal.store import clusters, ledger, tables
+from shoal.store import clusters, ledger, listing, tables
 from shoal.store.database import Database
 from shoal.store.rows import values
+from shoal.wire.endpoints import ClusterQuery
 from shoal.wire.ids import WorkspaceName, instance_id
 from shoal.wire.specs import Cloud, Role
-from shoal.wire.views import InstanceState
+from shoal.wire.views import ClusterOrder, InstanceState
 from tests.store.asking import ask
 from tests.store.samples import NOW, RESEARCH, a_batch, a_cluster, an_event
 
@@ -53,6 +54,22 @@ def lived(database: Database, number: int, *, hours: float, price: int | None, o
     if over:
         ask(database, clusters.end, cluster.id, EndKind.USER, "", gone_at, an_event(cluster))
         ask(database, clusters.settle, cluster.id, gone_at, an_event(cluster))
+
+
+def test_what_has_cost_nothing_is_last_by_cost(database: Database) -> None:
+    """A cluster that never had a VM has no line in the ledger; nor has one that is not booked."""
+    for number, hours in ((1, 1.0), (2, 0.0), (3, 30.0)):
+        lived(database, number, hours=hours, price=1_000_000, over=True)
+    never = a_cluster(4, name="n4")
+    ask(database, clusters.create, never, an_event(never))
+    ask(database, clusters.end, never.id, EndKind.FAILED, "", NOW, an_event(never))
+    ask(database, clusters.settle, never.id, NOW, an_event(never))
+    query = ClusterQuery(ended=True, sort=ClusterOrder.COST)
+    assert ask(database, ledger.book, NOW + 40 * HOUR) == 4
+    lived(database, 5, hours=1, price=1_000_000, over=False)
+    found, _ = ask(database, listing.page, RESEARCH, query)
+    assert [it.spec.name for it in found[:3]] == ["n5", "n3", "n1"]
+    assert {it.spec.name for it in found[3:]} == {"n2", "n4"}
 
 
 def test_booking_changes_no_sum(database: Database) -> None:

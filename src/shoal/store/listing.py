@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
+    case,
     cast,
     exists,
     func,
@@ -100,7 +101,8 @@ def _order(sort: ClusterOrder) -> tuple[ColumnElement[Any], bool]:
             ended = type_coerce(_cluster.c.ended_at, Integer)
             return func.coalesce(ended, _NEVER, type_=Integer), True
         case ClusterOrder.COST:
-            return func.coalesce(_cost(), _NEVER, type_=BigInteger), True
+            none = case((_cluster.c.booked_at.is_not(None), 0), else_=_NEVER)
+            return func.coalesce(_cost(), none, type_=BigInteger), True
         case ClusterOrder.DURATION:
             until = func.coalesce(type_coerce(_cluster.c.ended_at, BigInteger), _NEVER)
             return until - type_coerce(_cluster.c.created_at, BigInteger), True
@@ -109,7 +111,8 @@ def _order(sort: ClusterOrder) -> tuple[ColumnElement[Any], bool]:
 
 
 def _cost() -> ColumnElement[Any]:
-    """What is booked of a cluster, which is all of a settled one's."""
+    """What is booked of a cluster, which is all of a settled one's; NULL too of one that never had
+    a VM."""
     booked = tables.ledger
     query = select(func.sum(booked.c.uusd)).where(booked.c.cluster == _cluster.c.id)
     return query.correlate(_cluster).scalar_subquery()
