@@ -96,6 +96,17 @@ def double(x: int) -> int:
     return 2 * x
 
 
+def test_what_was_computed_in_the_last_moment_is_on_record_too() -> None:
+    async def scenario(here: Setting) -> None:
+        watched = here.watched()
+        watched._every_s = 3600.0
+        async with await watched.start():
+            assert await here.client.submit(double, 4) == 8
+        assert [it.done for it in here.told() if isinstance(it, Computation)][-1:] == [1]
+
+    run(scenario)
+
+
 def test_what_the_cluster_computes_is_passed_on_with_its_code() -> None:
     async def scenario(here: Setting) -> None:
         async with await here.watched().start():

@@ -43,6 +43,7 @@ class WatchedTelemetry(Telemetry):
         """What is new after `cursor`, as JSON of shoal.wire.telemetry.WatchedReport."""
         self._asked_at = time.time()
         if end:
+            self.look_once(self._asked_at)
             self._tell_unexplained(math.inf)
         batch = self.take()
         for item in batch["items"]:
