@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from running import in_a_process
-from tests.doubles.azure.arm import SUBSCRIPTION, Arm
+from tests.doubles.azure.arm import Arm
+from tests.doubles.azure.login import login
 from tests.doubles.azure.server import TOKEN, AzureDouble
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
@@ -21,53 +20,22 @@ PLACE = ("--owner", "ours", "--region", "eastus")
 
 
 class Shoal:
-    """The command, with a state directory of its own; `login`: with the Azure CLI logged in."""
+    """The command, with a state directory of its own; `logged_in`: with the Azure CLI."""
 
     def __init__(self, double: AzureDouble, root: Path) -> None:
         self.arm, self.state = double.arm, root / "state"
         self._endpoint, self._root = double.account.endpoint, root
-        for name in ("in", "out", "bin"):
-            (root / name).mkdir()
-        told = [{"id": SUBSCRIPTION, "name": "ours", "isDefault": True}]
-        (root / "in" / "azureProfile.json").write_text(json.dumps({"subscriptions": told}))
-        az = root / "bin" / "az"
-        az.write_text(f"#!{sys.executable}\n{AZ.format(token=_token())}")
-        az.chmod(0o700)
+        self._login = login(root)
 
-    def __call__(self, *arguments: str, login: bool = True) -> subprocess.CompletedProcess[str]:
-        mine = {
-            "SHOAL_STATE_DIR": str(self.state),
-            "AZURE_CONFIG_DIR": str(self._root / ("in" if login else "out")),
-            "AZURE_TOKEN_CREDENTIALS": "AzureCliCredential",  # no other login of this machine
-            "PATH": f"{self._root / 'bin'}{os.pathsep}{os.environ['PATH']}",
-            "REQUESTS_CA_BUNDLE": str(self._root / "azure-ca.pem"),
-        }
+    def __call__(self, *arguments: str, logged_in: bool = True) -> subprocess.CompletedProcess[str]:
+        mine = {**self._login, "SHOAL_STATE_DIR": str(self.state)}
+        if not logged_in:
+            mine["AZURE_CONFIG_DIR"] = str(self._root / "out")
         return in_a_process(arguments, {**os.environ, **mine})
 
-    def setup(self, *arguments: str, login: bool = True) -> subprocess.CompletedProcess[str]:
+    def setup(self, *arguments: str, logged_in: bool = True) -> subprocess.CompletedProcess[str]:
         endpoint = ("--set", f"endpoint={self._endpoint}")
-        return self("setup", "azure", *PLACE, *endpoint, *arguments, login=login)
-
-
-AZ = """\
-# The Azure CLI, as its login is asked for a token.
-import os, sys
-if not os.path.exists(os.path.join(os.environ["AZURE_CONFIG_DIR"], "azureProfile.json")):
-    sys.exit("Please run 'az login' to setup account.")
-print('''{token}''')
-"""
-
-
-def _token() -> str:
-    until = datetime.now(UTC) + timedelta(hours=1)
-    return json.dumps(
-        {
-            "accessToken": TOKEN,
-            "expiresOn": f"{until:%Y-%m-%d %H:%M:%S.%f}",
-            "expires_on": int(until.timestamp()),
-            "tokenType": "Bearer",
-        }
-    )
+        return self("setup", "azure", *PLACE, *endpoint, *arguments, logged_in=logged_in)
 
 
 @pytest.fixture
@@ -123,7 +91,7 @@ def test_what_it_would_do_is_printed_and_nothing_is_done(shoal: Shoal) -> None:
 
 
 def test_a_subscription_without_a_login_is_not_prepared(shoal: Shoal) -> None:
-    refused = shoal.setup("--yes", login=False)
+    refused = shoal.setup("--yes", logged_in=False)
     assert refused.returncode != 0
     assert "az login" in refused.stderr
     assert not shoal.arm.resources

@@ -120,16 +120,31 @@ def prepare(account: Account, register: Register, wishes: Wishes) -> None:
     if not wishes.as_json:
         _show(account, steps)
     if todo and not wishes.yes:
-        asking.confirmed(
-            f"Make {len(todo)} of these {len(steps)}?" if len(todo) > 1 else "Make it?"
-        )
-    ready = asyncio.run(_prepare(account, wishes.region)) if todo else account.account
+        asking.confirmed(_question(len(todo), len(steps)))
+    ready = _made(account, wishes.region) if todo else account.account
     register.put(ready)
     if wishes.as_json:
         output.json(Told(ready, tuple(steps), tuple(account.permissions), registered=True))
         return
     cloud = cloud_of(ready)
     output.note(f"Clusters can go to {cloud} {ready.region} now. Prove it: shoal doctor {cloud}")
+
+
+def _question(todo: int, steps: int) -> str:
+    if todo == steps:
+        return f"Make these {steps}?" if steps > 1 else "Make it?"
+    return f"Make the {todo} that are to be made?" if todo > 1 else "Make the one that is missing?"
+
+
+def _made(account: Account, region: str) -> CloudAccount:
+    try:
+        return asyncio.run(_prepare(account, region))
+    except KeyboardInterrupt:
+        output.note(
+            f"\nSome of it may be made. Go on: shoal setup {account.cloud}. "
+            f"Or take it away: shoal setup {account.cloud} --remove"
+        )
+        raise
 
 
 def remove(account: Account, register: Register, wishes: Wishes) -> None:
@@ -185,11 +200,12 @@ def _show(account: Account, steps: Sequence[Step]) -> None:
     names = account.account.__struct_fields__
     output.facts([(name, str(getattr(account.account, name))) for name in names])
     click.echo()
+    output.columns(("permission", "for"), [(it.name, it.why) for it in account.permissions])
+    click.echo()
     output.columns(
         ("", "what"), [("is there" if it.done else "to be made", it.what) for it in steps]
     )
     click.echo()
-    output.columns(("permission", "for"), [(it.name, it.why) for it in account.permissions])
 
 
 class ServerRegister:
