@@ -84,6 +84,17 @@ def test_all_that_one_line_asked_for_is_shown_one_by_one(browser: Browser, base:
     assert "No computation matches" in browser.get(f"{base}?line=k004&q=other").text
 
 
+def test_one_whose_tasks_are_of_anothers_groups_says_so(browser: Browser, served: Served) -> None:
+    """A loop of `map` with one function: Dask counts all its tasks as one group."""
+    id = ClusterId(a_cluster(served, served.token("bob", "research", "clusters"), name="loops"))
+    now = served.desk.clock()
+    item = Chunk(1, Computation("k1", now, now, tasks=100, done=100))
+    work = served.desk.database.run_samples(telemetry.append, id, WorkspaceName("research"), [item])
+    asyncio.run(work)
+    page = browser.get(f"/clusters/{id}/computations/k1").text
+    assert "None of its task groups is its own" in page
+
+
 def test_a_search_is_for_lines_too(browser: Browser, base: str) -> None:
     page = browser.get(f"{base}?q=LOOP.py").text
     assert "150 computations, by the line of code that asked for them" in page

@@ -423,7 +423,7 @@ def test_a_build_that_failed_shows_its_log(served: Served, browser: Browser) -> 
     said.append(LogLine(now, vm.id, "worker", "not of the build"))
     chunks = [LogChunk(n, it) for n, it in enumerate(said)]
     asyncio.run(served.desk.database.run_samples(logs.append, id, chunks, now))
-    assert '<details class="panel pad build" id="build-log"><summary>' in page_of(browser, id)
+    assert 'id="build-log"><summary>Build log</summary>' in page_of(browser, id)
     told = [
         Event(now, EventKind.INSTANCE_STAGE, "agent", "it says so", cluster=id,
               instance=vm.id, after=after)
@@ -439,6 +439,27 @@ def test_a_build_that_failed_shows_its_log(served: Served, browser: Browser) -> 
     of_it = browser.get(f"/clusters/{id}/logs?process=environment&vm={vm.id}").text
     assert "not of the build" not in of_it
     assert "no wheel of pandas 9" in of_it
+
+
+def test_the_build_log_that_is_shown_is_of_a_vm_that_installed(
+    served: Served, browser: Browser
+) -> None:
+    """Not of one that waited for it, then copied what was there."""
+    id = ClusterId(a_cluster(served, served.token("bob", "research", "clusters")))
+    one_pass(served)
+    run, now = served.desk.database.run, served.desk.clock()
+    [one, other, *_], _ = asyncio.run(run(instances.of_cluster, id, limit=2))
+    said = [LogLine(now, it.id, "environment", f"of {it.id}") for it in (one, other)]
+    chunks = [LogChunk(n, it) for n, it in enumerate(said)]
+    asyncio.run(served.desk.database.run_samples(logs.append, id, chunks, now))
+    took = ((one, PhaseTime("installing", 2.0)), (other, PhaseTime("waiting", 9.0)))
+    reports = tuple(
+        VmReport(it.id, it.role, Stage.STARTING, now, made_in=(phase,)) for it, phase in took
+    )
+    asyncio.run(run(observations.record, HeadReport(id, now, 1, reports), now))
+    page = page_of(browser, id)
+    assert f"<summary>Build log of VM {one.id[-1]}</summary>" in page
+    assert f"of {other.id}" not in page
 
 
 def page_of(browser: Browser, id: str) -> str:

@@ -27,6 +27,7 @@ from shoal.wire.ids import ClusterId, EnvironmentId, InstanceId
 from shoal.wire.reports import PhaseTime
 
 _VMS, _SAID, _MADE = 500, 300, 30
+_INSTALLING = ("installing", "conda")  # phases
 
 
 async def software(visit: Visit) -> Response:
@@ -74,11 +75,16 @@ async def _had(visit: Visit, cluster: ClusterId) -> _Had:
 
 
 def _shown(had: _Had) -> InstanceId | None:
-    """Whose build log stands on the page: of one that failed, else of the one that took longest.
-    None: of all, while none is known to be done."""
+    """Whose build log stands on the page: of one that failed, else of one that installed it rather
+    than copy what was there, the slowest. None: of all, while none is known to be done."""
     if had.builds.failures:
         return had.builds.failures[0].last
-    return had.builds.slowest
+    installed = {
+        vm: sum(it.seconds for it in phases)
+        for vm, phases in had.took.items()
+        if any(it.phase in _INSTALLING for it in phases)
+    }
+    return max(installed, key=lambda it: installed[it], default=had.builds.slowest)
 
 
 async def _changes(
