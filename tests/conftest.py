@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -18,6 +19,15 @@ from tests import postgres
 # A shell without job control starts what it puts into the background with SIGINT ignored, and so
 # would everything be that is started here, sessions that are interrupted by a test included.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# What is imported stays: to look for garbage among it, time and again, is a fifth of the imports.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
 
 # The same examples each time; more of them where SHOAL_TEST_EXAMPLES says "thorough", as in CI.
 _SAME = settings(
