@@ -22,7 +22,8 @@ def test_an_unchanged_project_is_built_once(work: Path, tmp_path: Path) -> None:
     (mine / "backend.py").read_text()
     before = first.path.stat().st_mtime_ns
     again = build.editable(of(mine), tmp_path / "cache")
-    assert again == first
+    assert (again.path, again.wheel) == (first.path, first.wheel)
+    assert (first.new, again.new) == (True, False)
     assert again.path.stat().st_mtime_ns == before
 
 

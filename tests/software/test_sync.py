@@ -203,6 +203,10 @@ def test_progress_names_its_phases_in_order(
     made = synchronise(request_, cache=tmp_path / "cache", progress=told.append)
     phases = list(dict.fromkeys(it.phase for it in told))
     assert phases == ["scanning", "building", "locking"] == list(made.seconds)
+    assert "mine: 1 of 1 wheels are there" in [it.detail for it in told]
+    told.clear()
+    synchronise(request_, cache=tmp_path / "cache", progress=told.append)
+    assert not [it.detail for it in told if "are there" in it.detail]  # nothing was built
 
 
 def test_a_report_builds_and_asks_nothing(

@@ -33,6 +33,7 @@ _DESCRIPTION = "wheel.json"
 class Built(msgspec.Struct, frozen=True):
     wheel: WheelFile
     path: Path
+    new: bool = False  # made just now, and not found
 
 
 def editable(item: Editable, cache: Path) -> Built:
@@ -113,7 +114,7 @@ def _once(key: str, name: str, kind: str, cache: Path, make: Callable[[Path], Pa
             if _found(directory) is None:
                 raise
     client_cache.prune(cache)
-    return Built(described, directory / described.filename)
+    return Built(described, directory / described.filename, new=True)
 
 
 def _found(directory: Path) -> Built | None:

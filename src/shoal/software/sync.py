@@ -194,12 +194,14 @@ def _conda(work: _Work) -> conda.Locked | None:
 
 def _build(work: _Work, pool: ThreadPoolExecutor) -> list[build.Built]:
     own = [it for it in work.items if isinstance(it, Editable | Repacked)]
-    work.phases.enter("building", ", ".join(it.name for it in own[:5]))
+    names = ", ".join(it.name for it in own[:5])
+    work.phases.enter("building", f"what changed of {names}" if names else "loose modules")
     made: list[build.Built] = []
     for built in pool.map(lambda it: _wheel_of(it, work.cache), own):
         made.append(built)
-        done = f"{len(made)} of {len(own)} wheels"
-        work.phases.enter("building", done, len(made) / len(own))
+        if built.new:
+            done = f"{built.wheel.distribution}: {len(made)} of {len(own)} wheels are there"
+            work.phases.enter("building", done, len(made) / len(own))
     loose = tuple(it for it in work.items if isinstance(it, Modules))
     if loose:
         taken = frozenset[str]().union(*(wheels.provides(it.path) for it in made))
