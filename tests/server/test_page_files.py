@@ -107,6 +107,9 @@ def test_what_a_cluster_went_through_is_a_file(recorded: str, browser: Browser) 
     [failure] = rows_of(browser, f"{base}/software/failures.csv")
     assert failure["vms"] == "1"
     assert {it["type"] for it in rows_of(browser, f"{base}/computations/comp-4/exceptions.csv")}
+    timeline = rows_of(browser, f"{base}/computations/comp-4/timeline.csv")
+    assert timeline[0]["prefix"] == "read-zarr"
+    assert float(timeline[0]["lasted_s"]) > 0
     planned = browser.get(f"{base}/plan").text
     assert f"{base}/plan.csv" in planned
     assert browser.get(f"{base}/plan.json").json() == {"plan": []}

@@ -105,13 +105,18 @@ def activities(times: Sequence[PrefixTime]) -> list[Threads]:
 
 
 async def part(visit: Visit) -> Response:
-    """Of a computation: its groups, their sums by prefix, or what threads did, as a file."""
+    """Of a computation: its groups, their sums by prefix, when those ran, what threads did, or
+    what was raised, as a file."""
     view, path = await cluster_view(visit), visit.request.path_params
     found = await handlers.computation(visit.desk, asked_of(visit, None))
     parts: dict[str, Sequence[msgspec.Struct]] = {
         "groups": found.groups,
         "prefixes": prefixes(found.groups),
         "exceptions": found.exceptions,
+        "timeline": [
+            Timed(it.prefix, it.began_s, it.lasted_s, it.busy_s, it.threads, it.tasks)
+            for it in flame(found.computation, found.groups, found.times, visit.desk.clock())
+        ],
         "activities": [
             Activity(it.prefix, name, seconds, it.shared)
             for it in found.times
@@ -119,6 +124,17 @@ async def part(visit: Visit) -> Response:
         ],
     }
     return exports.structs(view.name, path["part"], path["kind"], parts)
+
+
+class Timed(msgspec.Struct, frozen=True):
+    """When tasks of a prefix were at work."""
+
+    prefix: str
+    began_s: float  # after the computation's start
+    lasted_s: float
+    busy_s: float  # summed over threads
+    threads: float  # that were busy, on average
+    tasks: int
 
 
 class Activity(msgspec.Struct, frozen=True):
