@@ -237,6 +237,19 @@ def test_a_heading_sorts_and_says_so(site: Site) -> None:
     assert costs == sorted(costs, reverse=True)
 
 
+@pytest.mark.parametrize("width", [768, 1000])
+def test_lists_of_clusters_fit_a_tablet(site: Site, width: int) -> None:
+    visit = site.visit()
+    visit.page.set_viewport_size({"width": width, "height": 1024})
+    page = visit.open("/")
+    boxes = page.locator(".scroll:has(table.clusters)")
+    assert boxes.count() == 2
+    for n in range(2):
+        assert boxes.nth(n).evaluate("it => it.scrollWidth - it.clientWidth") <= 0
+    assert page.locator("th:has-text('Hardware') >> visible=true").count() == 0
+    assert visit.flaws() == []
+
+
 WATCH = """() => {
   window.shift = 0;
   new PerformanceObserver((list) => {
