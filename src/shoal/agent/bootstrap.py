@@ -190,61 +190,66 @@ class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
 
+    def __init__(self, boot: Boot, bundle: Bundle, address: str) -> None:
+        super().__init__((address, PORT), Handler)
+        self.cluster, self.bundle = boot["cluster"], bundle
+        self.socket = listener(boot, bundle.place.home).wrap_socket(
+            self.socket, server_side=True, do_handshake_on_connect=False
+        )
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    timeout = 60
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def handle_one_request(self) -> None:
+        try:
+            super().handle_one_request()
+        except OSError:  # a stranger's handshake
+            self.close_connection = True
+
+    def parse_request(self) -> bool:
+        if not super().parse_request():
+            return False
+        if from_server(self.connection.getpeercert(), self.server.cluster):
+            return True
+        self.send_error(403)
+        return False
+
+    def do_GET(self) -> None:
+        self.answer()
+
+    def do_PUT(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        bundle = self.server.bundle
+        if self.path == "/v1/bundle":
+            bundle.tell(json.loads(self.rfile.read(length))["files"])
+        else:
+            bundle.keep(self.path.rpartition("/")[2], self.rfile, length)
+        self.answer()
+
+    def answer(self) -> None:
+        told = {
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "lacks": self.server.bundle.lacks(),
+            "told": self.server.bundle.files is not None,
+        }
+        body = json.dumps(told).encode()
+        self.send_response(200 if self.path.startswith("/v1/bundle") else 404)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        pass
+
 
 def receive(boot: Boot, bundle: Bundle, address: str, deadline: float) -> None:
     """Serve until the bundle is complete."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        timeout = 60
-        protocol_version = "HTTP/1.1"
-
-        def handle_one_request(self) -> None:
-            try:
-                super().handle_one_request()
-            except OSError:  # a stranger's handshake
-                self.close_connection = True
-
-        def parse_request(self) -> bool:
-            if not super().parse_request():
-                return False
-            if from_server(self.connection.getpeercert(), boot["cluster"]):
-                return True
-            self.send_error(403)
-            return False
-
-        def do_GET(self) -> None:
-            self.answer()
-
-        def do_PUT(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
-            if self.path == "/v1/bundle":
-                bundle.tell(json.loads(self.rfile.read(length))["files"])
-            else:
-                bundle.keep(self.path.rpartition("/")[2], self.rfile, length)
-            self.answer()
-
-        def answer(self) -> None:
-            told = {
-                "python": platform.python_version(),
-                "machine": platform.machine(),
-                "lacks": bundle.lacks(),
-                "told": bundle.files is not None,
-            }
-            body = json.dumps(told).encode()
-            self.send_response(200 if self.path.startswith("/v1/bundle") else 404)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *arguments: Any) -> None:
-            pass
-
-    context = listener(boot, bundle.place.home)
-    with Server((address, PORT), Handler) as server:
-        server.socket = context.wrap_socket(
-            server.socket, server_side=True, do_handshake_on_connect=False
-        )
+    with Server(boot, bundle, address) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         say(f"waiting for the server on {address}:{PORT}")
         while not bundle.complete():
