@@ -13,7 +13,7 @@ from shoal.client import arguments, creation
 from shoal.client.arguments import Asked
 from shoal.client.creation import Watch
 from shoal.client.progress import Progress, Silent
-from shoal.errors import ClusterFailed, Conflict, InvalidRequest, NotFound
+from shoal.errors import ClusterFailed, Conflict, InvalidRequest, NotFound, StoreFault
 from shoal.software.targets import here
 from shoal.wire import endpoints
 from shoal.wire.environments import Manifest, PackageSummary
@@ -144,6 +144,34 @@ def test_a_ready_scheduler_is_found_when_its_event_was_missed(server: FakeServer
     server.on(endpoints.INSTANCES, lambda call: InstanceList(()))
     server.on(endpoints.CHANGES, lambda call: [])
     assert watch(server).scheduler_address == "tls://127.0.0.1:1"
+
+
+def test_a_server_in_trouble_for_a_moment_ends_no_creation(server: FakeServer) -> None:
+    """Its database is locked, say: the cluster comes up all the same."""
+
+    def locked(call: Call) -> object:
+        raise StoreFault("The database is locked.")
+
+    looks = [locked, locked]
+    server.on(
+        endpoints.CLUSTER,
+        lambda call: looks.pop()(call) if looks else view(scheduler_address="tls://127.0.0.1:1"),
+    )
+    server.on(endpoints.INSTANCES, lambda call: InstanceList(()))
+    streams = [locked]
+    server.on(endpoints.CHANGES, lambda call: streams.pop()(call) if streams else [])
+    assert watch(server).scheduler_address == "tls://127.0.0.1:1"
+
+
+def test_a_server_in_trouble_for_long_ends_it(server: FakeServer) -> None:
+    def locked(call: Call) -> object:
+        raise StoreFault("The database is locked.")
+
+    server.on(endpoints.CLUSTER, locked)
+    server.on(endpoints.CHANGES, lambda call: [])
+    with pytest.raises(StoreFault, match="locked"):
+        watch(server)
+    assert len(server.asked(endpoints.CLUSTER)) > 10
 
 
 def test_a_cluster_that_ends_meanwhile_fails_at_once_with_the_servers_sentence(

@@ -19,17 +19,28 @@ from shoal.client import configuration, environment, price_list, together
 from shoal.client.api import Api
 from shoal.client.arguments import Asked
 from shoal.client.progress import Progress, StepName
-from shoal.errors import ClusterFailed, Conflict, InvalidRequest, NotFound
+from shoal.errors import (
+    ClusterFailed,
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    ServerFault,
+    ShoalError,
+    StoreFault,
+)
 from shoal.wire import endpoints
 from shoal.wire.accounts import AccountList, cloud_of
 from shoal.wire.endpoints import ChangesQuery, Page
 from shoal.wire.events import Event, EventKind
+from shoal.wire.ids import EventSeq
 from shoal.wire.my_address import my_network
 from shoal.wire.requests import CreateCluster, StopCluster
 from shoal.wire.specs import Cloud, ClusterSpec
 from shoal.wire.views import ClientCertificate, ClusterStatus, ClusterView, Ended, ServerInfo
 
 _REFRESH_S = 0.25  # before each look at the whole cluster, however much happens
+_PATIENCE_S, _AGAIN_S = 60.0, 1.0
+_IN_TROUBLE = (ServerFault, StoreFault)
 _OVER = (ClusterStatus.ENDING, ClusterStatus.ENDED, ClusterStatus.FAILED)
 _MACHINES = Page(limit=100)  # enough to say which kinds there are
 
@@ -105,27 +116,44 @@ class Watch:
 
     async def _follow(self) -> None:
         self._happened.set()  # how things are now
-        query = ChangesQuery(cluster=self.view.id, after=self.view.event_seq)
-        async for event in self._api.stream(endpoints.CHANGES, query=query):
-            self._progress.event(event)
-            self._heard(event)
-            self._happened.set()
-            if event.kind is EventKind.CLUSTER_READY:
-                self._scheduler_ready.set()
-            elif event.kind in (EventKind.CLUSTER_ENDING, EventKind.CLUSTER_ENDED):
-                await self._refresh()
-                raise _failed(self.view, event.why)
+        patience, seen = _Patience(), self.view.event_seq
+        while True:
+            query = ChangesQuery(cluster=self.view.id, after=seen)
+            try:
+                async for event in self._api.stream(endpoints.CHANGES, query=query):
+                    seen = EventSeq(event.seq)
+                    patience.rewarded()
+                    await self._hear(event)
+            except _IN_TROUBLE as error:
+                await patience.tried(error)
+
+    async def _hear(self, event: Event) -> None:
+        self._progress.event(event)
+        self._heard(event)
+        self._happened.set()
+        if event.kind is EventKind.CLUSTER_READY:
+            self._scheduler_ready.set()
+        elif event.kind in (EventKind.CLUSTER_ENDING, EventKind.CLUSTER_ENDED):
+            await self._refresh()
+            raise _failed(self.view, event.why)
 
     async def _look(self) -> None:
         """The whole cluster after something happened, but not after each of 1,000 things."""
+        patience = _Patience()
         while True:
             await self._happened.wait()
             await asyncio.sleep(_REFRESH_S)  # more will have happened
             self._happened.clear()
-            await self._refresh()
-            machines = await self._api.call(
-                endpoints.INSTANCES, path={"cluster": self.view.id}, query=_MACHINES
-            )
+            try:
+                await self._refresh()
+                machines = await self._api.call(
+                    endpoints.INSTANCES, path={"cluster": self.view.id}, query=_MACHINES
+                )
+            except _IN_TROUBLE as error:
+                await patience.tried(error)
+                self._happened.set()
+                continue
+            patience.rewarded()
             self._progress.instances(machines.instances)
 
     async def _refresh(self) -> None:
@@ -135,6 +163,25 @@ class Watch:
             raise _failed(self.view, self.view.end_reason)
         if self.view.scheduler_address:
             self._scheduler_ready.set()
+
+
+class _Patience:
+    """With a server that says it cannot, just now: a cluster is not given up for that at once."""
+
+    def __init__(self) -> None:
+        self._since_s: float | None = None
+
+    async def tried(self, error: ShoalError) -> None:
+        """Waits, or raises the error when it has lasted too long."""
+        now_s = asyncio.get_running_loop().time()
+        if self._since_s is None:
+            self._since_s = now_s
+        if now_s - self._since_s > _PATIENCE_S:
+            raise error
+        await asyncio.sleep(_AGAIN_S)
+
+    def rewarded(self) -> None:
+        self._since_s = None
 
 
 def _failed(view: ClusterView, why: str) -> ClusterFailed:
