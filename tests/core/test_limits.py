@@ -82,7 +82,7 @@ def test_a_refusal_says_the_next_step_with_what_is_left() -> None:
         [held(Limits(workers=12), InUse(workers=10), "ada")], Ask(workers=4), GRACE_S
     )
     assert found.hint.startswith("Ask for 2 workers at most, end what is not needed")
-    assert found.hint.endswith("shoal limits set --user ada --workers 13")
+    assert found.hint.endswith("shoal limits set --user ada --workers 14")
 
 
 @pytest.mark.parametrize("limit", [Limits(price_uusd_per_hour=USD), Limits(budget_uusd=USD)])

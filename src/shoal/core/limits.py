@@ -155,7 +155,7 @@ def _count(held: Held, name: LimitName, asked: int, used: int, most: int) -> Rea
         name,
         f"{_ONE[name]}s: {asked} asked, {used} in use, limit {most} for {held.whose}",
         f"the limit of {counted(name, most)} for {held.whose}",
-        f"{less} what is not needed (shoal cluster list), {_raise(held, name, str(most + 1))}",
+        f"{less} what is not needed (shoal cluster list), {_raise(held, name, str(used + asked))}",
     )
 
 
