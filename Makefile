@@ -12,7 +12,7 @@ LIGHT := tests/catalog tests/clouds tests/contract tests/core tests/passes tests
 # Real processes on a machine that others use too: what failed beside others is tried again, alone.
 once_more = $(1) $(2) || $(1) --last-failed --last-failed-no-failures none
 
-.PHONY: demo test check ci lint long computed format benchmarks charts docs clean
+.PHONY: demo test check lint long computed format benchmarks charts docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/shoal demo
@@ -20,11 +20,9 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(PARALLEL)
 
-# Format, lint, types, layers, docs, then every test.
+# Format, lint, types, layers, docs, then every test: what CI runs. Less than an hour on two cores,
+# of which lint and the quick tests take three minutes and `computed` a quarter of an hour.
 check: lint test long
-
-# What CI runs on each change: all but the rings of real processes, VMs and browsers, which take half an hour more.
-ci: lint test computed
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check
