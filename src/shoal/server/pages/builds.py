@@ -55,15 +55,14 @@ PHASES: Mapping[str, str] = {
 }
 
 
-def made(told: Mapping[InstanceId, Sequence[PhaseTime]]) -> list[Made]:
-    """Those that took longest first."""
+def made(told: Mapping[InstanceId, Sequence[PhaseTime]], most: int | None = None) -> list[Made]:
+    """Those that took longest, first."""
     sums = {vm: sum(it.seconds for it in phases) for vm, phases in told.items()}
     longest = max(sums.values(), default=0.0) or 1.0
-    found = [
-        Made(vm, tuple(phases), sums[vm], slices(_named(phases), longest))
-        for vm, phases in told.items()
+    return [
+        Made(vm, tuple(told[vm]), sums[vm], slices(_named(told[vm]), longest))
+        for vm in sorted(told, key=lambda it: (-sums[it], it))[:most]
     ]
-    return sorted(found, key=lambda it: (-it.seconds, it.vm))
 
 
 def _named(phases: Sequence[PhaseTime]) -> dict[str, float]:

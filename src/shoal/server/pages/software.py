@@ -43,7 +43,7 @@ async def software(visit: Visit) -> Response:
     values = {
         "builds": had.builds,
         "uses": had.uses,
-        "made": made(had.took)[:_MADE],
+        "made": made(had.took, _MADE),
         "untold": len(had.took) - _MADE,
         "unable": found.unable if view.ended_at is None else "",
         "said": said,
