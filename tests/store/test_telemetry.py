@@ -255,6 +255,21 @@ def test_the_newest_sample_of_each_vm_is_known_however_old(database: Database) -
     assert [(it.instance, it.at) for it in found] == [(other, at(0)), (VM, at(0))]
 
 
+def test_the_fullest_vms_are_told_first_and_the_others_by_name(database: Database) -> None:
+    """Also where the newest that is known of one is older than that of another."""
+    full, half = {"memory_limit_bytes": 8, "memory_used_bytes": 7}, {"memory_used_bytes": 4}
+    tell(database, a_host(0, instance=InstanceId("old"), **full))
+    ask_samples(database, series.age, at(7200), timedelta(days=90))
+    empty, again = InstanceId("empty"), {"memory_limit_bytes": 8} | half
+    tell(database, a_host(7190, **full), a_host(7195, **again), a_host(7195, instance=empty))
+    seen = ask_samples(database, series.fullest_hosts, CLUSTER, 2)
+    assert seen.vms == ("empty", "old", VM)
+    newest = {it.instance: it for it in ask_samples(database, series.newest_hosts, CLUSTER)}
+    assert list(seen.hosts) == [newest[InstanceId("old")], newest[VM]]
+    assert newest[VM].memory_used_bytes == 4
+    assert ask_samples(database, series.fullest_hosts, CLUSTER, 0).hosts == ()
+
+
 def test_recent_samples_are_by_vm(database: Database) -> None:
     tell(database, a_host(0), a_host(10), a_host(10, instance=InstanceId("another")))
     wanted = {"since": at(-60), "finely_since": at(0)}

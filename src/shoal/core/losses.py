@@ -26,6 +26,11 @@ def explained(
     return tuple(_explained(it, taken.get(it.worker)) for it in events)
 
 
+def unclear(events: Iterable[WorkerEvent]) -> set[str]:
+    """Workers of whose loss only the cloud knows why."""
+    return {it.worker for it in events if it.reason is Loss.CONNECTION}
+
+
 def vanished(it: Instance) -> bool:
     """Nobody asked it to leave, and it is not wanted any more since the cloud does not have it."""
     return it.spot and it.released_at is not None and it.retiring_since is None and not it.failed

@@ -64,6 +64,7 @@ _OF_CLUSTER = (
     .where(_instance.c.cluster == bindparam("its"))
     .order_by(_instance.c.number)
 )
+_SOME = selecting(Instance, _instance).where(_instance.c.id.in_(bindparam("ids", expanding=True)))
 _KEPT = _MATCHING.where(_instance.c.retiring_since.is_(None))
 _CHANGING = update(_instance).where(_instance.c.id.in_(bindparam("ids", expanding=True)))
 
@@ -264,6 +265,15 @@ def of_cluster(
 @reading
 def all_of_cluster(tx: Connection, cluster: ClusterId) -> list[Instance]:
     return read(tx, Instance, _OF_CLUSTER, its=cluster)
+
+
+@reading
+def some(tx: Connection, ids: Collection[str]) -> list[Instance]:
+    """Those of these names that there are, or were."""
+    found: list[Instance] = []
+    for chunk in _chunks(ids):
+        found += read(tx, Instance, _SOME, ids=chunk)
+    return found
 
 
 @reading

@@ -207,7 +207,37 @@ def newest_hosts(tx: Connection, cluster: ClusterId) -> tuple[HostSample, ...]:
     return tuple(sorted(found, key=lambda it: it.instance))
 
 
-def _newest() -> Select[Any]:
+class Fullest(Struct, frozen=True):
+    vms: tuple[InstanceId, ...]  # all that told of themselves
+    hosts: tuple[HostSample, ...]  # the fullest memory first
+
+
+@reading
+def fullest_hosts(tx: Connection, cluster: ClusterId, most: int) -> Fullest:
+    """As `newest_hosts`, of those VMs alone whose memory is fullest; `most` may be 0."""
+    names = select(series.c.id, series.c.instance).where(series.c.cluster == cluster)
+    known = {int(id): InstanceId(name) for id, name in tx.execute(names)}
+    full: dict[int, float] = {}
+    step_of: dict[int, int] = {}
+    for step_s in (TOLD, MINUTE, TEN_MINUTES):
+        if not most or len(full) == len(known):
+            break
+        for id, used, limit in tx.execute(_FULL, {"its": cluster, "step_s": step_s}):
+            if id not in full:
+                full[id], step_of[id] = used / (limit or 1), step_s
+    first = sorted(full, key=lambda it: (-full[it], known[it]))[:most]
+    found = {
+        id: HostSample(at, known[id], *numbers)
+        for step_s in {step_of[it] for it in first}
+        for id, at, *numbers in tx.execute(
+            _NEWEST.where(series.c.id.in_([it for it in first if step_of[it] == step_s])),
+            {"its": cluster, "step_s": step_s},
+        )
+    }
+    return Fullest(tuple(sorted(known.values())), tuple(found[it] for it in first))
+
+
+def _newest(*names: str) -> Select[Any]:
     """Each series is looked into once, at its end."""
     step_s, inner = bindparam("step_s", type_=Integer), host_sample.alias()
     ends = (
@@ -217,7 +247,7 @@ def _newest() -> Select[Any]:
         .scalar_subquery()
     )
     return (
-        select(host_sample.c.series, *(host_sample.c[name] for name in _HOST))
+        select(host_sample.c.series, *(host_sample.c[name] for name in names))
         .join(series, host_sample.c.series == series.c.id)
         .where(
             series.c.cluster == bindparam("its"),
@@ -227,7 +257,7 @@ def _newest() -> Select[Any]:
     )
 
 
-_NEWEST = _newest()
+_NEWEST, _FULL = _newest(*_HOST), _newest("memory_used_bytes", "memory_limit_bytes")
 
 
 @reading

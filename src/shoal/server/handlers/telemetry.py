@@ -62,7 +62,7 @@ async def worker_events(desk: Desk, asked: Incoming[NewestQuery, None]) -> wire.
     found = await desk.database.run_samples(
         records.worker_events, cluster.id, since=query.since, limit=query.limit
     )
-    vms = await desk.database.run(instance_rows.all_of_cluster, cluster.id)
+    vms = await desk.database.run(instance_rows.some, losses.unclear(found))
     return wire.WorkerEventList(losses.explained(found, vms))
 
 

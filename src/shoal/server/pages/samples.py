@@ -15,6 +15,7 @@ from shoal.server.pages import charts, exports, workers
 from shoal.server.pages.asked import asked, moment, url
 from shoal.server.pages.cluster import asked_of, cluster_view, page
 from shoal.server.pages.frame import Visit
+from shoal.store import series
 from shoal.store import telemetry as telemetry_rows
 from shoal.wire.endpoints import SeriesQuery
 from shoal.wire.ids import InstanceId
@@ -47,7 +48,9 @@ class MetricsAsked(msgspec.Struct, frozen=True):
 async def metrics(visit: Visit) -> Response:
     view, it = await cluster_view(visit), asked(visit, MetricsAsked)
     samples, step_s, plans = await _samples(visit, view, it, _POINTS)
-    hosts = (await handlers.hosts(visit.desk, asked_of(visit, None))).hosts
+    newest = await visit.desk.database.run_samples(
+        series.fullest_hosts, view.id, 0 if it.vm else _HOSTS
+    )
     values = {
         "query": it,
         "missing": await visit.desk.database.run_samples(telemetry_rows.missing, view.id),
@@ -57,14 +60,10 @@ async def metrics(visit: Visit) -> Response:
         "begin": samples[0].at if samples else None,
         "end": samples[-1].at if samples else None,
         "resolution_s": step_s,
-        "hosts": sorted(hosts, key=lambda one: _order(one.instance)),
-        "fullest": sorted(hosts, key=_fullness, reverse=True)[:_HOSTS],
+        "vms": sorted(newest.vms, key=_order),
+        "fullest": newest.hosts,
     }
     return page(visit, view, "metrics", values)
-
-
-def _fullness(it: HostSample) -> float:
-    return it.memory_used_bytes / (it.memory_limit_bytes or 1)
 
 
 def _order(id: InstanceId) -> tuple[int, str]:

@@ -26,7 +26,7 @@ from shoal.wire.environments import Manifest
 from shoal.wire.ids import ClusterId, EnvironmentId, InstanceId
 from shoal.wire.reports import PhaseTime
 
-_VMS, _SAID, _MADE = 500, 300, 30
+_VMS, _SAID, _MADE = 300, 300, 30
 _INSTALLING = ("installing", "conda")  # phases
 
 
@@ -45,6 +45,7 @@ async def software(visit: Visit) -> Response:
         "uses": had.uses,
         "made": made(had.took, _MADE),
         "untold": len(had.took) - _MADE,
+        "first": None if had.whole else _VMS,
         "unable": found.unable if view.ended_at is None else "",
         "said": said,
         "said_on": shown,
@@ -62,6 +63,7 @@ class _Had(msgspec.Struct, frozen=True):
     builds: Builds
     uses: Sequence[Use]
     took: dict[InstanceId, Sequence[PhaseTime]]
+    whole: bool  # there are no VMs beside them
 
 
 async def _had(visit: Visit, cluster: ClusterId) -> _Had:
@@ -71,7 +73,7 @@ async def _had(visit: Visit, cluster: ClusterId) -> _Had:
     stages = await desk.database.run(event_rows.stages, cluster, ids)
     vms = [status.instance_view(it, seen.observations.get(it.id), now) for it in seen.instances]
     took = await desk.database.run(observation_rows.made_in, ids)
-    return _Had(builds(vms, stages), uses(vms), dict(took))
+    return _Had(builds(vms, stages), uses(vms), dict(took), seen.following is None)
 
 
 def _shown(had: _Had) -> InstanceId | None:
