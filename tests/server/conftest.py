@@ -28,14 +28,14 @@ from shoal.store import environments, installation, tables, tokens
 from shoal.store.database import Database
 from shoal.trust.installation_key import create_or_read
 from shoal.wire.accounts import AwsAccount, CloudAccount, cloud_of
-from shoal.wire.environments import Manifest
-from shoal.wire.ids import EnvironmentId, UserName, WorkspaceName
-from shoal.wire.specs import Cloud, ClusterSpec, Workers
+from shoal.wire.ids import UserName, WorkspaceName
+from shoal.wire.specs import Cloud
 from shoal.wire.views import TokenView
+from tests.server.browsing import Browser
 from tests.server.small_cloud import SmallCloud
+from tests.server.specs import ENVIRONMENT
 
 A = TypeVar("A")
-ENVIRONMENT = Manifest(EnvironmentId("env-1"), "lock-version = '1.0'\n", "3.11.7", "x")
 
 
 def reach(account: CloudAccount) -> Provider:
@@ -167,6 +167,15 @@ def serving(settings: Settings, database: Database) -> Iterator[Served]:
     yield Served(desk)
 
 
-def a_spec(name: str = "etl", **changes: object) -> ClusterSpec:
-    made = ClusterSpec(name, Cloud.SIM, Workers(2, 2, 2), ENVIRONMENT.id)
-    return msgspec.structs.replace(made, **changes)
+@pytest.fixture
+def ada(served: Served) -> str:
+    """Her token: an administrator's."""
+    return served.token("ada", "research", "clusters", "admin")
+
+
+@pytest.fixture
+def browser(served: Served, ada: str) -> Browser:
+    """Logged in as Ada."""
+    made = Browser(served)
+    assert made.log_in(ada).status_code == 303
+    return made

@@ -37,7 +37,8 @@ from shoal.wire.telemetry import (
     WorkerEvent,
 )
 from shoal.wire.views import LogLine, Stage
-from tests.server.conftest import Served, a_spec
+from tests.server.conftest import Served
+from tests.server.specs import a_spec
 
 VICTIM = "victim"
 WHEEL = b"victim's own code"

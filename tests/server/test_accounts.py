@@ -11,7 +11,8 @@ from shoal.store import accounts
 from shoal.wire.accounts import AwsAccount, GcpAccount
 from shoal.wire.events import Event, EventKind
 from shoal.wire.specs import Cloud
-from tests.server.conftest import Served, a_spec
+from tests.server.conftest import Served
+from tests.server.specs import a_spec
 
 OURS = AwsAccount("123456789012", "us-east-1")
 

@@ -8,7 +8,8 @@ import pytest
 
 from shoal.wire.requests import CreateCluster, ScaleCluster, StopCluster
 from shoal.wire.specs import Hardware, Range, Workers
-from tests.server.conftest import Served, a_spec
+from tests.server.conftest import Served
+from tests.server.specs import a_spec
 
 
 @pytest.fixture

@@ -11,15 +11,8 @@ import pytest
 from shoal.store import telemetry
 from shoal.wire.ids import ClusterId, WorkspaceName
 from shoal.wire.telemetry import Chunk, CodeFrame, Computation, TaskGroupSample
+from tests.server.browsing import Browser, a_cluster
 from tests.server.conftest import Served
-from tests.server.test_pages import Browser, a_cluster
-
-
-@pytest.fixture
-def browser(served: Served) -> Browser:
-    made = Browser(served)
-    made.log_in(served.token("ada", "research", "clusters"))
-    return made
 
 
 @pytest.fixture

@@ -27,7 +27,8 @@ from shoal.wire.events import Event, EventKind
 from shoal.wire.ids import ClusterId, UserName, WorkspaceName
 from shoal.wire.views import TokenView
 from tests.browser import serving
-from tests.server.conftest import Served, a_spec
+from tests.server.conftest import Served
+from tests.server.specs import a_spec
 
 CLUSTER = ClusterId("c-aaaaaaaaaa")
 

@@ -7,7 +7,8 @@ import msgspec
 from shoal.wire.environments import Manifest, PackageSummary, WheelFile, content_id
 from shoal.wire.ids import EnvironmentId
 from shoal.wire.requests import CreateCluster, SaveEnvironment
-from tests.server.conftest import Served, a_spec
+from tests.server.conftest import Served
+from tests.server.specs import a_spec
 
 
 def registered(served: Served, token: str, lock: str = "", *wheels: WheelFile) -> Manifest:

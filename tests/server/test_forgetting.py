@@ -10,9 +10,10 @@ import pytest
 from shoal.server.passes.forgetting import forget_unused
 from shoal.wire.ids import EnvironmentId, WorkspaceName
 from shoal.wire.requests import CreateCluster, SaveEnvironment, StopCluster
-from tests.server.conftest import Served, a_spec
+from tests.server.browsing import Browser
+from tests.server.conftest import Served
 from tests.server.grounds import WHEEL, a_manifest
-from tests.server.test_pages import Browser
+from tests.server.specs import a_spec
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from shoal.server.pages.icicle import Cell, icicle
 from shoal.wire.ids import ClusterId, WorkspaceName
 from shoal.wire.telemetry import TaskGroupSample
 from tests.browser import seeded_record
+from tests.server.browsing import Browser, Inline, a_cluster
 from tests.server.conftest import Served
-from tests.server.test_pages import Browser, Inline, a_cluster
 
 
 def group(name: str, compute_s: float = 0.0, **others: float) -> TaskGroupSample:

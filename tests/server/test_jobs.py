@@ -17,8 +17,8 @@ from shoal.server import jobs, loop
 from shoal.server.passes.environments import care_for_environments
 from shoal.store import events
 from shoal.wire.events import EventKind
+from tests.server.browsing import Browser
 from tests.server.conftest import Served
-from tests.server.test_pages import Browser
 
 
 def running(served: Served, work: Callable[[], Awaitable[None]], seconds: float) -> None:

@@ -13,10 +13,11 @@ from shoal.server.handlers.preview import left_out
 from shoal.wire.limits import ChangeLimits, LimitName, Limits
 from shoal.wire.requests import CreateCluster, PreviewCluster, ScaleCluster
 from shoal.wire.specs import Cloud, Role, StopRules, Workers
-from tests.server.conftest import Served, a_spec
+from tests.server.browsing import Browser
+from tests.server.conftest import Served
+from tests.server.specs import a_spec
 from tests.server.test_clusters import passes
 from tests.server.test_metrics import scraped
-from tests.server.test_pages import Browser
 from tests.store.samples import an_offer
 
 

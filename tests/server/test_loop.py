@@ -13,8 +13,9 @@ from shoal.store import instances, world
 from shoal.wire.requests import CreateCluster
 from shoal.wire.specs import Cloud
 from shoal.wire.views import InstanceState
-from tests.server.conftest import Served, a_spec
+from tests.server.conftest import Served
 from tests.server.small_cloud import SmallCloud
+from tests.server.specs import a_spec
 
 
 class JumpingClock:

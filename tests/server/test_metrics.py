@@ -18,8 +18,8 @@ from shoal.store import samples
 from shoal.wire.ids import ClusterId, InstanceId, WorkspaceName
 from shoal.wire.reports import HeadReport
 from shoal.wire.telemetry import Chunk, HostSample
+from tests.server.browsing import a_cluster
 from tests.server.conftest import Served
-from tests.server.test_pages import a_cluster
 
 LINE = re.compile(r'[a-z_]+(\{([a-z_]+="(\\.|[^"\\\n])*",?)*\})? -?[0-9.e+-]+')
 

@@ -16,22 +16,10 @@ from shoal.wire.ids import ClusterId, UserName, WorkspaceName
 from shoal.wire.limits import ChangeLimits, Limits
 from shoal.wire.requests import Watch
 from tests.browser import seeded_record
+from tests.server.browsing import Browser, a_cluster, one_pass
 from tests.server.conftest import Served
-from tests.server.test_pages import Browser, a_cluster, one_pass
 
 KINDS = ("csv", "json")
-
-
-@pytest.fixture
-def ada(served: Served) -> str:
-    return served.token("ada", "research", "clusters", "admin")
-
-
-@pytest.fixture
-def browser(served: Served, ada: str) -> Browser:
-    made = Browser(served)
-    made.log_in(ada)
-    return made
 
 
 @pytest.fixture

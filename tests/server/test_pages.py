@@ -6,25 +6,20 @@ import asyncio
 import csv
 import io
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from html.parser import HTMLParser
 from pathlib import Path
 
-import httpx2
 import msgspec
 import pytest
 from sqlalchemy import Connection, insert
 
 from shoal.core.records import Cluster, EndKind
-from shoal.server.handlers import HANDLERS
-from shoal.server.pages import costs, exports, login, site, words
+from shoal.server.pages import costs, exports, login, words
 from shoal.server.pages.builds import builds
 from shoal.server.pages.frame import ASSETS
 from shoal.server.pages.life import life, ticks
 from shoal.server.pages.packages import changes
 from shoal.server.pages.session import Session, opened, sealed
-from shoal.server.routing import app
 from shoal.store import clusters as cluster_rows
 from shoal.store import tables, tokens
 from shoal.store.events import Staged
@@ -32,81 +27,15 @@ from shoal.trust.installation_key import InstallationKey
 from shoal.wire.environments import Manifest, PackageSummary, WheelFile
 from shoal.wire.events import Event, EventKind
 from shoal.wire.ids import ClusterId, EnvironmentId, InstanceId, UserName, WorkspaceName
-from shoal.wire.requests import CreateCluster
 from shoal.wire.specs import Role
 from shoal.wire.views import InstanceState, InstanceView, Stage
-from tests.server.conftest import Served, a_spec
+from tests.server.browsing import Browser, Inline, a_cluster, one_pass
+from tests.server.conftest import Served
+from tests.server.specs import a_spec
 
 TABS = ("", "/vms", "/events", "/plan", "/software", "/logs")
 NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)
 KEY = InstallationKey(b"k" * 32)
-
-
-class Browser:
-    """Keeps cookies, follows nothing."""
-
-    def __init__(self, served: Served, base: str = "http://shoal") -> None:
-        self._app = app(served.desk, HANDLERS, site.routes(served.desk))
-        self._base = base
-        self.cookies = httpx2.Cookies()
-
-    def get(self, path: str, **headers: str) -> httpx2.Response:
-        return self._send("GET", path, None, {k.replace("_", "-"): v for k, v in headers.items()})
-
-    def post(self, path: str, fields: Mapping[str, str], **headers: str) -> httpx2.Response:
-        named = {k.replace("_", "-"): v for k, v in headers.items()}
-        return self._send("POST", path, fields, named)
-
-    def log_in(self, token: str, following: str = "/") -> httpx2.Response:
-        return self.post("/login", {"token": token, "next": following})
-
-    def form_key(self) -> str:
-        found = re.search(r'name="form_key" value="([^"]+)"', self.get("/").text)
-        assert found
-        return found[1]
-
-    def _send(
-        self, method: str, path: str, fields: Mapping[str, str] | None, headers: Mapping[str, str]
-    ) -> httpx2.Response:
-        async def call() -> httpx2.Response:
-            transport = httpx2.ASGITransport(app=self._app)
-            async with httpx2.AsyncClient(
-                transport=transport, base_url=self._base, cookies=self.cookies
-            ) as client:
-                answer = await client.request(method, path, data=fields, headers=dict(headers))
-                self.cookies = client.cookies
-                return answer
-
-        return asyncio.run(call())
-
-
-@pytest.fixture
-def ada(served: Served) -> str:
-    return served.token("ada", "research", "clusters", "admin")
-
-
-@pytest.fixture
-def browser(served: Served, ada: str) -> Browser:
-    """Logged in as Ada."""
-    made = Browser(served)
-    assert made.log_in(ada).status_code == 303
-    return made
-
-
-def a_cluster(served: Served, token: str, **changes: object) -> str:
-    made = served.ask(token, "POST", "/v1/clusters", CreateCluster(a_spec(**changes)))
-    assert made.status_code == 200, made.text
-    one_pass(served)
-    return str(made.json()["id"])
-
-
-def one_pass(served: Served) -> None:
-    reconciler = next(iter(served.desk.reconcilers.values()))
-
-    async def run() -> None:
-        await reconciler.run_pass(await reconciler.observe())
-
-    asyncio.run(run())
 
 
 def test_who_is_not_logged_in_is_sent_to_the_login_and_back(served: Served, ada: str) -> None:
@@ -217,23 +146,6 @@ def test_every_answer_tells_the_browser_what_it_may_do(served: Served, browser: 
         assert page.headers["cache-control"] == "no-store"
         assert page.headers["x-content-type-options"] == "nosniff"
         assert page.headers["referrer-policy"] == "no-referrer"
-
-
-class Inline(HTMLParser):
-    """Finds what the policy would not run."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        names = {name for name, _ in attrs}
-        if tag == "style" or (tag == "script" and "src" not in names):
-            self.found.append(tag)
-        self.found += [name for name in names if name == "style" or name.startswith("on")]
-        for name, value in attrs:
-            if name in ("src", "href", "action") and value and not value.startswith(("/", "#")):
-                self.found.append(value)
 
 
 def test_pages_have_nothing_inline_and_nothing_from_elsewhere(

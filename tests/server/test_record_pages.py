@@ -37,18 +37,11 @@ from shoal.wire.telemetry import (
 )
 from shoal.wire.views import InstanceState, InstanceView, LogLine, Stage
 from tests.browser import seeded_record
+from tests.server.browsing import Browser, Inline, a_cluster, one_pass
 from tests.server.conftest import Served
-from tests.server.test_pages import Browser, Inline, a_cluster, one_pass
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 TASKS = Plan("Tasks", "", (Line("executing", "running"), Line("queued", "queued")))
-
-
-@pytest.fixture
-def browser(served: Served) -> Browser:
-    made = Browser(served)
-    made.log_in(served.token("ada", "research", "clusters"))
-    return made
 
 
 @pytest.fixture

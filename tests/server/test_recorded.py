@@ -28,7 +28,8 @@ from shoal.wire.telemetry import (
     WorkerEvent,
 )
 from shoal.wire.views import LogLine
-from tests.server.conftest import Served, a_spec
+from tests.server.conftest import Served
+from tests.server.specs import a_spec
 
 VM = InstanceId("shoal-c-1")
 

@@ -10,15 +10,8 @@ import pytest
 from shoal.store import events, limits
 from shoal.wire.ids import UserName, WorkspaceName
 from shoal.wire.limits import EACH, WHOLE, Limits
+from tests.server.browsing import Browser, a_cluster
 from tests.server.conftest import Served
-from tests.server.test_pages import Browser, a_cluster
-
-
-@pytest.fixture
-def browser(served: Served) -> Browser:
-    made = Browser(served)
-    made.log_in(served.token("ada", "research", "clusters", "admin"))
-    return made
 
 
 def test_a_token_is_made_shown_once_and_revoked(served: Served, browser: Browser) -> None:

@@ -41,9 +41,10 @@ from shoal.wire.requests import (
 )
 from shoal.wire.specs import Workers
 from shoal.wire.telemetry import WatchedReport
-from tests.server.conftest import Served, a_spec
+from tests.server.browsing import Browser
+from tests.server.conftest import Served
 from tests.server.grounds import VICTIM, WHEEL, Grounds, a_manifest, seeded
-from tests.server.test_pages import Browser
+from tests.server.specs import a_spec
 
 OWN = "brigands"  # the stranger's workspace
 QUERIES = {

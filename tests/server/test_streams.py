@@ -19,7 +19,8 @@ from shoal.wire.events import Event, EventKind
 from shoal.wire.ids import ClusterId, UserName, WorkspaceName
 from shoal.wire.requests import CreateCluster, Watch
 from shoal.wire.telemetry import Chunk, Loss, SchedulerSample, WatchedReport, WorkerEvent
-from tests.server.conftest import Served, a_spec
+from tests.server.conftest import Served
+from tests.server.specs import a_spec
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 RESEARCH = WorkspaceName("research")
