@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import hashlib
+import mmap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -299,13 +301,13 @@ def test_a_worker_that_its_nanny_ends_was_killed_for_memory(beyond: bool) -> Non
     asyncio.run(scenario())
 
 
-_kept: list[bytearray] = []
+_kept: list[mmap.mmap] = []
 
 
 def leak(size: int) -> int:
-    block_ = bytearray(size)
-    block_[::4096] = b"\1" * len(block_[::4096])  # so that the pages are really there
-    _kept.append(block_)
+    pages = mmap.mmap(-1, size)  # its own: what others gave back would be taken again first
+    pages.write(b"\1" * size)  # so that they are really there
+    _kept.append(pages)
     return len(get_worker().name)
 
 
@@ -314,6 +316,7 @@ def test_what_tasks_leave_behind_is_unmanaged_growth(tmp_path: Path, beyond: boo
     # 15 % of the limit in ten minutes is the threshold; of nine thirds the first and the last
     # count, so what is found is two thirds of the growth.
     run(_nothing, tmp_path)
+    gc.collect()
     limit = int(psutil.Process().memory_info().rss * 2.5)
     step_bytes = int(limit * (0.30 if beyond else 0.17) / 30)
 
@@ -328,7 +331,8 @@ def test_what_tasks_leave_behind_is_unmanaged_growth(tmp_path: Path, beyond: boo
                 await here.heartbeats()
             here.sample(now - (60 - step) * 10)
         found = signals(here.scene(now))
-        _kept.clear()
+        while _kept:
+            _kept.pop().close()
         assert (SignalKind.UNMANAGED_GROWTH in kinds(found)) == beyond
 
     run(scenario, tmp_path, memory=limit)
