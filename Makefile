@@ -20,8 +20,8 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(PARALLEL)
 
-# Format, lint, types, layers, docs, then every test: what CI runs. Less than an hour on two cores,
-# of which lint and the quick tests take three minutes and `computed` a quarter of an hour.
+# Format, lint, types, layers, docs, then every test: what CI runs. About 45 minutes on two cores, of
+# which lint and the quick tests take three minutes and `computed` a quarter of an hour.
 check: lint test long
 
 lint: $(VENV)/.dev
