@@ -7,6 +7,7 @@ must have equal catalogs. (Alembic's own comparison sees neither partial nor exp
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -97,13 +98,18 @@ _OLD_ROWS = (
 )
 
 
-def test_an_older_database_is_upgraded_and_keeps_its_rows(empty_url: str) -> None:
-    older = create_engine(make_url(empty_url.replace("postgresql:", "postgresql+psycopg:")))
-    migrate.upgrade(older, "0001")
-    with older.begin() as tx:
-        for row in _OLD_ROWS:
+def older(url: str, revision: str, rows: Sequence[str]) -> None:
+    """A database as an earlier version left it."""
+    engine = create_engine(make_url(url.replace("postgresql:", "postgresql+psycopg:")))
+    migrate.upgrade(engine, revision)
+    with engine.begin() as tx:
+        for row in rows:
             tx.exec_driver_sql(row)
-    older.dispose()
+    engine.dispose()
+
+
+def test_an_older_database_is_upgraded_and_keeps_its_rows(empty_url: str) -> None:
+    older(empty_url, "0001", _OLD_ROWS)
     database = Database.open(empty_url)
     rows = ask(database, world.read, Cloud.SIM, NOW)
     [instance] = ask(database, instances.all_of_cluster, ClusterId("c-old"))
@@ -135,12 +141,7 @@ _BOOKED_ROWS = (
 
 def test_what_was_booked_says_whose_it_is(empty_url: str) -> None:
     """Lines of the ledger did not say so before 0014."""
-    older = create_engine(make_url(empty_url.replace("postgresql:", "postgresql+psycopg:")))
-    migrate.upgrade(older, "0013")
-    with older.begin() as tx:
-        for row in _BOOKED_ROWS:
-            tx.exec_driver_sql(row)
-    older.dispose()
+    older(empty_url, "0013", _BOOKED_ROWS)
     database = Database.open(empty_url)
     span = (RESEARCH, NOW - timedelta(days=1), NOW + timedelta(days=1))
     by_tag, days = ask(database, ledger.spent, *span, "tag:team")

@@ -194,11 +194,7 @@ def _clusters() -> Select[Any]:
 def _vms() -> Select[Any]:
     """Those that no cloud is known to lack, alike ones together. Of an unsettled cluster each:
     one that is settled has none."""
-    own = _instance.c.price_uusd_per_hour + _instance.c.extras_uusd_per_hour
-    price = case(
-        (_instance.c.price_uusd_per_hour.is_not(None), own),
-        else_=_batch.c.ceiling_uusd_per_hour,
-    )
+    price = case((money.PRICED, money.PRICE), else_=_batch.c.ceiling_uusd_per_hour)
     alike = (_instance.c.role, _batch.c.vcpus, _batch.c.gpus, price)
     return (
         select(_cluster.c.owner, *alike, func.count())

@@ -12,7 +12,7 @@ _instance = tables.instance
 _HOUR_S, _SECOND = 3600.0, 1_000_000.0
 
 PRICED: ColumnElement[bool] = _instance.c.price_uusd_per_hour.is_not(None)
-_PRICE = _instance.c.price_uusd_per_hour + _instance.c.extras_uusd_per_hour
+PRICE = _instance.c.price_uusd_per_hour + _instance.c.extras_uusd_per_hour
 
 
 def billed_s(
@@ -30,11 +30,11 @@ def billed_s(
 
 def uusd(seconds: ColumnElement[float]) -> ColumnElement[float]:
     """What a VM of a known price costs in that time, with what it needs beside itself."""
-    return seconds * cast(_PRICE, Float) / _HOUR_S
+    return seconds * cast(PRICE, Float) / _HOUR_S
 
 
 def uusd_per_hour() -> ColumnElement[int]:
-    return case((PRICED, _PRICE), else_=0)
+    return case((PRICED, PRICE), else_=0)
 
 
 def _number(moment: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -11,7 +11,7 @@ gets the finest resolution that has no more.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -195,16 +195,32 @@ def recent_hosts(
 @reading
 def newest_hosts(tx: Connection, cluster: ClusterId) -> tuple[HostSample, ...]:
     """The newest sample of each VM, however old; by name."""
-    names = select(series.c.id, series.c.instance).where(series.c.cluster == cluster)
-    left = {int(id): InstanceId(name) for id, name in tx.execute(names)}
-    found: list[HostSample] = []
-    for step_s in (TOLD, MINUTE, TEN_MINUTES):  # a coarser one where there is no finer one
-        if not left:
-            break
-        for id, at, *numbers in tx.execute(_NEWEST, {"its": cluster, "step_s": step_s}):
-            if id in left:
-                found.append(HostSample(at, left.pop(id), *numbers))
+    known = _known(tx, cluster)
+    found = [
+        HostSample(at, known[id], *numbers)
+        for _, (id, at, *numbers) in _ends(tx, _NEWEST, cluster, known)
+    ]
     return tuple(sorted(found, key=lambda it: it.instance))
+
+
+def _known(tx: Connection, cluster: ClusterId) -> dict[int, InstanceId]:
+    names = select(series.c.id, series.c.instance).where(series.c.cluster == cluster)
+    return {int(id): InstanceId(name) for id, name in tx.execute(names)}
+
+
+def _ends(
+    tx: Connection, query: Select[Any], cluster: ClusterId, wanted: Iterable[int]
+) -> Iterator[tuple[int, Any]]:
+    """The newest of each of these series, with its resolution: a coarser one where there is no
+    finer one."""
+    left = set(wanted)
+    for step_s in (TOLD, MINUTE, TEN_MINUTES):
+        if not left:
+            return
+        for row in tx.execute(query, {"its": cluster, "step_s": step_s}):
+            if row[0] in left:
+                left.remove(row[0])
+                yield step_s, row
 
 
 class Fullest(Struct, frozen=True):
@@ -215,16 +231,11 @@ class Fullest(Struct, frozen=True):
 @reading
 def fullest_hosts(tx: Connection, cluster: ClusterId, most: int) -> Fullest:
     """As `newest_hosts`, of those VMs alone whose memory is fullest; `most` may be 0."""
-    names = select(series.c.id, series.c.instance).where(series.c.cluster == cluster)
-    known = {int(id): InstanceId(name) for id, name in tx.execute(names)}
+    known = _known(tx, cluster)
     full: dict[int, float] = {}
     step_of: dict[int, int] = {}
-    for step_s in (TOLD, MINUTE, TEN_MINUTES):
-        if not most or len(full) == len(known):
-            break
-        for id, used, limit in tx.execute(_FULL, {"its": cluster, "step_s": step_s}):
-            if id not in full:
-                full[id], step_of[id] = used / (limit or 1), step_s
+    for step_s, (id, used, limit) in _ends(tx, _FULL, cluster, known if most else ()):
+        full[id], step_of[id] = used / (limit or 1), step_s
     first = sorted(full, key=lambda it: (-full[it], known[it]))[:most]
     found = {
         id: HostSample(at, known[id], *numbers)
