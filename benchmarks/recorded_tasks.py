@@ -1,17 +1,21 @@
-"""`recorded_tasks.py {small,shuffle} TASKS PAIRS`: the same work with and without the recording.
+"""`recorded_tasks.py {small,submitted,shuffle} TASKS PAIRS`: the same work with and without the
+recording.
 
-On and off in turn, on one cluster of two workers: the recording is what an agent's scheduler does
-(the plugin, its batches as JSON through a pipe), and two host samplers as the agents run them.
-Between two runs nothing but the recording changes, and of each pair the other is first, so that
-what grows or warms up counts for both. Prints as JSON, for each run: seconds by the clock; seconds
-of CPU in the scheduler's process; of these, those spent in each part of the recording, which is
-what can be told apart from noise on a machine that others use too.
+TASKS tasks recorded and as many not, on one cluster of two workers, in PAIRS pairs of short runs:
+between two runs nothing but the recording changes, and of each pair the other is first. So what
+drifts over minutes (the machine, the processes' memory) meets both alike, and many pairs average
+out what meets one of them. The recording is what an agent's scheduler does (the plugin, its batches
+as JSON through a pipe), the client's lines of code, and two host samplers as the agents run them.
+
+Prints as JSON, for each run: seconds by the clock; seconds of CPU in the scheduler's process; of
+these, those spent in each part of the recording.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import json
 import os
@@ -21,16 +25,18 @@ import time
 import timeit
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from distributed import Client, LocalCluster
 
 from shoal.agent.clock import Clock
 from shoal.agent.host import EVERY_S, HostSampler
 from shoal.agent.vm import Vm
+from shoal.client import code_frames
 from shoal.plugins.telemetry import Telemetry
 from shoal.wire.ids import InstanceId
 
+WARM = 3  # pairs that do not count
 THREADS = 8  # enough that the scheduler is what limits: each task then costs it all it can
 
 
@@ -43,13 +49,18 @@ def small(client: Client, tasks: int) -> None:
     client.gather(futures)
 
 
-def shuffle(client: Client, tasks: int) -> None:
+def submitted(client: Client, tasks: int) -> None:
+    """Each asked for on its own, with its line of code."""
+    client.gather([client.submit(increment, number, pure=False) for number in range(tasks)])
+
+
+def shuffle(client: Client, days: int) -> None:
     import dask
     import dask.datasets
 
     with dask.config.set({"dataframe.shuffle.method": "p2p"}):
-        days = f"2000-{1 + tasks // 28:02d}-{1 + tasks % 28:02d}"
-        frame = dask.datasets.timeseries("2000-01-01", days, freq="5s", partition_freq="1D", seed=1)
+        end = f"2000-{1 + days // 28:02d}-{1 + days % 28:02d}"
+        frame = dask.datasets.timeseries("2000-01-01", end, freq="5s", partition_freq="1D", seed=1)
         client.compute(frame.shuffle("id").groupby("name").x.mean()).result()
 
 
@@ -74,7 +85,8 @@ class Accounted(Telemetry):
         self.add("looks", time.thread_time() - begun)
         return taken
 
-    def transition(self, *arguments: object, **named: object) -> None:
+    def transition(self, *arguments: Any, **named: Any) -> None:
+        super().transition(*arguments, **named)
         Accounted.transitions += 1
 
     @classmethod
@@ -90,8 +102,8 @@ class Accounted(Telemetry):
 
 
 @contextlib.contextmanager
-def recorded(cluster: LocalCluster) -> Iterator[None]:
-    """All that is done for the record of this cluster, as on its head."""
+def recorded(cluster: LocalCluster, client: Client) -> Iterator[None]:
+    """All that is done for the record of this cluster, as on its head and in the session."""
     reading, writing = os.pipe()
     drain = threading.Thread(target=_drain, args=(reading,), daemon=True)
     drain.start()
@@ -106,6 +118,9 @@ def recorded(cluster: LocalCluster) -> Iterator[None]:
     async def begin() -> None:
         telemetry.attach(cluster.scheduler)
         cluster.scheduler.add_plugin(telemetry)
+        telemetry.look_once(time.time())  # at what earlier runs left behind
+        telemetry.take()
+        Accounted.spent = {}
         looking.append(asyncio.ensure_future(telemetry.look()))
         looking.append(asyncio.ensure_future(_hand_on(telemetry, writing)))
 
@@ -117,7 +132,10 @@ def recorded(cluster: LocalCluster) -> Iterator[None]:
         cluster.scheduler.stream_handlers.update(handlers)
 
     cluster.sync(begin)
+    finding = client._get_computation_code
+    code_frames.attach(client)
     yield
+    client._get_computation_code = finding
     cluster.sync(end)
     stop.set()
     os.close(writing)
@@ -157,20 +175,22 @@ def _sample(stop: threading.Event) -> None:
 Run = tuple[float, float, dict[str, float]]
 
 
-def seconds(cluster: LocalCluster, work: Callable[[], None], *, on: bool) -> Run:
+def seconds(cluster: LocalCluster, client: Client, work: Callable[[], None], *, on: bool) -> Run:
     """By the clock; of CPU in this process (scheduler, client, recording); of these, each part of
     the recording."""
     gc.collect()
     Accounted.spent, Accounted.transitions = {}, 0
-    with recorded(cluster) if on else contextlib.nullcontext():
+    with recorded(cluster, client) if on else contextlib.nullcontext():
         begun, used = time.perf_counter(), time.process_time()
         work()
         took_s, used_s = time.perf_counter() - begun, time.process_time() - used
     return took_s, used_s, Accounted.parts() if on else {}
 
 
+JOBS = {"small": small, "submitted": submitted, "shuffle": shuffle}
+
+
 def main(kind: str, tasks: int, pairs: int) -> None:
-    job = {"small": small, "shuffle": shuffle}[kind]
     told: dict[str, list[Run]] = {"off": [], "on": []}
     with (
         LocalCluster(
@@ -178,12 +198,13 @@ def main(kind: str, tasks: int, pairs: int) -> None:
         ) as cluster,
         Client(cluster) as client,
     ):
-        seconds(cluster, lambda: job(client, max(tasks // 10, 2)), on=True)  # warm
-        for number in range(pairs):
+        work = functools.partial(JOBS[kind], client, max(tasks // pairs, 2))
+        for number in range(-WARM, pairs):
             for which in ("off", "on") if number % 2 else ("on", "off"):
-                run = seconds(cluster, lambda: job(client, tasks), on=which == "on")
-                told[which].append(run)
-                print(which, run, file=sys.stderr, flush=True)
+                run = seconds(cluster, client, work, on=which == "on")
+                if number >= 0:
+                    told[which].append(run)
+                print(number, which, run, file=sys.stderr, flush=True)
     print(json.dumps(told))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import dask
 import pytest
@@ -22,13 +23,33 @@ class Finder:
 
 
 def test_a_place_is_read_once_however_often_it_asks() -> None:
-    find = Finder()
-    remembered = code_frames.Remembered(find)
+    find, seconds = Finder(), iter(range(1000))
+    remembered = code_frames.Remembered(find, clock=lambda: float(next(seconds)))
     assert {remembered(nframes=0) for _ in range(100)} == {(code_frames.FRAMES,)}
     assert find.calls == 1
     remembered(nframes=0)  # another place
     assert find.calls == 2
     assert r"shoal[.]" in find.ignored
+
+
+def test_lines_are_said_when_the_place_changes_and_once_a_second() -> None:
+    now_s = 0.0
+    remembered = code_frames.Remembered(Finder(), clock=lambda: now_s)
+
+    def one() -> Any:
+        return remembered()
+
+    def other() -> Any:
+        return remembered()
+
+    places = (one, one, other, other, one)
+    lines, same = (code_frames.FRAMES,), None
+    assert [place() for place in places] == [lines, same, lines, same, lines]
+    told = []
+    for passed_s in (0.9, 0.2, 0.9):
+        now_s += passed_s
+        told.append(one())
+    assert told == [lines, same, lines]  # the first is called from another line
 
 
 def test_what_is_remembered_is_bounded() -> None:

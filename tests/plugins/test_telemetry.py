@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from distributed import Client, Scheduler, Worker, span, wait, worker_client
 
+from shoal.client import code_frames
 from shoal.plugins.telemetry import Telemetry
 from shoal.wire.telemetry import (
     ClientEvent,
@@ -187,6 +188,26 @@ def test_a_failed_task_counts_though_it_is_forgotten() -> None:
             await asyncio.sleep(0.01)
         newest = of(here.look(), Computation)[-1]
         assert (newest.tasks, newest.done, newest.erred) == (1, 0, 1)
+
+    run(scenario)
+
+
+def test_lines_that_a_session_does_not_say_again_are_those_it_said_last() -> None:
+    async def scenario(here: Setting) -> None:
+        async with Client(here.scheduler.address, asynchronous=True) as other:
+            code_frames.attach(here.client)
+            for number in range(5):
+                await here.client.submit(double, number, pure=False)
+                await other.submit(double, number, pure=False)
+            await here.client.submit(double, 5, pure=False)  # another line
+        lines = [
+            [frame.lineno_frame for call in it.code for frame in call[-1:]]
+            for it in here.scheduler.computations
+        ]
+        loop, after = lines[0], lines[-1]
+        assert len(loop) == len(after) == 1
+        assert lines == [loop, []] * 5 + [after]
+        assert after[0] > loop[0]
 
     run(scenario)
 

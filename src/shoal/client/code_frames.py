@@ -2,7 +2,9 @@
 
 Dask can send them along (`distributed.diagnostics.computations.nframes`), but reads and parses
 their source anew with each `submit`: some tenths of a millisecond, and more in a long function. So
-what was found for a place in the code is remembered. Off with `shoal.record-code: false`.
+what was found for a place in the code is remembered, and while one place goes on asking it is sent
+once a second: `None` says "as before" to a scheduler that is recorded (shoal.plugins.graphs), and
+nothing to another. Off with `shoal.record-code: false`.
 
 Dask calls `dask_setup` for each client made after `switch_on` (its own way, "preload").
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any, TypeAlias
@@ -22,11 +25,13 @@ from shoal.client import configuration
 FRAMES = 4
 _DEPTH = 60  # of the stack, that tells two calls apart
 _REMEMBERED = 2_000
+_AGAIN_S = 1.0
 _PRELOAD = "distributed.client.preload"
 _IGNORED = "distributed.diagnostics.computations.ignore-modules"
 
 Place: TypeAlias = tuple[tuple[CodeType, int], ...]
-Find: TypeAlias = Callable[..., tuple[Any, ...]]
+Code: TypeAlias = tuple[Any, ...]
+Find: TypeAlias = Callable[..., Code]
 
 
 def switch_on() -> None:
@@ -54,16 +59,25 @@ def attach(client: Any) -> None:
 
 
 class Remembered:
-    """As `find`, which is called once for each place in the code."""
+    """As `find`, which is called once for each place in the code. None: as the last time."""
 
-    def __init__(self, find: Find) -> None:
+    def __init__(self, find: Find, clock: Callable[[], float] = time.monotonic) -> None:
         self._find = find
-        self._known: dict[Place, tuple[Any, ...]] = {}
+        self._clock = clock
+        self._known: dict[Place, Code] = {}
+        self._said: Place = ()
+        self._again_at = 0.0
 
-    def __call__(self, stacklevel: int | None = None, nframes: int = 0) -> tuple[Any, ...]:
+    def __call__(self, stacklevel: int | None = None, nframes: int = 0) -> Code | None:
         if stacklevel is not None:
             return self._find(stacklevel=stacklevel + 1, nframes=nframes)
-        place = _place(sys._getframe(1))
+        place, now = _place(sys._getframe(1)), self._clock()
+        if place == self._said and now < self._again_at:
+            return None
+        self._said, self._again_at = place, now + _AGAIN_S
+        return self._at(place, nframes)
+
+    def _at(self, place: Place, nframes: int) -> Code:
         if place not in self._known:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()

@@ -37,6 +37,7 @@ _OWN = {
 class Computations:
     def __init__(self, scheduler: Any) -> None:
         self._scheduler = scheduler
+        self._newest: tuple[Any, str] = (None, "")
         self._told: dict[str, Item] = {}  # by key, what was told last
         self._finished: dict[str, float] = {}  # since when
         self._graphs: dict[str, Graphs] = {}
@@ -46,9 +47,13 @@ class Computations:
         self.dropped = 0
 
     def newest(self) -> str:
-        """The computation that work of just now belongs to."""
+        """The computation that work of just now belongs to. Asked with each graph: its id is
+        written out once."""
         known = self._scheduler.computations
-        return str(known[-1].id) if known else ""
+        newest = known[-1] if known else None
+        if newest is not self._newest[0]:
+            self._newest = (newest, str(newest.id) if newest else "")
+        return self._newest[1]
 
     def live(self, now: float) -> list[Any]:
         """Those that workers may still tell of, the oldest first."""
@@ -61,7 +66,10 @@ class Computations:
 
     def graph(self, size_bytes: int, took_s: float) -> None:
         """A graph has been taken in, for the newest computation."""
-        graphs = self._graphs.setdefault(self.newest(), Graphs())
+        id = self.newest()
+        graphs = self._graphs.get(id)
+        if graphs is None:
+            graphs = self._graphs[id] = Graphs()
         graphs.largest_bytes = max(graphs.largest_bytes, size_bytes)
         graphs.took_s += took_s
 
@@ -69,7 +77,7 @@ class Computations:
         """These tasks belong to the newest computation."""
         known = self._scheduler.computations
         if known and not known[-1].groups:
-            keys = self._keys.setdefault(str(known[-1].id), [])
+            keys = self._keys.setdefault(self.newest(), [])
             keys += islice(tasks, max(_MOST_KEYS - len(keys), 0))
 
     def erred(self) -> str:

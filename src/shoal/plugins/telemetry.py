@@ -24,6 +24,7 @@ from .beside import unharmed
 from .computations import Computations
 from .connections import Connections
 from .failures import Failed, Failures
+from .graphs import Arriving
 from .prefix_times import PrefixTimes
 from .shuffles import Shuffles
 from .values import Item, moment, text
@@ -92,7 +93,7 @@ class Telemetry(SchedulerPlugin):  # type: ignore[misc]  # Any, where Dask has n
         for ws in list(scheduler.workers.values()):
             self._remember(ws)
         self._listen_to_failures(scheduler.stream_handlers)
-        _wrap_graphs(scheduler.stream_handlers, self._computations.graph)
+        self._graphs = Arriving(scheduler.stream_handlers, self._computations.graph)
 
     # -- what is new -------------------------------------------------------------------------
 
@@ -200,6 +201,7 @@ class Telemetry(SchedulerPlugin):  # type: ignore[misc]  # Any, where Dask has n
 
     def remove_client(self, scheduler: Any, client: str) -> None:
         self._connections.went(client)
+        self._graphs.forget(client)
 
     def remove_worker(self, scheduler: Any, worker: str, **named: Any) -> None:
         name, threads, limit = self._names.pop(worker, (text(worker), 0, 0))
@@ -317,21 +319,3 @@ def _reason(stimulus: str, *, expected: bool) -> str:
         if begin in stimulus:
             return reason
     return "closed" if expected else "connection-lost"
-
-
-def _wrap_graphs(handlers: dict[str, Any], took: Callable[[int, float], None]) -> None:
-    """How large each graph is, and how long it takes to be taken in."""
-    original = handlers.get("update-graph")
-    if original is None or not asyncio.iscoroutinefunction(original):
-        return
-
-    async def handle(**named: Any) -> Any:
-        frames = getattr(named.get("expr_ser"), "frames", ())
-        size_bytes = sum(getattr(it, "nbytes", 0) or len(it) for it in frames)
-        begun = time.perf_counter()
-        try:
-            return await original(**named)
-        finally:
-            took(size_bytes, time.perf_counter() - begun)
-
-    handlers["update-graph"] = handle

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, bindparam, func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select, text
 
 from shoal.store import tables
 from shoal.store.questions import reading
@@ -86,7 +86,7 @@ def newest(
 def alarms(tx: Connection, limit: int, *, workspace: WorkspaceName | None = None) -> list[Event]:
     """What somebody should look at, newest first."""
     event = tables.event
-    query = selecting(Event, event).where(tables.ALARMING)
+    query = selecting(Event, event).where(text(tables.ALARMING))
     if workspace is not None:
         query = query.where(event.c.workspace == workspace)
     return read(tx, Event, query.order_by(event.c.seq.desc()).limit(limit))

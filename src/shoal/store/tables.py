@@ -64,6 +64,16 @@ def _text(name: str) -> Column[str]:
     return Column(name, Prose, nullable=False, server_default="")
 
 
+def _partial_index(
+    name: str, *columns: Column[Any], where: str, on_postgresql: str = "", unique: bool = False
+) -> None:
+    """Of the rows of which `where` is true; an engine finds it by a question's same words."""
+    postgresql_where = text(on_postgresql or where)
+    Index(
+        name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=postgresql_where
+    )
+
+
 installation = Table(
     "installation",
     facts,
@@ -91,26 +101,15 @@ cluster = Table(
     Column("tags", Json(dict[str, str]), nullable=False, server_default="{}"),
     Column("booked_at", Moment),  # what it cost is in the ledger
 )
-Index(
-    "ix_cluster_unbooked",
-    cluster.c.workspace,
-    sqlite_where=text("booked_at IS NULL"),
-    postgresql_where=text("booked_at IS NULL"),
-)
-Index(
+_partial_index("ix_cluster_unbooked", cluster.c.workspace, where="booked_at IS NULL")
+_partial_index(
     "uq_cluster_wanted_name",
     cluster.c.workspace,
     cluster.c.name,
+    where="ended_at IS NULL",
     unique=True,
-    sqlite_where=text("ended_at IS NULL"),
-    postgresql_where=text("ended_at IS NULL"),
 )
-Index(
-    "ix_cluster_unsettled",
-    cluster.c.cloud,
-    sqlite_where=text("settled_at IS NULL"),
-    postgresql_where=text("settled_at IS NULL"),
-)
+_partial_index("ix_cluster_unsettled", cluster.c.cloud, where="settled_at IS NULL")
 Index("ix_cluster_workspace_owner", cluster.c.workspace, cluster.c.owner)
 Index("ix_cluster_workspace_created_at", cluster.c.workspace, cluster.c.created_at)
 Index("ix_cluster_settled_at", cluster.c.settled_at)
@@ -162,32 +161,18 @@ instance = Table(
     Column("ready_at", Moment),  # its agent said so for the first time
 )
 Index("ix_instance_cluster_number", instance.c.cluster, instance.c.number)
-Index(
-    "ix_instance_not_gone",
-    instance.c.cloud,
-    sqlite_where=text("state != 'gone'"),
-    postgresql_where=text("state != 'gone'"),
+_partial_index("ix_instance_not_gone", instance.c.cloud, where="state != 'gone'")
+# A VM is bound to one instance at most.
+_partial_index("uq_instance_vm", instance.c.vm, instance.c.cloud, where="vm != ''", unique=True)
+_partial_index(
+    "ix_instance_scheduler", instance.c.cluster, where="role = 'scheduler' AND state = 'launched'"
 )
-Index(  # a VM is bound to one instance at most
-    "uq_instance_vm",
-    instance.c.vm,
-    instance.c.cloud,
-    unique=True,
-    sqlite_where=text("vm != ''"),
-    postgresql_where=text("vm != ''"),
-)
-Index(
-    "ix_instance_scheduler",
-    instance.c.cluster,
-    sqlite_where=text("role = 'scheduler' AND state = 'launched'"),
-    postgresql_where=text("role = 'scheduler' AND state = 'launched'"),
-)
-Index(
+_partial_index(
     "ix_instance_failed",
     instance.c.cluster,
     instance.c.released_at,
-    sqlite_where=text("failed = 1"),
-    postgresql_where=text("failed"),
+    where="failed = 1",
+    on_postgresql="failed",
 )
 
 observation = Table(
@@ -262,17 +247,10 @@ event = Table(
 )
 Index("ix_event_cluster_seq", event.c.cluster, event.c.seq)
 Index("ix_event_workspace_seq", event.c.workspace, event.c.seq)
-# Few among thousands of others, and looked for without a cluster. In these very words: an engine
-# finds the index by them.
-ALARMING = text("kind IN ('alarm', 'batch.refused', 'vm.swept')")
-Index("ix_event_alarming", event.c.seq, sqlite_where=ALARMING, postgresql_where=ALARMING)
-Index(
-    "ix_event_instance_seq",
-    event.c.instance,
-    event.c.seq,
-    sqlite_where=text("instance IS NOT NULL"),
-    postgresql_where=text("instance IS NOT NULL"),
-)
+# Few among thousands of others, and looked for without a cluster.
+ALARMING = "kind IN ('alarm', 'batch.refused', 'vm.swept')"
+_partial_index("ix_event_alarming", event.c.seq, where=ALARMING)
+_partial_index("ix_event_instance_seq", event.c.instance, event.c.seq, where="instance IS NOT NULL")
 
 token = Table(
     "token",
@@ -377,13 +355,8 @@ log = Table(
 )
 Index("ix_log_line_cluster_id", log.c.cluster, log.c.id)
 Index("ix_log_line_at", log.c.at)
-Index(  # few, and the first of a cluster's lines: a page that shows them reads no others
-    "ix_log_line_environment",
-    log.c.cluster,
-    log.c.id,
-    sqlite_where=text("process = 'environment'"),
-    postgresql_where=text("process = 'environment'"),
-)
+# Few, and the first of a cluster's lines: a page that shows them reads no others.
+_partial_index("ix_log_line_environment", log.c.cluster, log.c.id, where="process = 'environment'")
 
 # Standing items: the one that was told last (the greatest seq) is kept.
 computation = Table(
