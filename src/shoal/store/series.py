@@ -21,10 +21,13 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    Float,
     Integer,
     Select,
     Table,
     bindparam,
+    case,
+    cast,
     delete,
     func,
     insert,
@@ -211,14 +214,14 @@ def _known(tx: Connection, cluster: ClusterId) -> dict[int, InstanceId]:
 def _ends(
     tx: Connection, query: Select[Any], cluster: ClusterId, wanted: Iterable[int]
 ) -> Iterator[tuple[int, Any]]:
-    """The newest of each of these series, with its resolution: a coarser one where there is no
-    finer one."""
+    """What `query` tells of the end of each of these series, and at which resolution: a coarser
+    one where there is no finer one."""
     left = set(wanted)
     for step_s in (TOLD, MINUTE, TEN_MINUTES):
         if not left:
             return
         for row in tx.execute(query, {"its": cluster, "step_s": step_s}):
-            if row[0] in left:
+            if row[0] in left and row[1] is not None:
                 left.remove(row[0])
                 yield step_s, row
 
@@ -234,8 +237,8 @@ def fullest_hosts(tx: Connection, cluster: ClusterId, most: int) -> Fullest:
     known = _known(tx, cluster)
     full: dict[int, float] = {}
     step_of: dict[int, int] = {}
-    for step_s, (id, used, limit) in _ends(tx, _FULL, cluster, known if most else ()):
-        full[id], step_of[id] = used / (limit or 1), step_s
+    for step_s, (id, share) in _ends(tx, _FULL, cluster, known if most else ()):
+        full[id], step_of[id] = share, step_s
     first = sorted(full, key=lambda it: (-full[it], known[it]))[:most]
     found = {
         id: HostSample(at, known[id], *numbers)
@@ -248,27 +251,40 @@ def fullest_hosts(tx: Connection, cluster: ClusterId, most: int) -> Fullest:
     return Fullest(tuple(sorted(known.values())), tuple(found[it] for it in first))
 
 
+_STEP_S, _ENDS = bindparam("step_s", type_=Integer), host_sample.alias()
+_OF_SERIES = (_ENDS.c.series == series.c.id) & (_ENDS.c.resolution_s == _STEP_S)
+
+
 def _newest(*names: str) -> Select[Any]:
     """Each series is looked into once, at its end."""
-    step_s, inner = bindparam("step_s", type_=Integer), host_sample.alias()
-    ends = (
-        select(func.max(inner.c.at))
-        .where(inner.c.series == series.c.id, inner.c.resolution_s == step_s)
-        .correlate(series)
-        .scalar_subquery()
-    )
+    ends = select(func.max(_ENDS.c.at)).where(_OF_SERIES).correlate(series).scalar_subquery()
     return (
         select(host_sample.c.series, *(host_sample.c[name] for name in names))
         .join(series, host_sample.c.series == series.c.id)
         .where(
             series.c.cluster == bindparam("its"),
-            host_sample.c.resolution_s == step_s,
+            host_sample.c.resolution_s == _STEP_S,
             host_sample.c.at == ends,
         )
     )
 
 
-_NEWEST, _FULL = _newest(*_HOST), _newest("memory_used_bytes", "memory_limit_bytes")
+def _fullest() -> Select[Any]:
+    """The share of its memory that each used. One number needs no join, for which PostgreSQL would
+    read all samples that there are."""
+    limit = case((_ENDS.c.memory_limit_bytes > 0, _ENDS.c.memory_limit_bytes), else_=1)
+    share = (
+        select(cast(_ENDS.c.memory_used_bytes, Float) / limit)
+        .where(_OF_SERIES)
+        .order_by(_ENDS.c.at.desc())
+        .limit(1)
+        .correlate(series)
+        .scalar_subquery()
+    )
+    return select(series.c.id, share).where(series.c.cluster == bindparam("its"))
+
+
+_NEWEST, _FULL = _newest(*_HOST), _fullest()
 
 
 @reading
