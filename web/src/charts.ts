@@ -175,8 +175,9 @@ class Group {
       cursor: { sync: { key: this.sync.key }, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
       legend: { show: false },
       scales: { y: { range: (_plot, _least, most) => [0, most > 0 ? most * 1.08 : 1] } },
+      padding: [null, 36, null, null], // half of a label with seconds
       axes: [
-        { ...axis, size: 30, space: 72, values: (_plot, splits, _axis, _space, step) => splits.map((it) => tick(it, step)) },
+        { ...axis, size: 30, space: 84, values: (_plot, splits, _axis, _space, step) => splits.map((it) => tick(it, step)) },
         { ...axis, size: 76, ...steps, values: (_plot, values) => values.map((it) => told(it, unit)) },
       ],
       series: [{}, ...lines],
