@@ -19,7 +19,13 @@ from shoal.wire import endpoints
 from shoal.wire.environments import Manifest, PackageSummary
 from shoal.wire.events import EventKind
 from shoal.wire.ids import EnvironmentId
-from shoal.wire.views import ClusterStatus, ClusterView, Ended, InstanceList
+from shoal.wire.views import (
+    ClientCertificate,
+    ClusterStatus,
+    ClusterView,
+    Ended,
+    InstanceList,
+)
 
 STORED = "prod"  # an environment that the server has: nothing to scan here
 
@@ -47,6 +53,7 @@ def taken(call: Call) -> object:
 @pytest.fixture(autouse=True)
 def _environment(server: FakeServer) -> None:
     server.on(endpoints.ENVIRONMENT, lambda call: _manifest())
+    server.on(endpoints.CERTIFICATE, lambda call: CERTIFICATE)
 
 
 def _manifest() -> Manifest:
@@ -116,9 +123,12 @@ def test_a_workspace_that_is_not_the_tokens_is_refused(server: FakeServer) -> No
         obtain(server, asked(workspace="b"), "mine")
 
 
+CERTIFICATE = ClientCertificate("tls://127.0.0.1:1", "ca", "certificate", "key")
+
+
 def watch(server: FakeServer) -> ClusterView:
     async def until_ready(it: Watch) -> None:
-        await it.scheduler()
+        await it.certificate()
 
     async def work() -> ClusterView:
         async with server.api() as api:
@@ -184,6 +194,35 @@ def test_a_cluster_that_ends_meanwhile_fails_at_once_with_the_servers_sentence(
     with pytest.raises(ClusterFailed, match="3 of 3 workers: no capacity in here") as told:
         watch(server)
     assert CLUSTER in told.value.hint
+
+
+def silent(call: Call) -> object:
+    raise Conflict("The scheduler of 'mine' does not answer (yet, or any more).")
+
+
+def test_a_scheduler_that_goes_before_it_is_reached_is_waited_for_again(server: FakeServer) -> None:
+    server.on(endpoints.CLUSTER, lambda call: view(scheduler_address="tls://127.0.0.1:1"))
+    server.on(endpoints.INSTANCES, lambda call: InstanceList(()))
+    server.on(endpoints.CHANGES, lambda call: [])
+    answers = [lambda call: CERTIFICATE, silent, silent]
+    server.on(endpoints.CERTIFICATE, lambda call: answers.pop()(call))
+    watch(server)
+    assert not answers
+
+
+def test_one_that_goes_because_the_cluster_ends_is_told_with_the_servers_sentence(
+    server: FakeServer,
+) -> None:
+    views = [
+        view(ClusterStatus.FAILED, sentence="1 of 2 workers: The Dask worker cannot be made"),
+        view(scheduler_address="tls://127.0.0.1:1"),
+    ]
+    server.on(endpoints.CLUSTER, lambda call: views.pop() if views[1:] else views[0])
+    server.on(endpoints.INSTANCES, lambda call: InstanceList(()))
+    server.on(endpoints.CHANGES, lambda call: [])
+    server.on(endpoints.CERTIFICATE, silent)
+    with pytest.raises(ClusterFailed, match="The Dask worker cannot be made"):
+        watch(server)
 
 
 def test_interrupted_while_it_is_asked_for_the_cluster_is_told_to_stop(server: FakeServer) -> None:

@@ -170,8 +170,7 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         _open.add(self)
 
     async def _connect(self, watch: creation.Watch) -> None:
-        await watch.scheduler()
-        found = await creation.certificate(self._api, watch.view)
+        found = await watch.certificate()
         self.security = _security(found)
         self.scheduler_comm = rpc(
             found.scheduler_address, connection_args=self.security.get_connection_args("client")
@@ -179,6 +178,7 @@ class Cluster(DaskCluster):  # type: ignore[misc]
         try:
             await super()._start()
         except OSError as error:
+            await watch.refresh()  # it is gone because the cluster has just ended?
             raise creation.not_reached(watch.view, found.scheduler_address, error) from error
         self._jobs.append(asyncio.ensure_future(self._look_again()))
         if self._forwarding is not None:

@@ -68,11 +68,6 @@ async def obtain(api: Api, asked: Asked, name: str, progress: Progress) -> Obtai
     return Obtained(view, created=True)
 
 
-async def certificate(api: Api, view: ClusterView) -> ClientCertificate:
-    found: ClientCertificate = await api.call(endpoints.CERTIFICATE, path={"cluster": view.id})
-    return found
-
-
 async def stop(api: Api, view: ClusterView, reason: str) -> Ended:
     ended: Ended = await api.call(
         endpoints.STOP_CLUSTER, path={"cluster": view.id}, body=StopCluster(reason=reason)
@@ -110,9 +105,22 @@ class Watch:
         except ExceptionGroup as several:
             raise together.first(several) from None
 
-    async def scheduler(self) -> None:
-        """Wait until it accepts clients."""
-        await self._scheduler_ready.wait()
+    async def certificate(self) -> ClientCertificate:
+        """As soon as the scheduler accepts clients. It may be gone again just then: asked for again
+        until another has come, or a look finds that the cluster has ended."""
+        patience = _Patience()
+        while True:
+            await self._scheduler_ready.wait()
+            try:
+                found: ClientCertificate = await self._api.call(
+                    endpoints.CERTIFICATE, path={"cluster": self.view.id}
+                )
+                return found
+            except Conflict:
+                self._happened.set()
+                await asyncio.sleep(_AGAIN_S)
+            except _IN_TROUBLE as error:
+                await patience.tried(error)
 
     async def _follow(self) -> None:
         self._happened.set()  # how things are now
@@ -134,7 +142,7 @@ class Watch:
         if event.kind is EventKind.CLUSTER_READY:
             self._scheduler_ready.set()
         elif event.kind in (EventKind.CLUSTER_ENDING, EventKind.CLUSTER_ENDED):
-            await self._refresh()
+            await self.refresh()
             raise _failed(self.view, event.why)
 
     async def _look(self) -> None:
@@ -145,7 +153,7 @@ class Watch:
             await asyncio.sleep(_REFRESH_S)  # more will have happened
             self._happened.clear()
             try:
-                await self._refresh()
+                await self.refresh()
                 machines = await self._api.call(
                     endpoints.INSTANCES, path={"cluster": self.view.id}, query=_MACHINES
                 )
@@ -156,7 +164,8 @@ class Watch:
             patience.rewarded()
             self._progress.instances(machines.instances)
 
-    async def _refresh(self) -> None:
+    async def refresh(self) -> None:
+        """Look at the cluster now; ClusterFailed if it is over."""
         self.view = await self._api.call(endpoints.CLUSTER, path={"cluster": self.view.id})
         self._progress.cluster(self.view)
         if self.view.status in _OVER:
