@@ -166,7 +166,7 @@ def test_ctrl_c_at_any_moment_of_its_start_leaves_nothing(session: Session, mome
     script.says(moment, 240)
     script.interrupt()
     assert script.over(60) != 0
-    assert script.lines[-1] == "KeyboardInterrupt"
+    assert script.lines[-1] == "KeyboardInterrupt", "\n".join(script.lines)
     assert sum("Traceback" in line for line in script.lines) == 1
     listed = json.loads(session.shoal("cluster", "list", "--json").stdout)["clusters"]
     assert all(it["status"] not in ("starting", "scaling", "ready") for it in listed)
