@@ -52,6 +52,11 @@ def test_lines_are_said_when_the_place_changes_and_once_a_second() -> None:
     assert told == [lines, same, lines]  # the first is called from another line
 
 
+def test_a_place_without_lines_does_not_take_those_of_another() -> None:
+    remembered = code_frames.Remembered(lambda **named: (), clock=lambda: 0.0)
+    assert [remembered() for _ in range(3)] == [(), (), ()]
+
+
 def test_what_is_remembered_is_bounded() -> None:
     find = Finder()
     remembered = code_frames.Remembered(find)

@@ -74,8 +74,10 @@ class Remembered:
         place, now = _place(sys._getframe(1)), self._clock()
         if place == self._said and now < self._again_at:
             return None
-        self._said, self._again_at = place, now + _AGAIN_S
-        return self._at(place, nframes)
+        code = self._at(place, nframes)
+        if code:
+            self._said, self._again_at = place, now + _AGAIN_S
+        return code
 
     def _at(self, place: Place, nframes: int) -> Code:
         if place not in self._known:

@@ -11,6 +11,7 @@ A group belongs to the computation that came first. One that only adds tasks to 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -40,7 +41,7 @@ class Computations:
         self._newest: tuple[Any, str] = (None, "")
         self._told: dict[str, Item] = {}  # by key, what was told last
         self._finished: dict[str, float] = {}  # since when
-        self._graphs: dict[str, Graphs] = {}
+        self._graphs: defaultdict[str, Graphs] = defaultdict(Graphs)
         self._keys: dict[str, list[Any]] = {}
         self._erred: dict[str, int] = {}
         self._longest: dict[Any, float] = {}  # by task group: a task's time, as far as seen
@@ -66,10 +67,7 @@ class Computations:
 
     def graph(self, size_bytes: int, took_s: float) -> None:
         """A graph has been taken in, for the newest computation."""
-        id = self.newest()
-        graphs = self._graphs.get(id)
-        if graphs is None:
-            graphs = self._graphs[id] = Graphs()
+        graphs = self._graphs[self.newest()]
         graphs.largest_bytes = max(graphs.largest_bytes, size_bytes)
         graphs.took_s += took_s
 

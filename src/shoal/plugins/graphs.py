@@ -19,7 +19,7 @@ class Arriving:
     def __init__(self, handlers: dict[str, Any], took: Took) -> None:
         self._took = took
         self._lines: dict[str, Any] = {}  # by client, what it said last
-        self._original = handlers.get("update-graph")
+        self._original: Any = handlers.get("update-graph")
         if asyncio.iscoroutinefunction(self._original):
             handlers["update-graph"] = self._handle
 
@@ -27,7 +27,6 @@ class Arriving:
         self._lines.pop(client, None)
 
     async def _handle(self, **named: Any) -> Any:
-        assert self._original is not None
         frames = getattr(named.get("expr_ser"), "frames", ())
         size_bytes = sum(getattr(it, "nbytes", 0) or len(it) for it in frames)
         self._repeat(named)

@@ -255,11 +255,11 @@ _STEP_S, _ENDS = bindparam("step_s", type_=Integer), host_sample.alias()
 _OF_SERIES = (_ENDS.c.series == series.c.id) & (_ENDS.c.resolution_s == _STEP_S)
 
 
-def _newest(*names: str) -> Select[Any]:
+def _newest() -> Select[Any]:
     """Each series is looked into once, at its end."""
     ends = select(func.max(_ENDS.c.at)).where(_OF_SERIES).correlate(series).scalar_subquery()
     return (
-        select(host_sample.c.series, *(host_sample.c[name] for name in names))
+        select(host_sample.c.series, *(host_sample.c[name] for name in _HOST))
         .join(series, host_sample.c.series == series.c.id)
         .where(
             series.c.cluster == bindparam("its"),
@@ -284,7 +284,7 @@ def _fullest() -> Select[Any]:
     return select(series.c.id, share).where(series.c.cluster == bindparam("its"))
 
 
-_NEWEST, _FULL = _newest(*_HOST), _fullest()
+_NEWEST, _FULL = _newest(), _fullest()
 
 
 @reading
